@@ -1,0 +1,121 @@
+//! The page and its files: inside the binary, so that one file is the whole
+//! deployment, or from a directory while someone works on them.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::OriginalUri;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use headers::{ETag, HeaderMapExt, IfNoneMatch};
+use rust_embed::{EmbeddedFile, RustEmbed};
+use tower_http::services::ServeDir;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use super::refusal::Refusal;
+
+#[derive(RustEmbed)]
+#[folder = "public/"]
+struct Public;
+
+/// The page for whoever asks for a directory.
+const INDEX: &str = "index.html";
+
+/// Serves the files at the root and, as in the exercise that this project
+/// comes from, under `/public/`; and 404 for what nobody serves.
+pub(super) fn router(public_dir: Option<PathBuf>) -> Router {
+    let router = match public_dir {
+        Some(dir) => from_disk(dir),
+        None => from_binary(),
+    };
+    let header =
+        |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
+    // A copy may be kept, but is to be checked by its ETag before it is used:
+    // the page and the script of one release belong together.
+    router
+        .layer(header(header::CACHE_CONTROL, "no-cache"))
+        .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+}
+
+fn from_binary() -> Router {
+    let mut router = Router::new().fallback(async || Refusal::NotFound);
+    for path in Public::iter() {
+        let Some(file) = Public::get(&path).map(Asset::new) else { continue };
+        for prefix in ["/", "/public/"] {
+            let file = file.clone();
+            let serve = get(async move |headers: HeaderMap| file.answer(&headers));
+            router = router.route(&format!("{prefix}{path}"), serve);
+        }
+        if path == INDEX {
+            for directory in ["/", "/public", "/public/"] {
+                let file = file.clone();
+                let serve = get(async move |OriginalUri(uri): OriginalUri, headers: HeaderMap| {
+                    slash(&uri).unwrap_or_else(|| file.answer(&headers))
+                });
+                router = router.route(directory, serve);
+            }
+        }
+    }
+    router
+}
+
+/// Where an app nests the router at `/live`, the page comes at `/live` too, but
+/// there its relative links would lead astray: it is sent on to `/live/`.
+fn slash(uri: &Uri) -> Option<Response> {
+    let (directory, query) = (uri.path(), uri.query());
+    let last = directory.rsplit_once('/').map_or(directory, |(_, last)| last);
+    (!last.is_empty()).then(|| {
+        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+        let target = format!("./{last}/{query}");
+        (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, target)]).into_response()
+    })
+}
+
+fn from_disk(dir: PathBuf) -> Router {
+    let files = ServeDir::new(dir)
+        .call_fallback_on_method_not_allowed(true)
+        .fallback(get(async || Refusal::NotFound).fallback(async || Refusal::MethodNotAllowed));
+    Router::new().nest_service("/public", files.clone()).fallback_service(files)
+}
+
+/// One file of the page, as it is sent.
+#[derive(Clone)]
+struct Asset {
+    bytes: Bytes,
+    content_type: HeaderValue,
+    etag: ETag,
+}
+
+impl Asset {
+    fn new(file: EmbeddedFile) -> Self {
+        let mut content_type = file.metadata.mimetype().to_owned();
+        if content_type.starts_with("text/") {
+            content_type.push_str("; charset=utf-8");
+        }
+        let hash =
+            u128::from_be_bytes(*file.metadata.sha256_hash().first_chunk().expect("32 bytes"));
+        Self {
+            bytes: match file.data {
+                Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+                Cow::Owned(bytes) => bytes.into(),
+            },
+            content_type: content_type.try_into().expect("a media type is a header's value"),
+            etag: format!("\"{hash:032x}\"").parse().expect("hexadecimal digits are an ETag"),
+        }
+    }
+
+    /// The file, or 304 to a client that has it already.
+    fn answer(&self, request: &HeaderMap) -> Response {
+        let mut response = match request.typed_get::<IfNoneMatch>() {
+            Some(known) if !known.precondition_passes(&self.etag) => {
+                StatusCode::NOT_MODIFIED.into_response()
+            }
+            _ => ([(header::CONTENT_TYPE, &self.content_type)], self.bytes.clone()).into_response(),
+        };
+        response.headers_mut().typed_insert(self.etag.clone());
+        response
+    }
+}

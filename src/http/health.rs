@@ -1,0 +1,22 @@
+//! `GET /healthz` and `GET /readyz`, for whoever watches over the process.
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+
+use super::Shared;
+use super::refusal::Refusal;
+
+/// Alive: the process answers.
+pub(super) async fn alive() -> impl IntoResponse {
+    said("alive\n")
+}
+
+/// Ready: new streams are taken. 503 once the drain has begun.
+pub(super) async fn ready(State(shared): State<Shared>) -> Result<impl IntoResponse, Refusal> {
+    if shared.drain.is_cancelled() { Err(Refusal::Draining) } else { Ok(said("ready\n")) }
+}
+
+fn said(text: &'static str) -> impl IntoResponse {
+    ([(header::CACHE_CONTROL, "no-store")], text)
+}

@@ -1,0 +1,50 @@
+//! Headcount: how many people are here, right now.
+//!
+//! A live user counter over [Server-Sent Events][sse]. Each client opens a
+//! stream, which counts it; the stream's end, for whatever cause, uncounts it;
+//! and every change is pushed to every open stream as a `user count` event.
+//!
+//! This crate is the `headcount` binary and the parts that it is made of. To
+//! have the counter in an axum app of your own, [`router`] is all it takes.
+//!
+//! # The way of a visitor
+//!
+//! 1. [`server`] accepts the connection, sets the socket's options and hands
+//!    what comes over it to hyper.
+//! 2. [`http`] is what the request meets: the router, and before anything is
+//!    counted, admission: is this really a stream, and of which room?
+//! 3. [`name`] says what may be a room's name.
+//! 4. [`rooms`] finds the room, or opens it.
+//! 5. [`room`] counts the visitor and subscribes them, in one critical section
+//!    that also tells everyone else. What the visitor holds from here on is a
+//!    [`Presence`]: its `Drop` is the only way out.
+//! 6. [`event`] is the wire form of what is told, encoded once for everybody.
+//! 7. `pace` (private) says how soon a large crowd may be told again.
+//! 8. [`ending`] remembers why the visitor left, for the log.
+//!
+//! [`config`] is every setting of the binary.
+//!
+//! [sse]: https://html.spec.whatwg.org/multipage/server-sent-events.html
+
+pub mod config;
+pub mod ending;
+pub mod event;
+pub mod http;
+pub mod name;
+mod pace;
+pub mod room;
+pub mod rooms;
+pub mod server;
+
+pub use ending::{Ending, Reason};
+pub use event::Event;
+pub use http::{Options, router};
+pub use name::{BadName, Name};
+pub use room::Presence;
+pub use rooms::Rooms;
+
+/// The locks of `room` and `rooms`, named here alone: the model check
+/// (`tests/model`) compiles those files with shuttle's in their place.
+mod sync {
+    pub(crate) use std::sync::{Mutex, MutexGuard};
+}

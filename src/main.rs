@@ -1,0 +1,109 @@
+//! The edge of the process: reads the config, starts, waits for the signal, and
+//! turns what happened into an exit code. Nothing below reads the environment
+//! or hears signals.
+
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
+use std::process::{ExitCode, exit};
+
+use clap::Parser;
+use headcount::config::{Config, LogFormat};
+use headcount::server::{self, Timeouts};
+use headcount::{Options, Rooms, router};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use tracing_appender::non_blocking::WorkerGuard;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let config = Config::parse();
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("headcount: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs until the first signal and the drain that follows it.
+fn run(config: Config) -> Result<(), String> {
+    let _flushed_last = log(config.log_format)?;
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| format!("cannot start the runtime: {error}"))?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<(), String> {
+    let drain = CancellationToken::new();
+    stop_on_signals(drain.clone()).map_err(|error| format!("cannot hear signals: {error}"))?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|error| cannot_listen(config.listen, &error))?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| format!("the listening socket has no address: {error}"))?;
+    info!("listening on http://{address}");
+
+    let options = Options {
+        keep_alive: config.keep_alive,
+        public_dir: config.public_dir,
+        drain: drain.clone(),
+    };
+    let timeouts = Timeouts { user: config.user_timeout, shutdown_grace: config.shutdown_grace };
+    server::serve(listener, router(Rooms::default(), options), timeouts, drain).await;
+    info!("stopped");
+    Ok(())
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
+    let why = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there".into(),
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address".into(),
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a permission".into(),
+        _ => error.to_string(),
+    };
+    format!("cannot listen on {address}: {why}; choose another address with --listen")
+}
+
+/// Starts the drain at the first SIGTERM or SIGINT; the second ends the process
+/// at once, with the exit code that a shell gives to one killed by it.
+fn stop_on_signals(drain: CancellationToken) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        let _first = either(&mut terminate, &mut interrupt).await;
+        drain.cancel();
+        let second = either(&mut terminate, &mut interrupt).await;
+        exit(128 + second.as_raw_value());
+    });
+    Ok(())
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> SignalKind {
+    tokio::select! {
+        _ = terminate.recv() => SignalKind::terminate(),
+        _ = interrupt.recv() => SignalKind::interrupt(),
+    }
+}
+
+/// Sets up the log. Its lines are written by a thread of their own and dropped
+/// rather than waited for: whoever reads standard error, or doesn't, must not
+/// slow anybody's stream. The guard writes out what is left when it is dropped.
+fn log(format: LogFormat) -> Result<WorkerGuard, String> {
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives)
+            .map_err(|error| format!("RUST_LOG is wrong: {error}"))?,
+        _ => EnvFilter::new("info"),
+    };
+    let (writer, guard) = tracing_appender::non_blocking(io::stderr());
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    match format {
+        LogFormat::Text => log.with_ansi(colours).with_target(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).with_target(false).init(),
+    }
+    Ok(guard)
+}

@@ -1,0 +1,228 @@
+//! One room: its count and its broadcast channel, changed together; and
+//! [`Presence`], the guard that is one open stream.
+//!
+//! The order of events is the order of changes because both happen in one
+//! critical section. With an atomic count and a send after it, two changes can
+//! be told in the wrong order, and the last event that people see is then wrong
+//! for as long as nobody comes or goes. `tests/model` checks this over many
+//! schedules.
+
+use std::fmt;
+use std::future::pending;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::broadcast::{self, error::RecvError};
+use tracing::info;
+
+use crate::ending::Ending;
+use crate::event::Event;
+use crate::name::Name;
+use crate::pace::{self, Pace, Tell};
+use crate::sync::{Mutex, MutexGuard};
+
+/// How many events a room keeps for a stream that is not read right now. It
+/// bounds what a slow reader costs: who falls further behind is told the newest
+/// number only. Enough for a burst of steps in a small crowd, where each is to
+/// be seen; tokio wants a power of two.
+const CAPACITY: usize = 16;
+
+/// Called by the presence that emptied the room, once in a room's life.
+pub(crate) type Vacated = Box<dyn Fn(&Arc<Room>) + Send + Sync>;
+
+/// A room and the people in it.
+pub(crate) struct Room {
+    name: Name,
+    /// A blocking lock: it is held for one change, never across an `.await`.
+    state: Mutex<State>,
+    vacated: Vacated,
+}
+
+struct State {
+    /// The event that says the count as it is. It is the count: there is no other.
+    newest: Event,
+    /// Set by the change that empties the room. An emptied room is on its way
+    /// off the registry and takes nobody in any more.
+    emptied: bool,
+    channel: broadcast::Sender<Event>,
+    pace: Pace,
+}
+
+impl State {
+    /// Changes the count and tells it, or learns when to. Nothing else changes it.
+    fn change(&mut self, count: usize) -> Tell {
+        self.newest = Event::new(count);
+        let tell = self.pace.change();
+        if tell == Tell::Now {
+            self.publish();
+        }
+        tell
+    }
+
+    fn publish(&mut self) {
+        let _nobody_listens = self.channel.send(self.newest.clone());
+        self.pace.told(self.newest.count());
+    }
+}
+
+impl Room {
+    /// A room that nobody has entered yet.
+    pub(crate) fn new(name: Name, vacated: Vacated) -> Arc<Self> {
+        let state = State {
+            newest: Event::new(0),
+            emptied: false,
+            channel: broadcast::Sender::new(CAPACITY),
+            pace: Pace::default(),
+        };
+        Arc::new(Self { name, state: Mutex::new(state), vacated })
+    }
+
+    pub(crate) fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// How many people are here.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().newest.count()
+    }
+
+    /// Counts one more person, and answers with the guard that uncounts them
+    /// and the event of their own arrival. `None` if the room has been emptied.
+    pub(crate) fn join(self: &Arc<Self>, ending: Ending) -> Option<(Presence, Event)> {
+        let mut state = self.lock();
+        if state.emptied {
+            return None;
+        }
+        let count = state.newest.count() + 1;
+        let tell = state.change(count);
+        // Subscribed after its own arrival was told and before any other change
+        // can be: the newcomer hears of everything else, and of nothing twice.
+        let events = state.channel.subscribe();
+        let arrival = state.newest.clone();
+        drop(state);
+
+        self.follow_up(tell);
+        info!(room = self.name.as_str(), count, "user connected");
+        let presence =
+            Presence { room: self.clone(), events, told: count, since: Instant::now(), ending };
+        Some((presence, arrival))
+    }
+
+    /// Uncounts one person. Only [`Presence`] may call it, once.
+    fn leave(self: &Arc<Self>) -> usize {
+        let mut state = self.lock();
+        let count = state.newest.count() - 1;
+        let tell = state.change(count);
+        state.emptied = count == 0;
+        drop(state);
+
+        if count == 0 {
+            (self.vacated)(self);
+        } else {
+            self.follow_up(tell);
+        }
+        count
+    }
+
+    /// Plans to tell the changes that are merged, if this change is the first of
+    /// them. Not under the lock: a plan that can't wait is carried out at once.
+    fn follow_up(self: &Arc<Self>, tell: Tell) {
+        if let Tell::At(instant) = tell {
+            pace::at(instant, Due(self.clone()));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing in a critical section can panic half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Room").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The plan to tell a room what happened during its pause. It is carried out
+/// when it is dropped, so that however it ends it is carried out.
+struct Due(Arc<Room>);
+
+impl Drop for Due {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        if state.pace.is_planned() {
+            state.publish();
+        }
+    }
+}
+
+/// One open stream: as long as it lives, its room counts one person more.
+///
+/// Dropping it is the only way to leave, whatever the cause, and it is logged.
+#[derive(Debug)]
+pub struct Presence {
+    room: Arc<Room>,
+    events: broadcast::Receiver<Event>,
+    /// The number that this stream was told last.
+    told: usize,
+    since: Instant,
+    ending: Ending,
+}
+
+impl Presence {
+    /// The room that this stream is in.
+    #[must_use]
+    pub fn room(&self) -> &Name {
+        self.room.name()
+    }
+
+    /// Waits for the next number that differs from the one told last.
+    ///
+    /// A stream that has fallen too far behind to be told each step is told the
+    /// newest. Dropping the future before it is ready loses nothing.
+    pub async fn changed(&mut self) -> Event {
+        loop {
+            let event = match self.events.recv().await {
+                Ok(event) => event,
+                // The next event kept would be the oldest one.
+                Err(RecvError::Lagged(_)) => self.skip_to_newest(),
+                // Can't be: the room that this presence holds owns the sender.
+                Err(RecvError::Closed) => pending().await,
+            };
+            // Equal after a merge: somebody came and somebody went.
+            if event.count() != self.told {
+                self.told = event.count();
+                return event;
+            }
+        }
+    }
+
+    /// The count as it is now, told whether it has changed or not.
+    pub fn now(&mut self) -> Event {
+        let event = self.skip_to_newest();
+        self.told = event.count();
+        event
+    }
+
+    /// Goes to the newest event and subscribes to what follows it, in one
+    /// critical section, so that no older event can come after it.
+    fn skip_to_newest(&mut self) -> Event {
+        let state = self.room.lock();
+        self.events = state.channel.subscribe();
+        state.newest.clone()
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let count = self.room.leave();
+        info!(
+            room = self.room.name().as_str(),
+            count,
+            lasted_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            reason = self.ending.reason().as_str(),
+            "user disconnected"
+        );
+    }
+}

@@ -1,0 +1,91 @@
+//! An accepted socket: its options, and an ear for how its client leaves.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::ending::{Ending, Reason};
+
+/// The socket as hyper uses it. What it learns of the connection's end it
+/// notes, so that the stream, which is only dropped, can tell why.
+#[derive(Debug)]
+pub(super) struct Socket {
+    tcp: TcpStream,
+    ending: Ending,
+}
+
+impl Socket {
+    /// Sets the options of a socket that was just accepted.
+    pub(super) fn new(tcp: TcpStream, user_timeout: Duration) -> io::Result<Self> {
+        // An event is one small write; it shall not wait for the last one's ACK.
+        tcp.set_nodelay(true)?;
+        // Without it a peer that vanished is retransmitted to for 15 minutes. It
+        // runs while data is outstanding, which the heartbeat sees to.
+        SockRef::from(&tcp).set_tcp_user_timeout(Some(user_timeout))?;
+        Ok(Self { tcp, ending: Ending::default() })
+    }
+
+    /// Where the reason of the connection's end will stand.
+    pub(super) fn ending(&self) -> Ending {
+        self.ending.clone()
+    }
+
+    fn heard<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &result {
+            self.ending.note(match error.kind() {
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Reason::Reset,
+                io::ErrorKind::TimedOut => Reason::TimedOut,
+                _ => Reason::Error,
+            });
+        }
+        result
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = ready!(Pin::new(&mut self.tcp).poll_read(cx, buf));
+        Poll::Ready(self.heard(read))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.tcp).poll_write(cx, buf));
+        Poll::Ready(self.heard(written))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs));
+        Poll::Ready(self.heard(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
