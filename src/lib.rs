@@ -43,8 +43,9 @@ pub use name::{BadName, Name};
 pub use room::Presence;
 pub use rooms::Rooms;
 
-/// The locks of `room` and `rooms`, named here alone: the model check
-/// (`tests/model`) compiles those files with shuttle's in their place.
+/// Where threads meet in `room` and `rooms`, named here alone: the model check
+/// (`tests/model`) compiles those files with what shuttle can see in its place.
 mod sync {
     pub(crate) use std::sync::{Mutex, MutexGuard};
+    pub(crate) use tokio::sync::broadcast;
 }

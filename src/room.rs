@@ -12,13 +12,13 @@ use std::future::pending;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::broadcast::{self, error::RecvError};
 use tracing::info;
 
 use crate::ending::Ending;
 use crate::event::Event;
 use crate::name::Name;
 use crate::pace::{self, Pace, Tell};
+use crate::sync::broadcast::{self, error::RecvError};
 use crate::sync::{Mutex, MutexGuard};
 
 /// How many events a room keeps for a stream that is not read right now. It
@@ -224,5 +224,132 @@ impl Drop for Presence {
             reason = self.ending.reason().as_str(),
             "user disconnected"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rooms::Rooms;
+    use std::time::Duration;
+    use tokio::time::{Instant, advance, timeout};
+
+    fn join(rooms: &Rooms) -> Presence {
+        rooms.join(&Name::default(), Ending::default()).0
+    }
+
+    fn crowd(rooms: &Rooms, people: usize) -> Vec<Presence> {
+        (0..people).map(|_| join(rooms)).collect()
+    }
+
+    /// The numbers that are there to be read now.
+    async fn told(presence: &mut Presence) -> Vec<usize> {
+        let mut numbers = Vec::new();
+        while let Ok(event) = timeout(Duration::ZERO, presence.changed()).await {
+            numbers.push(event.count());
+        }
+        numbers
+    }
+
+    /// A thousand people who have all been told so, after which it was quiet.
+    async fn quiet_crowd(rooms: &Rooms) -> (Presence, Vec<Presence>) {
+        let mut first = join(rooms);
+        let others = crowd(rooms, 999);
+        while first.changed().await.count() != 1000 {}
+        advance(Duration::from_secs(1)).await;
+        (first, others)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_small_crowd_sees_every_step() {
+        let rooms = Rooms::default();
+        let mut first = join(&rooms);
+        let mut second = join(&rooms);
+        let third = join(&rooms);
+        drop(third);
+        assert_eq!(told(&mut first).await, [2, 3, 2]);
+        assert_eq!(told(&mut second).await, [3, 2]);
+        drop(second);
+        assert_eq!(told(&mut first).await, [1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_joiners_first_event_is_its_own_arrival_and_comes_once() {
+        let rooms = Rooms::default();
+        let _first = join(&rooms);
+        let (mut second, arrival) = rooms.join(&Name::default(), Ending::default());
+        assert_eq!(arrival, Event::new(2));
+        assert!(told(&mut second).await.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_lags_is_told_the_newest_number_alone() {
+        let rooms = Rooms::default();
+        let mut slow = join(&rooms);
+        let people = crowd(&rooms, CAPACITY + 1);
+        assert_eq!(told(&mut slow).await, [people.len() + 1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_within_the_capacity_misses_nothing() {
+        let rooms = Rooms::default();
+        let mut slow = join(&rooms);
+        let _people = crowd(&rooms, CAPACITY);
+        assert_eq!(told(&mut slow).await, (2..=CAPACITY + 1).collect::<Vec<_>>());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_crowd_sees_the_newest_at_the_end_of_the_pause() {
+        let rooms = Rooms::default();
+        let (mut first, mut people) = quiet_crowd(&rooms).await;
+
+        // The first change after a quiet moment is told at once …
+        people.push(join(&rooms));
+        assert_eq!(told(&mut first).await, [1001]);
+        // … and those that follow within 10 µs for each of 1,001, with the last.
+        let pause_began = Instant::now();
+        people.push(join(&rooms));
+        people.truncate(500);
+        assert_eq!(first.changed().await.count(), 501);
+        let waited = pause_began.elapsed();
+        let pause = Duration::from_micros(10_010);
+        assert!((pause..pause + Duration::from_millis(2)).contains(&waited), "{waited:?}");
+        assert!(told(&mut first).await.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn coming_and_going_within_a_pause_is_no_news_but_to_who_saw_one_of_them() {
+        let rooms = Rooms::default();
+        let (mut old, mut people) = quiet_crowd(&rooms).await;
+        drop(people.pop());
+        assert_eq!(told(&mut old).await, [999]);
+
+        let (mut new, arrival) = rooms.join(&Name::default(), Ending::default());
+        assert_eq!(arrival.count(), 1000);
+        drop(people.pop());
+        advance(Duration::from_secs(1)).await;
+        assert!(told(&mut old).await.is_empty(), "999 as before");
+        assert_eq!(told(&mut new).await, [999]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn now_says_the_count_and_skips_what_led_to_it() {
+        let rooms = Rooms::default();
+        let mut reader = join(&rooms);
+        let _people = crowd(&rooms, 4);
+        assert_eq!(reader.now().count(), 5);
+        assert!(told(&mut reader).await.is_empty());
+        assert_eq!(reader.now().count(), 5);
+    }
+
+    #[test]
+    fn outside_of_a_runtime_every_change_is_told_at_once() {
+        let rooms = Rooms::default();
+        let mut people = crowd(&rooms, 1_000);
+        let mut last = people.pop().expect("a thousand");
+        people.truncate(1);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let told = runtime.expect("a runtime").block_on(told(&mut last));
+        assert_eq!(told, [2]);
     }
 }

@@ -100,3 +100,71 @@ fn remove(registry: &Registry, room: &Arc<Room>) {
 fn lock(registry: &Registry) -> MutexGuard<'_, HashMap<Name, Arc<Room>>> {
     registry.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::new(text).expect("a good name")
+    }
+
+    #[test]
+    fn a_room_opens_with_its_first_join_and_is_gone_with_its_last_leave() {
+        let rooms = Rooms::default();
+        assert!(rooms.is_empty());
+        let (first, _) = rooms.join(&name("a"), Ending::default());
+        let (second, _) = rooms.join(&name("a"), Ending::default());
+        assert_eq!((rooms.len(), rooms.count(&name("a"))), (1, 2));
+        drop(first);
+        assert_eq!((rooms.len(), rooms.count(&name("a"))), (1, 1));
+        drop(second);
+        assert_eq!((rooms.len(), rooms.count(&name("a"))), (0, 0));
+    }
+
+    #[test]
+    fn a_room_that_emptied_opens_anew() {
+        let rooms = Rooms::default();
+        drop(rooms.join(&name("a"), Ending::default()));
+        let (_presence, arrival) = rooms.join(&name("a"), Ending::default());
+        assert_eq!(arrival.count(), 1);
+    }
+
+    #[test]
+    fn rooms_are_counted_apart() {
+        let rooms = Rooms::default();
+        let (in_a, arrival_a) = rooms.join(&name("a"), Ending::default());
+        let (in_b, arrival_b) = rooms.join(&name("b"), Ending::default());
+        assert_eq!((arrival_a.count(), arrival_b.count()), (1, 1));
+        assert_eq!((in_a.room(), in_b.room()), (&name("a"), &name("b")));
+        assert_eq!(rooms.len(), 2);
+        assert_eq!(rooms.count(&name("c")), 0);
+    }
+
+    #[test]
+    fn clones_share_their_rooms() {
+        let rooms = Rooms::default();
+        let (_presence, _) = rooms.clone().join(&name("a"), Ending::default());
+        assert_eq!(rooms.count(&name("a")), 1);
+    }
+
+    #[test]
+    fn a_presence_may_outlive_the_registry() {
+        let rooms = Rooms::default();
+        let (presence, _) = rooms.join(&name("a"), Ending::default());
+        drop(rooms);
+        drop(presence);
+    }
+
+    #[test]
+    fn a_presence_is_uncounted_when_its_owner_panics() {
+        let rooms = Rooms::default();
+        let inside = rooms.clone();
+        let panicked = std::thread::spawn(move || {
+            let (_presence, _) = inside.join(&name("a"), Ending::default());
+            panic!("on purpose");
+        });
+        assert!(panicked.join().is_err());
+        assert!(rooms.is_empty());
+    }
+}

@@ -1,0 +1,179 @@
+#!/usr/bin/env python3
+"""Shows that the model check, and the stream's own tests, can fail.
+
+Each mutant is one mistake that somebody could make in the product's code. It is
+made in a copy of the sources, never in the work tree, and the tests named with
+it must then fail. A mutant that survives, does not apply or does not compile is
+an error: `make mutants` says which.
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TREE = ROOT / "target" / "mutants" / "tree"
+BUILD = ROOT / "target" / "mutants" / "build"
+COPIED = ["Cargo.toml", "Cargo.lock", "src", "public", "examples", "tests/model", "tests/main.rs"]
+
+MODEL = ["-p", "headcount-model"]
+STREAM = ["-p", "headcount", "--lib", "http::stream"]
+
+# (what is done wrong, which tests must see it, the file, [(the code, the mutated code)])
+MUTANTS = [
+    (
+        "publish outside the lock",
+        MODEL,
+        "src/room.rs",
+        [
+            ("            self.publish();\n        }\n        tell", "        }\n        tell"),
+            (
+                "        drop(state);\n\n        self.follow_up(tell);",
+                "        let channel = state.channel.clone();\n"
+                "        drop(state);\n"
+                "        if tell == Tell::Now {\n"
+                "            let _ = channel.send(arrival.clone());\n"
+                "        }\n"
+                "        self.follow_up(tell);",
+            ),
+            (
+                "        drop(state);\n\n        if count == 0 {",
+                "        let (channel, event) = (state.channel.clone(), state.newest.clone());\n"
+                "        drop(state);\n"
+                "        if tell == Tell::Now {\n"
+                "            let _ = channel.send(event);\n"
+                "        }\n"
+                "        if count == 0 {",
+            ),
+        ],
+    ),
+    (
+        "subscribe after counting",
+        MODEL,
+        "src/room.rs",
+        [
+            (
+                "        let events = state.channel.subscribe();\n"
+                "        let arrival = state.newest.clone();\n"
+                "        drop(state);\n",
+                "        let arrival = state.newest.clone();\n"
+                "        drop(state);\n"
+                "        let events = self.lock().channel.subscribe();\n",
+            )
+        ],
+    ),
+    (
+        "drop the guard early, in the room",
+        MODEL,
+        "src/room.rs",
+        [
+            ("        Some((presence, arrival))", "        self.leave();\n        Some((presence, arrival))"),
+            ("let count = self.room.leave();", "let count = self.room.count();"),
+        ],
+    ),
+    (
+        "drop the guard early, in the stream",
+        STREAM,
+        "src/http/stream.rs",
+        [
+            (
+                "        yield Ok(arrival.first(retry, rand::random()));\n",
+                "        yield Ok(arrival.first(retry, rand::random()));\n"
+                "        drop(presence);\n"
+                "        return;\n"
+                "        #[allow(unreachable_code)]\n"
+                "        let mut presence: Presence = unreachable!();\n",
+            )
+        ],
+    ),
+    (
+        "keep the guard when the stream is dropped",
+        STREAM,
+        "src/http/stream.rs",
+        [("    stream! {\n", "    let mut presence = std::mem::ManuallyDrop::new(presence);\n    stream! {\n")],
+    ),
+    (
+        "let people into a room that was emptied",
+        MODEL,
+        "src/room.rs",
+        [("        if state.emptied {\n            return None;\n        }\n", "")],
+    ),
+    (
+        "remove whatever room has the name",
+        MODEL,
+        "src/rooms.rs",
+        [(".is_some_and(|found| Arc::ptr_eq(found, room))", ".is_some()")],
+    ),
+    (
+        "go on with the oldest event after a lag",
+        MODEL,
+        "src/room.rs",
+        [("Err(RecvError::Lagged(_)) => self.skip_to_newest()", "Err(RecvError::Lagged(_)) => continue")],
+    ),
+    (
+        "say the heartbeat without skipping older events",
+        MODEL,
+        "src/room.rs",
+        [("        self.events = state.channel.subscribe();\n", "")],
+    ),
+    (
+        "carry the plan out, and tell nothing",
+        MODEL,
+        "src/room.rs",
+        [("        if state.pace.is_planned() {\n            state.publish();\n        }\n", "        state.pace.told(0);\n")],
+    ),
+    (
+        "plan to tell a merge, and carry it out never",
+        MODEL,
+        "src/room.rs",
+        [("        if let Tell::At(instant) = tell {\n            pace::at(instant, Due(self.clone()));\n        }\n", "        let _ = tell;\n")],
+    ),
+]
+
+
+def mutate(file, replacements):
+    """Makes one mistake in the copy."""
+    text = (ROOT / file).read_text()
+    for code, mutated in replacements:
+        if text.count(code) != 1:
+            sys.exit(f"mutants: {file} no longer has this code exactly once:\n{code}")
+        text = text.replace(code, mutated)
+    (TREE / file).write_text(text)
+
+
+def cargo(*args):
+    # A build of its own: cargo would take the copy's packages for the work tree's.
+    environment = os.environ | {"CARGO_TARGET_DIR": str(BUILD), "CARGO_PROFILE_DEV_DEBUG": "0"}
+    command = ["cargo", "test", "--quiet", "--locked", *args]
+    return subprocess.run(command, cwd=TREE, env=environment, capture_output=True, text=True)
+
+
+def main():
+    shutil.rmtree(TREE, ignore_errors=True)
+    for path in COPIED:
+        source, target = ROOT / path, TREE / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            shutil.copy(source, target)
+
+    survivors = 0
+    for mistake, tests, file, replacements in MUTANTS:
+        mutate(file, replacements)
+        build = cargo(*tests[:3], "--no-run")
+        if build.returncode != 0:
+            sys.exit(f"mutants: «{mistake}» does not compile:\n{build.stderr}")
+        caught = cargo(*tests).returncode != 0
+        survivors += not caught
+        print(f"{'caught  ' if caught else 'SURVIVED'}  {mistake}", flush=True)
+        shutil.copy(ROOT / file, TREE / file)
+    if survivors:
+        sys.exit(f"mutants: {survivors} of {len(MUTANTS)} mutants survived")
+    print(f"all {len(MUTANTS)} mutants were caught")
+
+
+if __name__ == "__main__":
+    main()

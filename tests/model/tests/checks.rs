@@ -1,0 +1,230 @@
+//! The model check: what must hold in whatever order threads come and go.
+//!
+//! Each check runs under shuttle's random scheduler and under PCT (Burckhardt
+//! and others, "A Randomized Scheduler with Probabilistic Guarantees of Finding
+//! Bugs", ASPLOS 2010), which finds rare orders that need few switches. The
+//! oracle is the check's own knowledge of who stayed. That each check can fail
+//! is shown by `tests/model/mutants.py`.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use headcount_model::ending::Ending;
+use headcount_model::event::Event;
+use headcount_model::name::Name;
+use headcount_model::pace::settle;
+use headcount_model::room::Presence;
+use headcount_model::rooms::Rooms;
+use shuttle::rand::{Rng, thread_rng};
+use shuttle::thread;
+
+/// Schedules tried by each scheduler in each check.
+const SCHEDULES: usize = 10_000;
+/// How many switches of thread PCT places at will.
+const DEPTH: usize = 3;
+
+fn check(model: fn()) {
+    shuttle::check_random(model, SCHEDULES);
+    shuttle::check_pct(model, SCHEDULES, DEPTH);
+}
+
+fn join(rooms: &Rooms) -> (Presence, Event) {
+    rooms.join(&Name::default(), Ending::default())
+}
+
+fn count(rooms: &Rooms) -> usize {
+    rooms.count(&Name::default())
+}
+
+/// The next number, if there is one by now.
+fn poll(presence: &mut Presence) -> Option<usize> {
+    match pin!(presence.changed()).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(event) => Some(event.count()),
+        Poll::Pending => None,
+    }
+}
+
+/// All numbers that are there by now.
+fn told(presence: &mut Presence) -> Vec<usize> {
+    std::iter::from_fn(|| poll(presence)).collect()
+}
+
+/// Everyone leaves, and nothing remains.
+fn close(rooms: &Rooms, people: impl IntoIterator<Item = Presence>) {
+    people.into_iter().for_each(drop);
+    settle();
+    assert_eq!(count(rooms), 0);
+    assert!(rooms.is_empty(), "an empty room is removed by whoever empties it");
+}
+
+/// Some join, some of them leave again, all at once: those who stayed are the
+/// count, and the last event that each of them got says so.
+#[test]
+fn the_last_event_that_each_stream_got_is_the_truth() {
+    check(|| {
+        let rooms = Rooms::default();
+        let threads: Vec<_> = (0..4)
+            .map(|visitor| {
+                let rooms = rooms.clone();
+                thread::spawn(move || {
+                    let (presence, arrival) = join(&rooms);
+                    if visitor % 2 == 0 {
+                        return Some((presence, arrival.count()));
+                    }
+                    drop(presence);
+                    None
+                })
+            })
+            .collect();
+        let mut stayed: Vec<_> =
+            threads.into_iter().filter_map(|t| t.join().expect("no panic")).collect();
+        settle();
+
+        assert_eq!(count(&rooms), stayed.len());
+        for (presence, arrival) in &mut stayed {
+            let last = told(presence).last().copied().unwrap_or(*arrival);
+            assert_eq!(last, 2, "the last event is the truth");
+        }
+        close(&rooms, stayed.into_iter().map(|(presence, _)| presence));
+    });
+}
+
+/// While people only come, each of them sees the number rise from their own
+/// arrival to the end, without a step back or a repetition.
+#[test]
+fn a_joiner_sees_its_own_arrival_and_all_that_follows_in_order() {
+    check(|| {
+        let rooms = Rooms::default();
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                let rooms = rooms.clone();
+                thread::spawn(move || join(&rooms))
+            })
+            .collect();
+        let people: Vec<_> = threads.into_iter().map(|t| t.join().expect("no panic")).collect();
+        settle();
+
+        let mut arrivals: Vec<_> = people.iter().map(|(_, arrival)| arrival.count()).collect();
+        arrivals.sort_unstable();
+        assert_eq!(arrivals, [1, 2, 3], "each arrival is an event of its own");
+        let people = people.into_iter().map(|(mut presence, arrival)| {
+            let mut seen = vec![arrival.count()];
+            seen.extend(told(&mut presence));
+            assert!(seen.is_sorted_by(|a, b| a < b), "events in order, none twice: {seen:?}");
+            assert_eq!(seen.last(), Some(&3));
+            presence
+        });
+        close(&rooms, people.collect::<Vec<_>>());
+    });
+}
+
+/// A join that meets the leave which empties the room is not lost: the joiner
+/// is in the room that everyone who comes later finds.
+#[test]
+fn a_join_that_races_with_the_removal_of_the_room_is_kept() {
+    check(|| {
+        let rooms = Rooms::default();
+        let (first, _) = join(&rooms);
+        let leaver = thread::spawn(move || drop(first));
+        let joiner = thread::spawn({
+            let rooms = rooms.clone();
+            move || join(&rooms).0
+        });
+        let passer = thread::spawn({
+            let rooms = rooms.clone();
+            move || drop(join(&rooms))
+        });
+        leaver.join().expect("no panic");
+        passer.join().expect("no panic");
+        let mut joined = joiner.join().expect("no panic");
+        settle();
+
+        assert_eq!((rooms.len(), count(&rooms)), (1, 1));
+        let (second, arrival) = join(&rooms);
+        settle();
+        assert_eq!(arrival.count(), 2);
+        assert_eq!(told(&mut joined).last(), Some(&2), "they are in one room");
+        close(&rooms, [joined, second]);
+    });
+}
+
+/// A reader that lags behind is told the newest number next, not the oldest.
+#[test]
+fn a_lagging_reader_goes_to_the_newest_number() {
+    check(|| {
+        let rooms = Rooms::default();
+        let (mut reader, _) = join(&rooms);
+        // Sure to lag, whatever is merged: each join is told before the next.
+        let stayed: Vec<_> = (0..20)
+            .map(|_| {
+                let (presence, _) = join(&rooms);
+                settle();
+                presence
+            })
+            .collect();
+        let crowd = thread::spawn({
+            let rooms = rooms.clone();
+            move || (join(&rooms).0, join(&rooms).0)
+        });
+        let seen = poll(&mut reader).expect("there is news");
+        assert!(seen >= 21, "an old number was told: {seen}");
+        let (a, b) = crowd.join().expect("no panic");
+        settle();
+        assert_eq!(told(&mut reader).last().copied().unwrap_or(seen), 23);
+        close(&rooms, stayed.into_iter().chain([reader, a, b]));
+    });
+}
+
+/// The heartbeat says the count as it is; no older event comes after it.
+#[test]
+fn a_heartbeat_is_not_followed_by_an_older_number() {
+    check(|| {
+        let rooms = Rooms::default();
+        let (mut reader, arrival) = join(&rooms);
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let rooms = rooms.clone();
+                thread::spawn(move || join(&rooms).0)
+            })
+            .collect();
+        let mut seen = vec![arrival.count()];
+        for _ in 0..3 {
+            if thread_rng().gen_bool(0.5) {
+                seen.push(reader.now().count());
+            } else {
+                seen.extend(poll(&mut reader));
+            }
+        }
+        let people: Vec<_> = threads.into_iter().map(|t| t.join().expect("no panic")).collect();
+        settle();
+        seen.extend(told(&mut reader));
+        assert!(seen.is_sorted(), "the number only rose: {seen:?}");
+        assert_eq!(seen.last(), Some(&3));
+        close(&rooms, people.into_iter().chain([reader]));
+    });
+}
+
+/// A stream that sleeps is woken by every change: were one wake lost, shuttle
+/// would report a deadlock.
+#[test]
+fn a_sleeping_stream_is_woken() {
+    check(|| {
+        let rooms = Rooms::default();
+        let (mut sleeper, _) = join(&rooms);
+        let reader = thread::spawn(move || {
+            shuttle::future::block_on(async move {
+                while sleeper.changed().await.count() != 3 {}
+                sleeper
+            })
+        });
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let rooms = rooms.clone();
+                thread::spawn(move || join(&rooms).0)
+            })
+            .collect();
+        let people: Vec<_> = threads.into_iter().map(|t| t.join().expect("no panic")).collect();
+        let sleeper = reader.join().expect("no panic");
+        close(&rooms, people.into_iter().chain([sleeper]));
+    });
+}
