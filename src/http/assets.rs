@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::OriginalUri;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{OriginalUri, Request};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use headers::{ETag, HeaderMapExt, IfNoneMatch};
 use rust_embed::{EmbeddedFile, RustEmbed};
@@ -36,6 +37,7 @@ pub(super) fn router(public_dir: Option<PathBuf>) -> Router {
     // A copy may be kept, but is to be checked by its ETag before it is used:
     // the page and the script of one release belong together.
     router
+        .layer(from_fn(to_index))
         .layer(header(header::CACHE_CONTROL, "no-cache"))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
 }
@@ -44,34 +46,15 @@ fn from_binary() -> Router {
     let mut router = Router::new().fallback(async || Refusal::NotFound);
     for path in Public::iter() {
         let Some(file) = Public::get(&path).map(Asset::new) else { continue };
-        for prefix in ["/", "/public/"] {
+        let directories = if path == INDEX { &["/", "/public", "/public/"][..] } else { &[] };
+        let files = [format!("/{path}"), format!("/public/{path}")];
+        for route in files.iter().map(String::as_str).chain(directories.iter().copied()) {
             let file = file.clone();
-            let serve = get(async move |headers: HeaderMap| file.answer(&headers));
-            router = router.route(&format!("{prefix}{path}"), serve);
-        }
-        if path == INDEX {
-            for directory in ["/", "/public", "/public/"] {
-                let file = file.clone();
-                let serve = get(async move |OriginalUri(uri): OriginalUri, headers: HeaderMap| {
-                    slash(&uri).unwrap_or_else(|| file.answer(&headers))
-                });
-                router = router.route(directory, serve);
-            }
+            router =
+                router.route(route, get(async move |headers: HeaderMap| file.answer(&headers)));
         }
     }
     router
-}
-
-/// Where an app nests the router at `/live`, the page comes at `/live` too, but
-/// there its relative links would lead astray: it is sent on to `/live/`.
-fn slash(uri: &Uri) -> Option<Response> {
-    let (directory, query) = (uri.path(), uri.query());
-    let last = directory.rsplit_once('/').map_or(directory, |(_, last)| last);
-    (!last.is_empty()).then(|| {
-        let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-        let target = format!("./{last}/{query}");
-        (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, target)]).into_response()
-    })
 }
 
 fn from_disk(dir: PathBuf) -> Router {
@@ -79,6 +62,21 @@ fn from_disk(dir: PathBuf) -> Router {
         .call_fallback_on_method_not_allowed(true)
         .fallback(get(async || Refusal::NotFound).fallback(async || Refusal::MethodNotAllowed));
     Router::new().nest_service("/public", files.clone()).fallback_service(files)
+}
+
+/// Sends a client on that asked for a directory without the slash at its end, as
+/// `/public`, or `/live` in an app that nests the router there: the page's
+/// relative links would lead astray. To the file, as in a nested router the
+/// directory with its slash is a path that axum knows nothing of.
+async fn to_index(OriginalUri(asked): OriginalUri, request: Request, next: Next) -> Response {
+    let is_directory = matches!(request.uri().path(), "/" | "/public");
+    match asked.path().rsplit_once('/') {
+        Some((_, last)) if is_directory && !last.is_empty() => {
+            let query = asked.query().map(|query| format!("?{query}")).unwrap_or_default();
+            Redirect::temporary(&format!("./{last}/{INDEX}{query}")).into_response()
+        }
+        _ => next.run(request).await,
+    }
 }
 
 /// One file of the page, as it is sent.

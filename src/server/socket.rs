@@ -11,6 +11,12 @@ use tokio::net::TcpStream;
 
 use crate::ending::{Ending, Reason};
 
+/// How many bytes may wait in the kernel to be sent (`TCP_NOTSENT_LOWAT`): some
+/// 50 events. By default megabytes may, and a reader that stopped for a while
+/// would first be sent thousands of old numbers. What doesn't fit waits as the
+/// newest number alone.
+const UNSENT: u32 = 2048;
+
 /// The socket as hyper uses it. What it learns of the connection's end it
 /// notes, so that the stream, which is only dropped, can tell why.
 #[derive(Debug)]
@@ -26,7 +32,9 @@ impl Socket {
         tcp.set_nodelay(true)?;
         // Without it a peer that vanished is retransmitted to for 15 minutes. It
         // runs while data is outstanding, which the heartbeat sees to.
-        SockRef::from(&tcp).set_tcp_user_timeout(Some(user_timeout))?;
+        let options = SockRef::from(&tcp);
+        options.set_tcp_user_timeout(Some(user_timeout))?;
+        options.set_tcp_notsent_lowat(UNSENT)?;
         Ok(Self { tcp, ending: Ending::default() })
     }
 

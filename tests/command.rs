@@ -1,0 +1,156 @@
+//! The binary: its options, its log.
+
+use std::process::Output;
+
+use nix::sys::signal::Signal;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+use crate::support::{Client, Headcount, Stream, soon};
+
+async fn run(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } =
+        soon("the end of the command", command.output()).await.expect("the binary runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (status.code().expect("it was not killed"), text(stdout), text(stderr))
+}
+
+#[tokio::test]
+async fn help_tells_every_option_its_default_and_its_variable() {
+    let (code, help, _) = run(Headcount::command().arg("--help")).await;
+    assert_eq!(code, 0);
+    for (option, default) in [
+        ("listen", "127.0.0.1:3000"),
+        ("keep-alive", "15s"),
+        ("user-timeout", "20s"),
+        ("shutdown-grace", "10s"),
+        ("log-format", "text"),
+    ] {
+        assert!(help.contains(&format!("--{option}")), "{help}");
+        assert!(help.contains(&format!("[default: {default}]")), "{help}");
+        let variable = format!("HEADCOUNT_{}", option.to_uppercase().replace('-', "_"));
+        assert!(help.contains(&format!("[env: {variable}=]")), "{help}");
+    }
+    let (code, version, _) = run(Headcount::command().arg("--version")).await;
+    assert_eq!((code, version), (0, format!("headcount {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[tokio::test]
+async fn a_wrong_value_is_an_error_and_nothing_starts() {
+    for (option, variable) in [
+        ("--listen=here", ("HEADCOUNT_LISTEN", "here")),
+        ("--keep-alive=15", ("HEADCOUNT_KEEP_ALIVE", "15")),
+        ("--user-timeout=0s", ("HEADCOUNT_USER_TIMEOUT", "0s")),
+        ("--shutdown-grace=x", ("HEADCOUNT_SHUTDOWN_GRACE", "x")),
+        ("--public-dir=/nowhere", ("HEADCOUNT_PUBLIC_DIR", "/nowhere")),
+        ("--log-format=xml", ("HEADCOUNT_LOG_FORMAT", "xml")),
+    ] {
+        let (flag, value) = option.split_once('=').expect("a value");
+        let given = run(Headcount::command().arg(option)).await;
+        let in_environment = run(Headcount::command().env(variable.0, variable.1)).await;
+        for (code, out, err) in [given, in_environment] {
+            assert_eq!((code, &*out), (2, ""), "{err}");
+            assert!(
+                err.starts_with(&format!("error: invalid value '{value}' for '{flag}")),
+                "{err}"
+            );
+            assert!(!err.contains("listening"), "{err}");
+        }
+    }
+    let (code, _, err) = run(Headcount::command().arg("--port=3000")).await;
+    assert_eq!(code, 2);
+    assert!(err.contains("unexpected argument '--port'"), "{err}");
+    let (code, _, err) = run(Headcount::command().env("RUST_LOG", "a=b=c")).await;
+    assert_eq!(code, 1);
+    assert!(err.starts_with("headcount: RUST_LOG is wrong: "), "{err}");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_an_error_in_one_sentence() {
+    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let (code, out, err) = run(Headcount::command().args(["--listen", &address])).await;
+    assert_eq!((code, &*out), (1, ""));
+    let sentence = format!(
+        "headcount: cannot listen on {address}: another program listens there; \
+         choose another address with --listen\n"
+    );
+    assert_eq!(err, sentence);
+}
+
+#[tokio::test]
+async fn a_second_headcount_does_not_share_the_first_ones_port() {
+    let first = Headcount::start(&[]).await;
+    let address = first.address.to_string();
+    let (code, _, err) = run(Headcount::command().args(["--listen", &address])).await;
+    assert_eq!(code, 1);
+    assert!(err.contains("another program listens there"), "{err}");
+}
+
+#[tokio::test]
+async fn the_option_wins_over_the_variable() {
+    let mut command = Headcount::command();
+    command.env("HEADCOUNT_LISTEN", "127.0.0.1:1").env("HEADCOUNT_LOG_FORMAT", "xml");
+    command.args(["--listen=nowhere", "--log-format=text"]);
+    let (_, _, err) = run(&mut command).await;
+    assert!(err.contains("'nowhere'"), "{err}");
+}
+
+#[tokio::test]
+async fn connects_and_disconnects_are_logged() {
+    let mut headcount = Headcount::start(&[]).await;
+    let client = Client::connect(headcount.address).await;
+    let stream = Stream::of(client, "/events?room=%22a%20b%22").await;
+    let line = headcount.logged("user connected").await;
+    assert_eq!((&line["room"], &line["count"]), (&"\"a b\"".into(), &1.into()));
+    assert_eq!(line["level"], "INFO");
+
+    drop(stream);
+    let line = headcount.logged("user disconnected").await;
+    assert_eq!((&line["room"], &line["count"]), (&"\"a b\"".into(), &0.into()));
+    assert_eq!(line["reason"], "client closed");
+    assert!(line["lasted_ms"].is_u64());
+
+    let stream = Stream::open(headcount.address).await;
+    headcount.logged("user connected").await;
+    stream.reset();
+    assert_eq!(headcount.logged("user disconnected").await["reason"], "reset");
+}
+
+#[tokio::test]
+async fn the_log_is_text_unless_json_is_asked_for() {
+    let mut command = Headcount::command();
+    let mut child = command.args(["--listen", "127.0.0.1:0"]).spawn().expect("it starts");
+    let stderr = child.stderr.take().expect("it is piped");
+    let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(stderr));
+    let line = soon("a line", lines.next_line()).await.expect("text").expect("a line");
+    assert!(line.contains(" INFO listening on http://127.0.0.1:"), "{line}");
+    assert!(!line.contains('\u{1b}'), "no colours in a pipe: {line:?}");
+}
+
+#[tokio::test]
+async fn the_log_level_changes_nothing_but_the_log() {
+    // No line says where it listens, so the port is chosen here.
+    let port = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = port.local_addr().expect("it is bound");
+    drop(port);
+    let mut command = Headcount::command();
+    command.env("RUST_LOG", "off").args(["--listen", &address.to_string()]);
+    let child = command.spawn().expect("it starts");
+    let connected = async {
+        while tokio::net::TcpStream::connect(address).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    soon("it listens", connected).await;
+
+    let mut first = Stream::open(address).await;
+    let second = Stream::open(address).await;
+    first.reach(2).await;
+    drop(second);
+    first.reach(1).await;
+    let id = child.id().and_then(|id| id.try_into().ok()).expect("it runs");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), Signal::SIGTERM).expect("it runs");
+    let output = soon("its end", child.wait_with_output()).await.expect("its output");
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}

@@ -1,0 +1,211 @@
+//! What else can be asked of the server, and what it refuses.
+
+use std::fs;
+
+use headcount::Options;
+
+use crate::support::{Answer, Client, Server, Stream};
+
+/// Checks that `answer` is an error as the contract has them.
+fn assert_refused(answer: &Answer, status: u16, why: &str) {
+    assert_eq!(answer.head.status, status, "{answer:?}");
+    assert_eq!(answer.head.header("content-type"), Some("application/json"));
+    let body: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+    let error = body["error"].as_str().expect("an error");
+    assert!(error.contains(why), "{error}");
+    assert_eq!(body.as_object().map(serde_json::Map::len), Some(1));
+}
+
+#[tokio::test]
+async fn only_get_opens_a_stream() {
+    let server = Server::start().await;
+    let mut observer = Stream::open(server.address).await;
+    assert_eq!(observer.number().await, 1);
+    for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"] {
+        let answer = Client::ask(server.address, method, "/events", "content-length: 0\r\n").await;
+        assert_refused(&answer, 405, "GET");
+        assert_eq!(answer.head.header("allow"), Some("GET"));
+    }
+    let head = Client::ask(server.address, "HEAD", "/events", "").await;
+    assert_eq!((head.head.status, head.head.header("allow")), (405, Some("GET")));
+    assert_eq!(head.body, "");
+    // None of them was told to the observer: the next news is the next stream.
+    let _second = Stream::open(server.address).await;
+    assert_eq!(observer.number().await, 2);
+}
+
+#[tokio::test]
+async fn a_bad_room_is_refused_and_not_joined() {
+    let server = Server::start().await;
+    let long = format!("room={}", "a".repeat(129));
+    for (query, why) in [
+        ("room=", "empty"),
+        (&long, "128 bytes"),
+        ("room=a%0Ab", "control characters"),
+        ("room=%00", "control characters"),
+        ("room=%FF", "UTF-8"),
+        ("room=a&room=b", "more than one room"),
+    ] {
+        for path in ["/events", "/count"] {
+            let answer = Client::ask(server.address, "GET", &format!("{path}?{query}"), "").await;
+            assert_refused(&answer, 400, why);
+        }
+    }
+    assert!(server.rooms.is_empty());
+}
+
+#[tokio::test]
+async fn any_other_text_is_a_room() {
+    let server = Server::start().await;
+    for (query, name) in [
+        ("%2Fblog%2Fhello", "/blog/hello"),
+        ("%3Cimg+src%3Dx%3E", "<img src=x>"),
+        ("%F0%9F%90%8E%22", "🐎\""),
+        (&"a".repeat(128), &*"a".repeat(128)),
+    ] {
+        let client = Client::connect(server.address).await;
+        let mut stream = Stream::of(client, &format!("/events?room={query}")).await;
+        assert_eq!(stream.number().await, 1);
+        let path = format!("/count?room={query}");
+        let answer = Client::ask(server.address, "GET", &path, "").await;
+        let body: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+        assert_eq!(body, serde_json::json!({ "room": name, "count": 1 }));
+    }
+}
+
+#[tokio::test]
+async fn the_count_is_json_and_joins_nothing() {
+    let server = Server::start().await;
+    let answer = Client::ask(server.address, "GET", "/count", "").await;
+    assert_eq!(answer.body, r#"{"room":"lobby","count":0}"#);
+    assert_eq!(answer.head.header("content-type"), Some("application/json"));
+    assert_eq!(answer.head.header("cache-control"), Some("no-store"));
+    assert!(server.rooms.is_empty());
+    let head = Client::ask(server.address, "HEAD", "/count", "").await;
+    assert_eq!((head.head.status, head.body.as_str()), (200, ""));
+}
+
+#[tokio::test]
+async fn unknown_paths_and_wrong_methods_are_refused() {
+    let server = Server::start().await;
+    for path in ["/nope", "/public/nope", "/events/", "/../Cargo.toml", "/public/../../Cargo.toml"]
+    {
+        let answer = Client::ask(server.address, "GET", path, "").await;
+        assert_refused(&answer, 404, "nothing");
+    }
+    for path in ["/", "/count", "/client.js", "/healthz"] {
+        let answer = Client::ask(server.address, "POST", path, "content-length: 0\r\n").await;
+        assert_refused(&answer, 405, "method");
+        assert_eq!(answer.head.header("allow"), Some("GET,HEAD"));
+    }
+}
+
+#[tokio::test]
+async fn the_server_is_alive_and_ready() {
+    let server = Server::start().await;
+    assert_eq!(Client::ask(server.address, "GET", "/healthz", "").await.head.status, 200);
+    assert_eq!(Client::ask(server.address, "GET", "/readyz", "").await.head.status, 200);
+}
+
+#[tokio::test]
+async fn while_it_drains_the_server_is_alive_but_takes_no_stream() {
+    let options = Options::default();
+    options.drain.cancel();
+    let app = headcount::router(headcount::Rooms::default(), options);
+    let server = Server::serve(app, Default::default(), Default::default()).await;
+    assert_eq!(Client::ask(server.address, "GET", "/healthz", "").await.head.status, 200);
+    for path in ["/readyz", "/events"] {
+        let answer = Client::ask(server.address, "GET", path, "").await;
+        assert_refused(&answer, 503, "stopping");
+        assert_eq!(answer.head.header("retry-after"), Some("5"));
+    }
+}
+
+const FILES: [(&str, &str); 3] = [
+    ("index.html", "text/html; charset=utf-8"),
+    ("client.js", "text/javascript; charset=utf-8"),
+    ("style.css", "text/css; charset=utf-8"),
+];
+
+#[tokio::test]
+async fn the_page_is_inside_the_binary_with_types_and_etags() {
+    let server = Server::start().await;
+    for (file, content_type) in FILES {
+        let path = format!("/{file}");
+        let answer = Client::ask(server.address, "GET", &path, "").await;
+        assert_eq!(answer.head.status, 200, "{file}");
+        assert_eq!(answer.head.header("content-type"), Some(content_type));
+        assert_eq!(answer.head.header("cache-control"), Some("no-cache"));
+        assert_eq!(answer.head.header("x-content-type-options"), Some("nosniff"));
+        let disk = fs::read_to_string(format!("public/{file}")).expect("it is in public/");
+        assert_eq!(answer.body, disk);
+
+        let etag = answer.head.header("etag").expect("an ETag");
+        for known in [etag.to_owned(), format!("W/{etag}"), format!("\"x\", {etag}"), "*".into()] {
+            let header = format!("If-None-Match: {known}\r\n");
+            let answer = Client::ask(server.address, "GET", &path, &header).await;
+            assert_eq!((answer.head.status, &*answer.body), (304, ""), "{known}");
+            assert_eq!(answer.head.header("etag"), Some(etag));
+        }
+        let header = "If-None-Match: \"x\"\r\n";
+        let answer = Client::ask(server.address, "GET", &path, header).await;
+        assert_eq!((answer.head.status, answer.body), (200, disk.clone()));
+
+        let head = Client::ask(server.address, "HEAD", &path, "").await;
+        assert_eq!(head.head.header("content-length"), Some(&*disk.len().to_string()));
+        assert_eq!(head.body, "");
+    }
+}
+
+#[tokio::test]
+async fn the_page_is_also_under_public_and_where_a_directory_is_asked_for() {
+    let server = Server::start().await;
+    let page = fs::read_to_string("public/index.html").expect("it is there");
+    for path in ["/", "/?room=a", "/public/", "/public/index.html"] {
+        assert_eq!(Client::ask(server.address, "GET", path, "").await.body, page, "{path}");
+    }
+    let script = fs::read_to_string("public/client.js").expect("it is there");
+    let answer = Client::ask(server.address, "GET", "/public/client.js", "").await;
+    assert_eq!(answer.body, script);
+    let answer = Client::ask(server.address, "GET", "/public?room=a", "").await;
+    assert_eq!(answer.head.status, 307);
+    assert_eq!(answer.head.header("location"), Some("./public/index.html?room=a"));
+}
+
+#[tokio::test]
+async fn a_public_dir_is_served_as_it_is_now() {
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::write(dir.path().join("index.html"), "one").expect("it is written");
+    let options = Options { public_dir: Some(dir.path().into()), ..Default::default() };
+    let server = Server::with(options).await;
+    for path in ["/", "/public/", "/index.html"] {
+        let answer = Client::ask(server.address, "GET", path, "").await;
+        assert_eq!((answer.head.status, &*answer.body), (200, "one"), "{path}");
+        assert_eq!(answer.head.header("cache-control"), Some("no-cache"));
+        assert!(answer.head.header("content-type").is_some_and(|t| t.starts_with("text/html")));
+    }
+    fs::write(dir.path().join("index.html"), "two").expect("it is written");
+    assert_eq!(Client::ask(server.address, "GET", "/", "").await.body, "two");
+
+    let answer = Client::ask(server.address, "GET", "/client.js", "").await;
+    assert_refused(&answer, 404, "nothing");
+    let answer = Client::ask(server.address, "POST", "/", "content-length: 0\r\n").await;
+    assert_refused(&answer, 405, "method");
+    let answer = Client::ask(server.address, "GET", "/%2e%2e/Cargo.toml", "").await;
+    assert_refused(&answer, 404, "nothing");
+    // The counter is where it was.
+    assert_eq!(Client::count(server.address, "lobby").await, 0);
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_gets_the_events_without_chunks() {
+    let server = Server::start().await;
+    let mut client = Client::connect(server.address).await;
+    client.send(b"GET /events HTTP/1.0\r\n\r\n").await;
+    let head = client.head().await;
+    assert_eq!((head.status, head.header("transfer-encoding")), (200, None));
+    server.stop().await;
+    let stream = client.rest().await;
+    assert!(stream.starts_with("retry: "), "{stream}");
+    assert!(stream.ends_with("\nevent: user count\ndata: 1\n\n"), "{stream}");
+}

@@ -1,0 +1,48 @@
+//! A server inside the test's own process, on a port of its own.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use headcount::server::{self, Timeouts};
+use headcount::{Options, Rooms, router};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Ends with the test's runtime.
+pub struct Server {
+    pub address: SocketAddr,
+    pub rooms: Rooms,
+    drain: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// A server as the binary has it by default.
+    pub async fn start() -> Self {
+        Self::with(Options::default()).await
+    }
+
+    pub async fn with(options: Options) -> Self {
+        let rooms = Rooms::default();
+        let app = router(rooms.clone(), options.clone());
+        Self::serve(app, rooms, options.drain).await
+    }
+
+    /// Any app that counts in `rooms` and ends its streams on `drain`.
+    pub async fn serve(app: Router, rooms: Rooms, drain: CancellationToken) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let timeouts =
+            Timeouts { user: Duration::from_secs(20), shutdown_grace: Duration::from_secs(10) };
+        let task = tokio::spawn(server::serve(listener, app, timeouts, drain.clone()));
+        Self { address, rooms, drain, task }
+    }
+
+    /// Drains the server and waits for it.
+    pub async fn stop(self) {
+        self.drain.cancel();
+        super::soon("the drain", self.task).await.expect("the server ends without a panic");
+    }
+}
