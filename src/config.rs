@@ -40,7 +40,8 @@ pub struct Config {
 
     /// How long a stop waits for clients that don't take their last bytes (up to 1h)
     ///
-    /// All others are ended at once. 10 s is what process managers allow at least.
+    /// All others are ended at once. 10 s is less than systemd (90 s) or Kubernetes (30 s)
+    /// wait before they kill.
     #[arg(long, env = "HEADCOUNT_SHUTDOWN_GRACE", value_name = "DURATION",
           value_parser = shutdown_grace, default_value = "10s")]
     pub shutdown_grace: Duration,

@@ -1,0 +1,30 @@
+# What a person types. CI calls `check`, `test` and `mutants`, and nothing else.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check mutants screenshots setup
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Build and serve on http://127.0.0.1:3000 (options: make run ARGS="--keep-alive 5s")
+	cargo run --locked --release -- $(ARGS)
+
+test: setup ## Run every test; installs what it lacks (curl, chromium, npm and PyPI packages)
+	cargo test --locked --workspace
+	cargo build --locked
+	node --test tests/clients/*.test.mjs tests/browser/*.test.mjs
+
+check: ## Check the format, the lints and the docs; a warning is an error
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
+
+mutants: ## Make eleven mistakes in copies of the code and see that the tests catch each
+	python3 tests/model/mutants.py
+
+screenshots: setup ## Take the README's pictures of the page anew
+	cargo build --locked
+	SCREENSHOTS=docs node --test --test-name-pattern=screenshot tests/browser/*.test.mjs
+
+setup:
+	@bash tests/setup.sh
