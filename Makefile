@@ -16,7 +16,8 @@ test: setup ## Run every test; installs what it lacks (curl, chromium, npm and P
 
 check: ## Check the format, the lints and the docs; a warning is an error
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	cargo clippy --locked --package headcount --all-targets -- --deny warnings
+	cargo clippy --locked --package headcount-model --lib --test checks -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
 
 mutants: ## Make eleven mistakes in copies of the code and see that the tests catch each

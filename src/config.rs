@@ -1,10 +1,13 @@
 //! Every setting: its default, its unit, and why that default.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use ipnet::IpNet;
+
+use crate::rooms;
 
 /// How many people are here, right now: a live user counter over Server-Sent
 /// Events.
@@ -46,6 +49,50 @@ pub struct Config {
           value_parser = shutdown_grace, default_value = "10s")]
     pub shutdown_grace: Duration,
 
+    /// End a stream that is so old, and keep its seat for 10 s (1s to 30days; default: never)
+    ///
+    /// A client that reads comes back at once, and no number changes; one that never
+    /// reads is gone for good. A fifth of the age is left to chance.
+    #[arg(long, env = "HEADCOUNT_MAX_AGE", value_name = "DURATION", value_parser = max_age)]
+    pub max_age: Option<Duration>,
+
+    /// How many streams may be open; one more is refused with 503
+    ///
+    /// Each takes a file descriptor. Default: as many as the process may have
+    /// (RLIMIT_NOFILE, raised as far as the system allows), less a reserve.
+    #[arg(long, env = "HEADCOUNT_MAX_STREAMS", value_name = "NUMBER", value_parser = at_least_1)]
+    pub max_streams: Option<usize>,
+
+    /// How many streams one address may have; one more is refused with 429 (default: any)
+    ///
+    /// Whole offices and mobile networks share one address.
+    #[arg(long, env = "HEADCOUNT_MAX_STREAMS_PER_IP", value_name = "NUMBER",
+          value_parser = at_least_1)]
+    pub max_streams_per_ip: Option<usize>,
+
+    /// How many rooms there may be; a stream for one more is refused with 503
+    ///
+    /// Whoever can reach the server can open rooms; each costs some 2 kB.
+    #[arg(long, env = "HEADCOUNT_MAX_ROOMS", value_name = "NUMBER", value_parser = at_least_1,
+          default_value_t = rooms::MAX_ROOMS)]
+    pub max_rooms: usize,
+
+    /// A proxy whose X-Forwarded-For is believed, as an address or CIDR; repeatable
+    ///
+    /// In the variable, separated by commas. Without one, a client's address is that
+    /// of its connection, whatever it says.
+    #[arg(long, env = "HEADCOUNT_TRUSTED_PROXY", value_name = "CIDR",
+          value_parser = trusted_proxy, value_delimiter = ',')]
+    pub trusted_proxy: Vec<IpNet>,
+
+    /// Speak TLS with this certificate chain, a PEM file; read again on SIGHUP
+    #[arg(long, env = "HEADCOUNT_TLS_CERT", value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The private key of the certificate, a PEM file; read again on SIGHUP
+    #[arg(long, env = "HEADCOUNT_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+
     /// Serve the page from this directory, in place of the page inside the binary
     ///
     /// For work on the page: files are read anew for each request.
@@ -76,28 +123,47 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "expected IP:PORT, such as 127.0.0.1:3000 or [::]:3000".into())
 }
 
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+
 fn keep_alive(text: &str) -> Result<Duration, String> {
-    duration(text, Duration::from_millis(100))
+    duration(text, Duration::from_millis(100), HOUR)
 }
 
 fn user_timeout(text: &str) -> Result<Duration, String> {
-    duration(text, Duration::from_secs(1))
+    duration(text, SECOND, HOUR)
 }
 
 fn shutdown_grace(text: &str) -> Result<Duration, String> {
-    duration(text, Duration::ZERO)
+    duration(text, Duration::ZERO, HOUR)
 }
 
-fn duration(text: &str, least: Duration) -> Result<Duration, String> {
-    const MOST: Duration = Duration::from_secs(3600);
+fn max_age(text: &str) -> Result<Duration, String> {
+    duration(text, SECOND, MONTH)
+}
+
+fn duration(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
         .map_err(|_| "expected a number with its unit, such as 500ms, 15s or 2m")?;
-    if (least..=MOST).contains(&duration) {
+    if (least..=most).contains(&duration) {
         Ok(duration)
     } else {
-        let (least, most) = (humantime::format_duration(least), humantime::format_duration(MOST));
+        let (least, most) = (humantime::format_duration(least), humantime::format_duration(most));
         Err(format!("expected {least} to {most}"))
     }
+}
+
+fn at_least_1(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("expected a whole number, 1 or more".into()),
+    }
+}
+
+fn trusted_proxy(text: &str) -> Result<IpNet, String> {
+    let net = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    net.map_err(|_| "expected an address or CIDR, such as 10.0.0.1 or 10.0.0.0/8".into())
 }
 
 fn public_dir(text: &str) -> Result<PathBuf, String> {
@@ -113,6 +179,7 @@ fn public_dir(text: &str) -> Result<PathBuf, String> {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use proptest::prelude::*;
 
     fn parse(args: &[&str]) -> Result<Config, String> {
         Config::try_parse_from([&["headcount"], args].concat()).map_err(|e| e.to_string())
@@ -130,6 +197,9 @@ mod tests {
         assert_eq!(config.keep_alive, Duration::from_secs(15));
         assert_eq!(config.user_timeout, Duration::from_secs(20));
         assert_eq!(config.shutdown_grace, Duration::from_secs(10));
+        assert_eq!(config.max_age, None);
+        assert_eq!(config.max_streams_per_ip, None);
+        assert_eq!(config.max_rooms, 10_000);
         assert_eq!(config.log_format, LogFormat::Text);
     }
 
@@ -143,6 +213,21 @@ mod tests {
     }
 
     #[test]
+    fn proxies_are_addresses_or_networks_as_many_as_there_are() {
+        let config = parse(&["--trusted-proxy=10.0.0.1,2001:db8::/32", "--trusted-proxy=::1"]);
+        let nets: Vec<_> =
+            config.expect("they are right").trusted_proxy.iter().map(IpNet::to_string).collect();
+        assert_eq!(nets, ["10.0.0.1/32", "2001:db8::/32", "::1/128"]);
+    }
+
+    #[test]
+    fn a_certificate_wants_its_key() {
+        let message = parse(&["--tls-cert", "a.pem"]).expect_err("it has no key");
+        assert!(message.contains("--tls-key <FILE>"), "{message}");
+        parse(&["--tls-key", "a.pem"]).expect_err("it has no certificate");
+    }
+
+    #[test]
     fn a_wrong_value_is_told_with_what_would_be_right() {
         for (args, expected) in [
             (["--listen", "3000"], "expected IP:PORT"),
@@ -152,12 +237,40 @@ mod tests {
             (["--keep-alive", "2h"], "expected 100ms to 1h"),
             (["--user-timeout", "10ms"], "expected 1s to 1h"),
             (["--shutdown-grace", "soon"], "expected a number with its unit"),
+            (["--max-age", "0s"], "expected 1s to 30days"),
+            (["--max-streams", "0"], "expected a whole number, 1 or more"),
+            (["--max-streams-per-ip", "many"], "expected a whole number, 1 or more"),
+            (["--max-rooms", "1.5"], "expected a whole number, 1 or more"),
+            (["--trusted-proxy", "10.0.0.0/33"], "expected an address or CIDR"),
             (["--public-dir", "/nowhere"], "expected a directory that has an index.html"),
             (["--log-format", "xml"], "possible values: text, json"),
         ] {
             let message = parse(&args).expect_err("it is wrong");
             assert!(message.contains(expected), "{message}");
             assert!(message.contains(args[0]), "{message}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_cidr_is_what_reads_back_as_one(text in "[0-9a-f.:/]{0,20}|\\PC{0,20}") {
+            if let Ok(net) = trusted_proxy(&text) {
+                prop_assert_eq!(trusted_proxy(&net.to_string()), Ok(net));
+            }
+        }
+
+        #[test]
+        fn every_network_is_taken(address: std::net::Ipv6Addr, length in 0..=128_u8) {
+            let net = format!("{address}/{length}");
+            prop_assert!(trusted_proxy(&net).is_ok());
+            prop_assert!(trusted_proxy(&address.to_string()).is_ok());
+        }
+
+        #[test]
+        fn no_duration_panics_or_leaves_its_range(text in "[0-9a-z. ]{0,20}|[0-9]{1,30}(ms|s|h|y)") {
+            if let Ok(duration) = duration(&text, SECOND, HOUR) {
+                prop_assert!((SECOND..=HOUR).contains(&duration));
+            }
         }
     }
 }

@@ -1,9 +1,8 @@
 //! Why a stream ended.
 
-use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-/// The cause of a stream's end, as it stands in the log.
+/// The cause of a stream's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// The client closed the connection (FIN), or gave up its stream.
@@ -13,6 +12,10 @@ pub enum Reason {
     Reset,
     /// The client acknowledged nothing for the time that is allowed.
     TimedOut,
+    /// The client came back with its token and took its own seat over.
+    Replaced,
+    /// The stream had reached the age that is allowed.
+    AgedOut,
     /// The server is stopping.
     Shutdown,
     /// The connection failed in some other way.
@@ -20,22 +23,29 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The reason in words (`client closed`).
+    /// Every reason there is.
+    pub const ALL: [Self; 7] = [
+        Self::ClientClosed,
+        Self::Reset,
+        Self::TimedOut,
+        Self::Replaced,
+        Self::AgedOut,
+        Self::Shutdown,
+        Self::Error,
+    ];
+
+    /// The reason in words, as it stands in the log (`client closed`).
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ClientClosed => "client closed",
             Self::Reset => "reset",
             Self::TimedOut => "timed out",
+            Self::Replaced => "replaced",
+            Self::AgedOut => "aged out",
             Self::Shutdown => "shutdown",
             Self::Error => "error",
         }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -45,18 +55,30 @@ impl fmt::Display for Reason {
 /// itself is only dropped. They share this cell: the first cause noted is the
 /// one told. When nobody noted any, the client gave up its stream.
 #[derive(Clone, Debug, Default)]
-pub struct Ending(Arc<OnceLock<Reason>>);
+pub struct Ending {
+    noted: Arc<OnceLock<Reason>>,
+    /// Where the end of the whole connection is noted, if it has many streams.
+    connection: Option<Arc<OnceLock<Reason>>>,
+}
 
 impl Ending {
+    /// The end of one among many streams of the connection that this is the end
+    /// of: it has a cause of its own, or that of the connection.
+    #[must_use]
+    pub fn of_one_stream(&self) -> Self {
+        Self { noted: Arc::default(), connection: Some(self.noted.clone()) }
+    }
+
     /// Notes why the stream ends, unless a cause is noted already.
     pub fn note(&self, reason: Reason) {
-        let _already_noted = self.0.set(reason);
+        let _already_noted = self.noted.set(reason);
     }
 
     /// The cause that was noted first.
     #[must_use]
     pub fn reason(&self) -> Reason {
-        self.0.get().copied().unwrap_or(Reason::ClientClosed)
+        let connection = || self.connection.as_ref()?.get();
+        self.noted.get().or_else(connection).copied().unwrap_or(Reason::ClientClosed)
     }
 }
 
@@ -72,5 +94,22 @@ mod tests {
         ending.note(Reason::Shutdown);
         socket.note(Reason::Reset);
         assert_eq!(ending.reason(), Reason::Shutdown);
+    }
+
+    #[test]
+    fn a_stream_ends_for_a_cause_of_its_own_or_with_its_connection() {
+        let connection = Ending::default();
+        let (first, second) = (connection.of_one_stream(), connection.of_one_stream());
+        first.note(Reason::AgedOut);
+        assert_eq!(second.reason(), Reason::ClientClosed);
+        connection.note(Reason::Reset);
+        assert_eq!((first.reason(), second.reason()), (Reason::AgedOut, Reason::Reset));
+    }
+
+    #[test]
+    fn every_reason_is_at_its_place() {
+        for (place, reason) in Reason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, place);
+        }
     }
 }

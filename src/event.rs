@@ -7,25 +7,62 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::token::Token;
+
 /// The name that a client listens for: `source.addEventListener('user count', …)`.
 pub const NAME: &str = "user count";
 
+/// A piece of an event stream, with the chunk of HTTP/1.1 already around it
+/// (RFC 9112, section 7.1), encoded once and shared by reference with every
+/// stream that is told, however many there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    chunk: Bytes,
+    text_at: usize,
+}
+
+impl Frame {
+    /// The chunk that ends a chunked body.
+    pub const LAST_CHUNK: Bytes = Bytes::from_static(b"0\r\n\r\n");
+
+    fn new(text: &str) -> Self {
+        let size = format!("{:x}\r\n", text.len());
+        let chunk = Bytes::from(format!("{size}{text}\r\n"));
+        Self { chunk, text_at: size.len() }
+    }
+
+    /// Says nothing but how long a client shall wait before it comes back
+    /// (`retry: 3172\n\n`), in whole milliseconds.
+    #[must_use]
+    pub fn retry(retry: Duration) -> Self {
+        Self::new(&format!("retry: {}\n\n", retry.as_millis()))
+    }
+
+    /// The text of the stream alone.
+    #[must_use]
+    pub fn text(&self) -> Bytes {
+        self.chunk.slice(self.text_at..self.chunk.len() - 2)
+    }
+
+    /// The text as a chunk of HTTP/1.1.
+    #[must_use]
+    pub fn chunk(&self) -> Bytes {
+        self.chunk.clone()
+    }
+}
+
 /// One `user count` event, encoded.
-///
-/// It is made once for each change of a room and shared by reference with
-/// every stream, however many there are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     count: usize,
-    bytes: Bytes,
+    frame: Frame,
 }
 
 impl Event {
     /// Encodes the event that says `count` (`event: user count\ndata: 3\n\n`).
     #[must_use]
     pub fn new(count: usize) -> Self {
-        let bytes = Bytes::from(format!("event: {NAME}\ndata: {count}\n\n"));
-        Self { count, bytes }
+        Self { count, frame: Frame::new(&format!("event: {NAME}\ndata: {count}\n\n")) }
     }
 
     /// The number that the event says.
@@ -36,21 +73,21 @@ impl Event {
 
     /// The event as it is on the wire.
     #[must_use]
-    pub fn bytes(&self) -> Bytes {
-        self.bytes.clone()
+    pub fn frame(&self) -> Frame {
+        self.frame.clone()
     }
 
     /// The first event of a stream
     /// (`retry: 3172\nid: 5c9e…\nevent: user count\ndata: 3\n\n`).
     ///
     /// `retry` is how long the client shall wait before it comes back, sent in
-    /// whole milliseconds; `token` names this stream's seat, 32 hexadecimal
-    /// digits, which a browser sends back by itself as `Last-Event-ID`.
+    /// whole milliseconds. `token` names this stream's seat; a browser sends it
+    /// back by itself as `Last-Event-ID`.
     #[must_use]
-    pub fn first(&self, retry: Duration, token: u128) -> Bytes {
-        let mut head = format!("retry: {}\nid: {token:032x}\n", retry.as_millis()).into_bytes();
-        head.extend_from_slice(&self.bytes);
-        head.into()
+    pub fn first(&self, retry: Duration, token: Token) -> Bytes {
+        let mut first = format!("retry: {}\nid: {token}\n", retry.as_millis()).into_bytes();
+        first.extend_from_slice(&self.frame.text());
+        first.into()
     }
 }
 
@@ -60,25 +97,39 @@ mod tests {
 
     #[test]
     fn an_event_is_a_name_and_a_bare_number() {
-        assert_eq!(&Event::new(3).bytes()[..], b"event: user count\ndata: 3\n\n");
-        assert_eq!(&Event::new(0).bytes()[..], b"event: user count\ndata: 0\n\n");
+        assert_eq!(&Event::new(3).frame().text()[..], b"event: user count\ndata: 3\n\n");
+        assert_eq!(&Event::new(0).frame().text()[..], b"event: user count\ndata: 0\n\n");
         assert_eq!(
-            Event::new(usize::MAX).bytes(),
+            Event::new(usize::MAX).frame().text(),
             format!("event: user count\ndata: {}\n\n", usize::MAX)
         );
     }
 
     #[test]
+    fn a_chunk_is_the_text_with_its_size_in_hexadecimal() {
+        assert_eq!(&Event::new(3).frame().chunk()[..], b"1b\r\nevent: user count\ndata: 3\n\n\r\n");
+        let ten_digits = Event::new(1_000_000_000).frame().chunk();
+        assert_eq!(&ten_digits[..], b"24\r\nevent: user count\ndata: 1000000000\n\n\r\n");
+    }
+
+    #[test]
     fn the_first_event_also_carries_retry_and_the_seats_token() {
+        let token = "0000000000000000000000000000005c".parse().expect("a token");
         assert_eq!(
-            &Event::new(3).first(Duration::from_millis(3172), 0x5c9e)[..],
-            b"retry: 3172\nid: 00000000000000000000000000005c9e\nevent: user count\ndata: 3\n\n"
+            &Event::new(3).first(Duration::from_millis(3172), token)[..],
+            b"retry: 3172\nid: 0000000000000000000000000000005c\nevent: user count\ndata: 3\n\n"
         );
+    }
+
+    #[test]
+    fn a_farewell_says_when_to_come_back() {
+        let frame = Frame::retry(Duration::from_millis(250));
+        assert_eq!(&frame.text()[..], b"retry: 250\n\n");
     }
 
     #[test]
     fn every_copy_of_an_event_shares_its_bytes() {
         let event = Event::new(12);
-        assert_eq!(event.bytes().as_ptr(), event.clone().bytes().as_ptr());
+        assert_eq!(event.frame().chunk().as_ptr(), event.clone().frame().chunk().as_ptr());
     }
 }

@@ -5,15 +5,16 @@
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::process::{ExitCode, exit};
+use std::sync::Arc;
 
 use clap::Parser;
 use headcount::config::{Config, LogFormat};
-use headcount::server::{self, Timeouts};
+use headcount::server::{self, Settings, Tls};
 use headcount::{Options, Rooms, router};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{error, info, warn};
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
@@ -38,24 +39,68 @@ fn run(config: Config) -> Result<(), String> {
 
 async fn serve(config: Config) -> Result<(), String> {
     let drain = CancellationToken::new();
+    let tls = tls(&config)?;
     stop_on_signals(drain.clone()).map_err(|error| format!("cannot hear signals: {error}"))?;
+    let descriptors = server::raise_descriptors()
+        .map_err(|error| format!("cannot learn how many files may be open: {error}"))?;
+    let max_streams = config.max_streams.unwrap_or(descriptors.streams());
+    if max_streams > descriptors.streams() {
+        warn!(
+            max_streams,
+            fit = descriptors.streams(),
+            "more streams are allowed than file descriptors; raise `ulimit -n`"
+        );
+    }
+
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|error| cannot_listen(config.listen, &error))?;
     let address = listener
         .local_addr()
         .map_err(|error| format!("the listening socket has no address: {error}"))?;
-    info!("listening on http://{address}");
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    info!(max_streams, file_descriptors = descriptors.0, "listening on {scheme}://{address}");
 
     let options = Options {
         keep_alive: config.keep_alive,
+        max_age: config.max_age,
+        max_streams,
+        max_streams_per_ip: config.max_streams_per_ip,
+        trusted_proxies: config.trusted_proxy,
         public_dir: config.public_dir,
         drain: drain.clone(),
+        // What is left of the grace is for those who are slow to take their last.
+        drain_spread: config.shutdown_grace.mul_f64(0.8),
     };
-    let timeouts = Timeouts { user: config.user_timeout, shutdown_grace: config.shutdown_grace };
-    server::serve(listener, router(Rooms::default(), options), timeouts, drain).await;
+    let settings = Settings {
+        keep_alive: config.keep_alive,
+        user_timeout: config.user_timeout,
+        shutdown_grace: config.shutdown_grace,
+        tls,
+    };
+    server::serve(listener, router(Rooms::new(config.max_rooms), options), settings, drain).await;
     info!("stopped");
     Ok(())
+}
+
+/// Reads the certificate, if there is to be one, and reads it again on SIGHUP.
+fn tls(config: &Config) -> Result<Option<Arc<Tls>>, String> {
+    let (Some(certificate), Some(key)) = (&config.tls_cert, &config.tls_key) else {
+        return Ok(None);
+    };
+    let tls = Arc::new(Tls::read(certificate, key).map_err(|error| error.to_string())?);
+    let mut hangup =
+        signal(SignalKind::hangup()).map_err(|error| format!("cannot hear signals: {error}"))?;
+    let renewed = tls.clone();
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match renewed.read_again() {
+                Ok(()) => info!("the certificate was read again"),
+                Err(error) => error!(%error, "the certificate stays as it was"),
+            }
+        }
+    });
+    Ok(Some(tls))
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {

@@ -71,6 +71,7 @@ impl std::error::Error for BadName {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_name_is_1_to_128_bytes() {
@@ -96,5 +97,17 @@ mod tests {
     #[test]
     fn the_default_room_is_the_lobby() {
         assert_eq!(Name::default(), Name::new("lobby").expect("a good name"));
+    }
+
+    proptest! {
+        #[test]
+        fn a_text_is_a_name_just_if_it_keeps_the_rules(text in ".{0,140}|\\PC{0,140}") {
+            let is_good = (1..=MAX_BYTES).contains(&text.len()) && !text.contains(char::is_control);
+            let name = Name::new(&text);
+            prop_assert_eq!(name.is_ok(), is_good);
+            if let Ok(name) = name {
+                prop_assert_eq!(name.as_str(), text);
+            }
+        }
     }
 }

@@ -7,11 +7,13 @@
 //! for as long as nobody comes or goes. `tests/model` checks this over many
 //! schedules.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::future::pending;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
+use tokio::sync::Notify;
 use tracing::info;
 
 use crate::ending::Ending;
@@ -20,6 +22,8 @@ use crate::name::Name;
 use crate::pace::{self, Pace, Tell};
 use crate::sync::broadcast::{self, error::RecvError};
 use crate::sync::{Mutex, MutexGuard};
+use crate::tally::Tally;
+use crate::token::Token;
 
 /// How many events a room keeps for a stream that is not read right now. It
 /// bounds what a slow reader costs: who falls further behind is told the newest
@@ -36,10 +40,13 @@ pub(crate) struct Room {
     /// A blocking lock: it is held for one change, never across an `.await`.
     state: Mutex<State>,
     vacated: Vacated,
+    tally: Arc<Tally>,
 }
 
 struct State {
-    /// The event that says the count as it is. It is the count: there is no other.
+    /// Who is here: one seat for each person counted.
+    seats: HashMap<Token, Arc<Seat>>,
+    /// The event that says how many, as it is.
     newest: Event,
     /// Set by the change that empties the room. An emptied room is on its way
     /// off the registry and takes nobody in any more.
@@ -48,33 +55,30 @@ struct State {
     pace: Pace,
 }
 
-impl State {
-    /// Changes the count and tells it, or learns when to. Nothing else changes it.
-    fn change(&mut self, count: usize) -> Tell {
-        self.newest = Event::new(count);
-        let tell = self.pace.change();
-        if tell == Tell::Now {
-            self.publish();
-        }
-        tell
-    }
+/// A place among those counted, for the time that one stream has it.
+#[derive(Debug, Default)]
+pub struct Seat {
+    taken: Notify,
+}
 
-    fn publish(&mut self) {
-        let _nobody_listens = self.channel.send(self.newest.clone());
-        self.pace.told(self.newest.count());
+impl Seat {
+    /// Waits until another stream has this place. One waiter at a time.
+    pub async fn taken(&self) {
+        self.taken.notified().await;
     }
 }
 
 impl Room {
     /// A room that nobody has entered yet.
-    pub(crate) fn new(name: Name, vacated: Vacated) -> Arc<Self> {
+    pub(crate) fn new(name: Name, vacated: Vacated, tally: Arc<Tally>) -> Arc<Self> {
         let state = State {
+            seats: HashMap::new(),
             newest: Event::new(0),
             emptied: false,
             channel: broadcast::Sender::new(CAPACITY),
             pace: Pace::default(),
         };
-        Arc::new(Self { name, state: Mutex::new(state), vacated })
+        Arc::new(Self { name, state: Mutex::new(state), vacated, tally })
     }
 
     pub(crate) fn name(&self) -> &Name {
@@ -89,12 +93,14 @@ impl Room {
     /// Counts one more person, and answers with the guard that uncounts them
     /// and the event of their own arrival. `None` if the room has been emptied.
     pub(crate) fn join(self: &Arc<Self>, ending: Ending) -> Option<(Presence, Event)> {
+        let token = Token::random();
+        let seat = Arc::new(Seat::default());
         let mut state = self.lock();
         if state.emptied {
             return None;
         }
-        let count = state.newest.count() + 1;
-        let tell = state.change(count);
+        state.seats.insert(token, seat.clone());
+        let tell = self.change(&mut state);
         // Subscribed after its own arrival was told and before any other change
         // can be: the newcomer hears of everything else, and of nothing twice.
         let events = state.channel.subscribe();
@@ -102,17 +108,54 @@ impl Room {
         drop(state);
 
         self.follow_up(tell);
-        info!(room = self.name.as_str(), count, "user connected");
-        let presence =
-            Presence { room: self.clone(), events, told: count, since: Instant::now(), ending };
-        Some((presence, arrival))
+        info!(room = self.name.as_str(), count = arrival.count(), "user connected");
+        Some((self.presence(token, seat, events, &arrival, ending), arrival))
     }
 
-    /// Uncounts one person. Only [`Presence`] may call it, once.
-    fn leave(self: &Arc<Self>) -> usize {
+    /// Gives the seat of `token` to a new stream, if it is still counted, and
+    /// tells the old stream. Nobody came and nobody went: the count is the same
+    /// before, after and in between, and no event says so.
+    pub(crate) fn take_over(
+        self: &Arc<Self>,
+        token: Token,
+        ending: Ending,
+    ) -> Option<(Presence, Event)> {
+        let seat = Arc::new(Seat::default());
         let mut state = self.lock();
-        let count = state.newest.count() - 1;
-        let tell = state.change(count);
+        let old = state.seats.get_mut(&token)?;
+        let old = std::mem::replace(old, seat.clone());
+        let events = state.channel.subscribe();
+        let newest = state.newest.clone();
+        drop(state);
+
+        old.taken.notify_one();
+        info!(room = self.name.as_str(), count = newest.count(), "user returned");
+        Some((self.presence(token, seat, events, &newest, ending), newest))
+    }
+
+    fn presence(
+        self: &Arc<Self>,
+        token: Token,
+        seat: Arc<Seat>,
+        events: broadcast::Receiver<Event>,
+        told: &Event,
+        ending: Ending,
+    ) -> Presence {
+        self.tally.joins.count();
+        let (room, told, since) = (self.clone(), told.count(), Instant::now());
+        Presence { room, token, seat, events, told, since, ending }
+    }
+
+    /// Uncounts the person who had `seat`, unless it was taken over, and answers
+    /// how many are here.
+    fn leave(self: &Arc<Self>, token: &Token, seat: &Arc<Seat>) -> usize {
+        let mut state = self.lock();
+        if !state.seats.get(token).is_some_and(|holder| Arc::ptr_eq(holder, seat)) {
+            return state.newest.count();
+        }
+        state.seats.remove(token);
+        let tell = self.change(&mut state);
+        let count = state.newest.count();
         state.emptied = count == 0;
         drop(state);
 
@@ -122,6 +165,23 @@ impl Room {
             self.follow_up(tell);
         }
         count
+    }
+
+    /// Says that the number of seats has changed, or learns when to.
+    fn change(&self, state: &mut State) -> Tell {
+        self.tally.changes.count();
+        state.newest = Event::new(state.seats.len());
+        let tell = state.pace.change();
+        if tell == Tell::Now {
+            self.publish(state);
+        }
+        tell
+    }
+
+    fn publish(&self, state: &mut State) {
+        self.tally.published.count();
+        let _nobody_listens = state.channel.send(state.newest.clone());
+        state.pace.told(state.newest.count());
     }
 
     /// Plans to tell the changes that are merged, if this change is the first of
@@ -152,7 +212,7 @@ impl Drop for Due {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         if state.pace.is_planned() {
-            state.publish();
+            self.0.publish(&mut state);
         }
     }
 }
@@ -163,6 +223,8 @@ impl Drop for Due {
 #[derive(Debug)]
 pub struct Presence {
     room: Arc<Room>,
+    token: Token,
+    seat: Arc<Seat>,
     events: broadcast::Receiver<Event>,
     /// The number that this stream was told last.
     told: usize,
@@ -177,6 +239,18 @@ impl Presence {
         self.room.name()
     }
 
+    /// What names this stream's seat.
+    #[must_use]
+    pub fn token(&self) -> Token {
+        self.token
+    }
+
+    /// This stream's place. Watch it to learn that another stream took it over.
+    #[must_use]
+    pub fn seat(&self) -> Arc<Seat> {
+        self.seat.clone()
+    }
+
     /// Waits for the next number that differs from the one told last.
     ///
     /// A stream that has fallen too far behind to be told each step is told the
@@ -186,7 +260,10 @@ impl Presence {
             let event = match self.events.recv().await {
                 Ok(event) => event,
                 // The next event kept would be the oldest one.
-                Err(RecvError::Lagged(_)) => self.skip_to_newest(),
+                Err(RecvError::Lagged(_)) => {
+                    self.room.tally.lagged.count();
+                    self.skip_to_newest()
+                }
                 // Can't be: the room that this presence holds owns the sender.
                 Err(RecvError::Closed) => pending().await,
             };
@@ -216,12 +293,14 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        let count = self.room.leave();
+        let count = self.room.leave(&self.token, &self.seat);
+        let reason = self.ending.reason();
+        self.room.tally.ends(reason).count();
         info!(
             room = self.room.name().as_str(),
             count,
             lasted_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
-            reason = self.ending.reason().as_str(),
+            reason = reason.as_str(),
             "user disconnected"
         );
     }
@@ -235,7 +314,7 @@ mod tests {
     use tokio::time::{Instant, sleep, timeout};
 
     fn join(rooms: &Rooms) -> Presence {
-        rooms.join(&Name::default(), Ending::default()).0
+        rooms.join(&Name::default(), Ending::default()).expect("a room").0
     }
 
     fn crowd(rooms: &Rooms, people: usize) -> Vec<Presence> {
@@ -277,7 +356,8 @@ mod tests {
     async fn a_joiners_first_event_is_its_own_arrival_and_comes_once() {
         let rooms = Rooms::default();
         let _first = join(&rooms);
-        let (mut second, arrival) = rooms.join(&Name::default(), Ending::default());
+        let (mut second, arrival) =
+            rooms.join(&Name::default(), Ending::default()).expect("a room");
         assert_eq!(arrival, Event::new(2));
         assert!(told(&mut second).await.is_empty());
     }
@@ -324,7 +404,7 @@ mod tests {
         drop(people.pop());
         assert_eq!(told(&mut old).await, [999]);
 
-        let (mut new, arrival) = rooms.join(&Name::default(), Ending::default());
+        let (mut new, arrival) = rooms.join(&Name::default(), Ending::default()).expect("a room");
         assert_eq!(arrival.count(), 1000);
         drop(people.pop());
         sleep(Duration::from_secs(1)).await;

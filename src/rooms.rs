@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
 use std::sync::{Arc, PoisonError, Weak};
 
 use crate::ending::Ending;
@@ -9,6 +10,11 @@ use crate::event::Event;
 use crate::name::Name;
 use crate::room::{Presence, Room};
 use crate::sync::{Mutex, MutexGuard};
+use crate::tally::Tally;
+use crate::token::Token;
+
+/// How many rooms there may be at once unless another limit is set.
+pub const MAX_ROOMS: usize = 10_000;
 
 /// The registry of rooms: a handle that is cheap to clone, all clones sharing
 /// the same rooms.
@@ -19,51 +25,82 @@ use crate::sync::{Mutex, MutexGuard};
 /// use headcount::{Ending, Name, Rooms};
 ///
 /// let rooms = Rooms::default();
-/// let (presence, event) = rooms.join(&Name::default(), Ending::default());
+/// let (presence, event) = rooms.join(&Name::default(), Ending::default())?;
 /// assert_eq!(event.count(), 1);
 /// assert_eq!(rooms.count(&Name::default()), 1);
 ///
 /// drop(presence);
 /// assert_eq!(rooms.count(&Name::default()), 0);
 /// assert!(rooms.is_empty());
+/// # Ok::<(), headcount::TooManyRooms>(())
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Rooms(Arc<Registry>);
 
-/// The lock is held to look a room up, never while its people are told: a
-/// large room's fan-out must not keep the others' doors shut.
-type Registry = Mutex<HashMap<Name, Arc<Room>>>;
+#[derive(Debug)]
+struct Registry {
+    /// The lock is held to look a room up, never while its people are told: a
+    /// large room's fan-out must not keep the others' doors shut.
+    rooms: Mutex<HashMap<Name, Arc<Room>>>,
+    max_rooms: usize,
+    tally: Arc<Tally>,
+}
+
+/// As many rooms have someone in them as may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooManyRooms;
 
 impl Rooms {
+    /// A registry of at most `max_rooms` rooms.
+    #[must_use]
+    pub fn new(max_rooms: usize) -> Self {
+        let rooms = Mutex::new(HashMap::new());
+        Self(Arc::new(Registry { rooms, max_rooms, tally: Arc::default() }))
+    }
+
     /// Joins the room `name`, which it opens if nobody is there.
     ///
     /// Answers with the presence, which counts until it is dropped, and the
     /// event of its own arrival, which is the first that its client is to get.
     /// `ending` is where others may note why the stream ends.
-    #[must_use]
-    pub fn join(&self, name: &Name, ending: Ending) -> (Presence, Event) {
+    ///
+    /// # Errors
+    /// [`TooManyRooms`] if the room would be one more than there may be.
+    pub fn join(&self, name: &Name, ending: Ending) -> Result<(Presence, Event), TooManyRooms> {
         loop {
-            let room = self.room(name);
+            let room = self.find_or_open(name)?;
             if let Some(joined) = room.join(ending.clone()) {
-                return joined;
+                return Ok(joined);
             }
             // Between the two locks the last person left. Whoever comes first,
             // they or we, takes the emptied room off the map.
-            remove(&self.0, &room);
+            self.0.remove(&room);
         }
+    }
+
+    /// Takes over the seat of `token` in the room `name`, if somebody is still
+    /// counted there by that token: their connection is lost, but nobody noticed
+    /// yet. The old stream is told, and the count is the same all the while.
+    #[must_use]
+    pub fn take_over(
+        &self,
+        name: &Name,
+        token: Token,
+        ending: Ending,
+    ) -> Option<(Presence, Event)> {
+        self.find(name)?.take_over(token, ending)
     }
 
     /// How many people are in the room `name`.
     #[must_use]
     pub fn count(&self, name: &Name) -> usize {
-        let room = lock(&self.0).get(name).cloned();
-        room.map_or(0, |room| room.count())
+        self.find(name).map_or(0, |room| room.count())
     }
 
     /// How many rooms have someone in them.
     #[must_use]
     pub fn len(&self) -> usize {
-        lock(&self.0).len()
+        self.0.lock().len()
     }
 
     /// Whether nobody is anywhere.
@@ -72,34 +109,65 @@ impl Rooms {
         self.len() == 0
     }
 
-    fn room(&self, name: &Name) -> Arc<Room> {
-        match lock(&self.0).entry(name.clone()) {
-            Entry::Occupied(entry) => entry.get().clone(),
+    /// What has happened in these rooms so far.
+    #[must_use]
+    pub fn tally(&self) -> &Arc<Tally> {
+        &self.0.tally
+    }
+
+    fn find(&self, name: &Name) -> Option<Arc<Room>> {
+        self.0.lock().get(name).cloned()
+    }
+
+    fn find_or_open(&self, name: &Name) -> Result<Arc<Room>, TooManyRooms> {
+        let mut rooms = self.0.lock();
+        let full = rooms.len() >= self.0.max_rooms;
+        match rooms.entry(name.clone()) {
+            Entry::Occupied(entry) => Ok(entry.get().clone()),
+            Entry::Vacant(_) if full => Err(TooManyRooms),
             Entry::Vacant(entry) => {
                 // Weak, or the registry and its rooms would keep each other alive.
                 let registry: Weak<Registry> = Arc::downgrade(&self.0);
                 let vacated = move |room: &Arc<Room>| {
                     if let Some(registry) = registry.upgrade() {
-                        remove(&registry, room);
+                        registry.remove(room);
                     }
                 };
-                entry.insert(Room::new(name.clone(), Box::new(vacated))).clone()
+                let room = Room::new(name.clone(), Box::new(vacated), self.0.tally.clone());
+                Ok(entry.insert(room).clone())
             }
         }
     }
 }
 
-/// Takes this very room off the map, and not a later one of the same name.
-fn remove(registry: &Registry, room: &Arc<Room>) {
-    let mut rooms = lock(registry);
-    if rooms.get(room.name()).is_some_and(|found| Arc::ptr_eq(found, room)) {
-        rooms.remove(room.name());
+impl Default for Rooms {
+    /// A registry of at most [`MAX_ROOMS`].
+    fn default() -> Self {
+        Self::new(MAX_ROOMS)
     }
 }
 
-fn lock(registry: &Registry) -> MutexGuard<'_, HashMap<Name, Arc<Room>>> {
-    registry.lock().unwrap_or_else(PoisonError::into_inner)
+impl Registry {
+    /// Takes this very room off the map, and not a later one of the same name.
+    fn remove(&self, room: &Arc<Room>) {
+        let mut rooms = self.lock();
+        if rooms.get(room.name()).is_some_and(|found| Arc::ptr_eq(found, room)) {
+            rooms.remove(room.name());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Arc<Room>>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
+
+impl fmt::Display for TooManyRooms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("as many rooms are open as may be")
+    }
+}
+
+impl std::error::Error for TooManyRooms {}
 
 #[cfg(test)]
 mod tests {
@@ -113,8 +181,8 @@ mod tests {
     fn a_room_opens_with_its_first_join_and_is_gone_with_its_last_leave() {
         let rooms = Rooms::default();
         assert!(rooms.is_empty());
-        let (first, _) = rooms.join(&name("a"), Ending::default());
-        let (second, _) = rooms.join(&name("a"), Ending::default());
+        let (first, _) = rooms.join(&name("a"), Ending::default()).expect("a room");
+        let (second, _) = rooms.join(&name("a"), Ending::default()).expect("a room");
         assert_eq!((rooms.len(), rooms.count(&name("a"))), (1, 2));
         drop(first);
         assert_eq!((rooms.len(), rooms.count(&name("a"))), (1, 1));
@@ -125,16 +193,16 @@ mod tests {
     #[test]
     fn a_room_that_emptied_opens_anew() {
         let rooms = Rooms::default();
-        drop(rooms.join(&name("a"), Ending::default()));
-        let (_presence, arrival) = rooms.join(&name("a"), Ending::default());
+        drop(rooms.join(&name("a"), Ending::default()).expect("a room"));
+        let (_presence, arrival) = rooms.join(&name("a"), Ending::default()).expect("a room");
         assert_eq!(arrival.count(), 1);
     }
 
     #[test]
     fn rooms_are_counted_apart() {
         let rooms = Rooms::default();
-        let (in_a, arrival_a) = rooms.join(&name("a"), Ending::default());
-        let (in_b, arrival_b) = rooms.join(&name("b"), Ending::default());
+        let (in_a, arrival_a) = rooms.join(&name("a"), Ending::default()).expect("a room");
+        let (in_b, arrival_b) = rooms.join(&name("b"), Ending::default()).expect("a room");
         assert_eq!((arrival_a.count(), arrival_b.count()), (1, 1));
         assert_eq!((in_a.room(), in_b.room()), (&name("a"), &name("b")));
         assert_eq!(rooms.len(), 2);
@@ -144,14 +212,14 @@ mod tests {
     #[test]
     fn clones_share_their_rooms() {
         let rooms = Rooms::default();
-        let (_presence, _) = rooms.clone().join(&name("a"), Ending::default());
+        let (_presence, _) = rooms.clone().join(&name("a"), Ending::default()).expect("a room");
         assert_eq!(rooms.count(&name("a")), 1);
     }
 
     #[test]
     fn a_presence_may_outlive_the_registry() {
         let rooms = Rooms::default();
-        let (presence, _) = rooms.join(&name("a"), Ending::default());
+        let (presence, _) = rooms.join(&name("a"), Ending::default()).expect("a room");
         drop(rooms);
         drop(presence);
     }
@@ -161,10 +229,21 @@ mod tests {
         let rooms = Rooms::default();
         let inside = rooms.clone();
         let panicked = std::thread::spawn(move || {
-            let (_presence, _) = inside.join(&name("a"), Ending::default());
+            let (_presence, _) = inside.join(&name("a"), Ending::default()).expect("a room");
             panic!("on purpose");
         });
         assert!(panicked.join().is_err());
         assert!(rooms.is_empty());
+    }
+
+    #[test]
+    fn one_room_too_many_is_refused_until_another_is_empty() {
+        let rooms = Rooms::new(1);
+        let (in_a, _) = rooms.join(&name("a"), Ending::default()).expect("a room");
+        assert_eq!(rooms.join(&name("b"), Ending::default()).err(), Some(TooManyRooms));
+        let (_also_in_a, arrival) = rooms.join(&name("a"), Ending::default()).expect("a room");
+        assert_eq!(arrival.count(), 2);
+        drop((in_a, _also_in_a));
+        rooms.join(&name("b"), Ending::default()).expect("a room");
     }
 }

@@ -20,5 +20,8 @@ mod command;
 /// The binary: how it stops.
 mod stop;
 
+/// A panic is one connection's end, and nobody else's.
+mod panics;
+
 /// The router inside another app.
 mod nested;

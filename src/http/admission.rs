@@ -1,100 +1,94 @@
 //! What is looked at before anything is counted: is this really a stream, of
-//! which room, and is it to be had now?
+//! which room, and may it be had now?
 
-use std::borrow::Cow;
+use axum::extract::Request;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, Version, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 
-use axum::http::{Method, Uri};
-use percent_encoding::percent_decode_str;
-
-use super::Shared;
 use super::refusal::Refusal;
+use super::{accept, query};
 use crate::name::Name;
+use crate::token::Token;
 
-/// Finds the room that a request for a stream may join.
-pub(super) fn admit(shared: &Shared, method: &Method, uri: &Uri) -> Result<Name, Refusal> {
-    if method != Method::GET {
-        return Err(Refusal::NotAStream);
-    }
-    let room = room(uri)?;
-    if shared.drain.is_cancelled() {
-        return Err(Refusal::Draining);
-    }
-    Ok(room)
-}
+/// The longest path and query that is read, in bytes.
+const MAX_URI: usize = 8 * 1024;
 
-/// The room that a query names (`room=R`); the default room if it names none.
-/// Other parameters are nobody's concern.
-pub(super) fn room(uri: &Uri) -> Result<Name, Refusal> {
-    let mut rooms = uri.query().unwrap_or_default().split('&').filter_map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        matches!(decode(key).as_deref(), Ok("room")).then_some(value)
-    });
-    match (rooms.next(), rooms.next()) {
-        (None, _) => Ok(Name::default()),
-        (Some(value), None) => Name::new(&decode(value)?).map_err(Refusal::BadRoom),
-        (Some(_), Some(_)) => Err(Refusal::RoomTwice),
+/// The most header fields that are read. (How long they may be in all is the
+/// server's to say, before there is a request.)
+const MAX_FIELDS: usize = 64;
+
+/// Refuses a request whose head is larger than any that is meant.
+pub(super) async fn small_enough(request: Request, next: Next) -> Response {
+    let uri = request.uri();
+    let length = uri.path().len() + uri.query().map_or(0, |query| query.len() + 1);
+    if length > MAX_URI {
+        Refusal::UriTooLong.into_response()
+    } else if request.headers().len() > MAX_FIELDS {
+        Refusal::TooManyFields.into_response()
+    } else {
+        next.run(request).await
     }
 }
 
-/// Undoes `application/x-www-form-urlencoded`, in which browsers write a query
-/// (<https://url.spec.whatwg.org/#urlencoded-parsing>), but where the standard
-/// replaces what is not UTF-8, this refuses it: two different names must not
-/// become one room.
-fn decode(text: &str) -> Result<String, Refusal> {
-    let spaced = text.replace('+', " ");
-    let decoded = percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned);
-    decoded.map_err(|_| Refusal::RoomNotUtf8)
+/// Finds the room that a request for a stream may join, or why it may join none.
+pub(super) fn admit(head: &Parts) -> Result<Name, Refusal> {
+    if head.method != Method::GET {
+        return Err(Refusal::NotGet);
+    }
+    has_one_host(head)?;
+    if has_body(&head.headers) {
+        return Err(Refusal::Body);
+    }
+    if !accept::event_stream(&head.headers) {
+        return Err(Refusal::NotAcceptable);
+    }
+    is_meant(&head.headers)?;
+    query::room(&head.uri)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::name::BadName;
-
-    fn room_of(query: &str) -> Result<String, Refusal> {
-        let uri = Uri::try_from(format!("/events{query}")).expect("a URI");
-        room(&uri).map(|name| name.as_str().to_owned())
+/// A request that names no host, or two, may be one that a proxy in front of us
+/// understood in another way (RFC 9112, section 3.2). HTTP/1.0 need not name
+/// one, and HTTP/2 names it elsewhere.
+fn has_one_host(head: &Parts) -> Result<(), Refusal> {
+    match head.headers.get_all(header::HOST).iter().count() {
+        1 => Ok(()),
+        0 if head.version != Version::HTTP_11 => Ok(()),
+        _ => Err(Refusal::Host),
     }
+}
 
-    #[test]
-    fn no_room_means_the_lobby() {
-        for query in ["", "?", "?x=1", "?x", "?rooms=a", "?Room=a"] {
-            assert_eq!(room_of(query).as_deref(), Ok("lobby"), "{query}");
-        }
-    }
+/// Whether a body follows the head. It has no meaning here; read it and drop it,
+/// and whoever sends one that never ends is served; so it is refused.
+fn has_body(headers: &HeaderMap) -> bool {
+    let empty = |length: &header::HeaderValue| length.as_bytes().iter().all(|byte| *byte == b'0');
+    headers.contains_key(header::TRANSFER_ENCODING)
+        || !headers.get_all(header::CONTENT_LENGTH).iter().all(empty)
+}
 
-    #[test]
-    fn a_room_is_decoded_as_browsers_encode_it() {
-        for (query, room) in [
-            ("?room=a", "a"),
-            ("?x=1&room=a&y=2", "a"),
-            ("?room=%2Fblog%2Fhello", "/blog/hello"),
-            ("?room=/blog/hello", "/blog/hello"),
-            ("?room=a+b%20c", "a b c"),
-            ("?room=1%2B1", "1+1"),
-            ("?room=a=b", "a=b"),
-            ("?room=%D0%9A", "К"),
-            ("?r%6Fom=a", "a"),
-            ("?room=100%", "100%"),
-        ] {
-            assert_eq!(room_of(query).as_deref(), Ok(room), "{query}");
-        }
+/// Browsers say what a request is for (<https://www.w3.org/TR/fetch-metadata/>),
+/// and `EventSource` says `empty` and `cors`. An image, a script or a frame whose
+/// address somebody pointed here is no visitor; nor is a page that is loaded
+/// before anybody asked for it.
+fn is_meant(headers: &HeaderMap) -> Result<(), Refusal> {
+    let says = |name: &str| headers.get(name).map(|value| value.as_bytes());
+    if says("sec-purpose").is_some_and(|purpose| contains(purpose, b"prefetch")) {
+        return Err(Refusal::Prefetch);
     }
+    if says("sec-fetch-dest").is_some_and(|dest| !dest.eq_ignore_ascii_case(b"empty"))
+        || says("sec-fetch-mode").is_some_and(|mode| mode.eq_ignore_ascii_case(b"no-cors"))
+    {
+        return Err(Refusal::Embedded);
+    }
+    Ok(())
+}
 
-    #[test]
-    fn a_bad_room_is_refused() {
-        for (query, refusal) in [
-            ("?room=", Refusal::BadRoom(BadName::Empty)),
-            ("?room", Refusal::BadRoom(BadName::Empty)),
-            ("?room=%0A", Refusal::BadRoom(BadName::ControlCharacter)),
-            ("?room=%FF", Refusal::RoomNotUtf8),
-            ("?room=%ED%A0%80", Refusal::RoomNotUtf8),
-            ("?room=a&room=a", Refusal::RoomTwice),
-            ("?room=a&r%6Fom=b", Refusal::RoomTwice),
-        ] {
-            assert_eq!(room_of(query), Err(refusal), "{query}");
-        }
-        let long = format!("?room={}", "a".repeat(129));
-        assert_eq!(room_of(&long), Err(Refusal::BadRoom(BadName::TooLong)));
-    }
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
+}
+
+/// The token of the seat that a client had before; none if it says anything else.
+pub(super) fn last_seat(headers: &HeaderMap) -> Option<Token> {
+    headers.get("last-event-id")?.to_str().ok()?.parse().ok()
 }

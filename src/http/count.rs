@@ -1,5 +1,7 @@
 //! `GET /count`: the number alone, for those who don't stay.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{Uri, header};
@@ -7,7 +9,7 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 
 use super::Shared;
-use super::admission::room;
+use super::query::room;
 use super::refusal::Refusal;
 
 /// `{"room":"lobby","count":3}`
@@ -18,7 +20,7 @@ struct Count<'a> {
 }
 
 pub(super) async fn count(
-    State(shared): State<Shared>,
+    State(shared): State<Arc<Shared>>,
     uri: Uri,
 ) -> Result<impl IntoResponse, Refusal> {
     let room = room(&uri)?;

@@ -1,5 +1,7 @@
 //! `GET /healthz` and `GET /readyz`, for whoever watches over the process.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -13,7 +15,7 @@ pub(super) async fn alive() -> impl IntoResponse {
 }
 
 /// Ready: new streams are taken. 503 once the drain has begun.
-pub(super) async fn ready(State(shared): State<Shared>) -> Result<impl IntoResponse, Refusal> {
+pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Result<impl IntoResponse, Refusal> {
     if shared.drain.is_cancelled() { Err(Refusal::Draining) } else { Ok(said("ready\n")) }
 }
 

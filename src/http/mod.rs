@@ -1,28 +1,51 @@
 //! What a request meets: the router, and one file a family of routes.
 
+mod accept;
+mod address;
 mod admission;
 mod assets;
 mod count;
+mod handover;
 mod health;
+mod limits;
+mod metrics;
+mod query;
 mod refusal;
 mod stream;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use axum::routing::{any, get};
+use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
 use crate::rooms::Rooms;
-use refusal::Refusal;
+pub(crate) use handover::{Handover, Stay};
+use limits::Limits;
+use refusal::{Refusal, Refusals};
 
-/// How the router behaves. [`Default`] is what the binary does by default.
+/// How the router behaves. [`Default`] is what the binary does by default, but
+/// that here nothing limits the number of streams.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// After so long without a change a stream is told the current count again.
     /// It is the heartbeat that shows both sides whether the other is there.
     pub keep_alive: Duration,
+    /// End a stream that is so old (less up to a fifth of it, at random), and
+    /// keep its seat for 10 s, in which its client is to come back.
+    pub max_age: Option<Duration>,
+    /// How many streams may be open; one more is refused with 503.
+    pub max_streams: usize,
+    /// How many streams one address may have open; one more is refused with 429.
+    /// The address is known where requests carry axum's
+    /// [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo).
+    pub max_streams_per_ip: Option<usize>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// Serve the page's files from this directory, read anew for each request,
     /// in place of those inside the binary.
     pub public_dir: Option<PathBuf>,
@@ -30,24 +53,36 @@ pub struct Options {
     /// that waits for its connections before it stops needs this, for a stream
     /// never ends by itself.
     pub drain: CancellationToken,
+    /// The longest time over which the drain spreads the ends of many streams.
+    /// Of up to a hundred all end at once, of more each adds a millisecond.
+    pub drain_spread: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
         Self {
             keep_alive: Duration::from_secs(15),
+            max_age: None,
+            max_streams: usize::MAX,
+            max_streams_per_ip: None,
+            trusted_proxies: Vec::new(),
             public_dir: None,
             drain: CancellationToken::new(),
+            drain_spread: Duration::from_secs(8),
         }
     }
 }
 
 /// What every handler can reach.
-#[derive(Clone)]
 struct Shared {
     rooms: Rooms,
+    limits: Arc<Limits>,
+    refusals: Refusals,
     keep_alive: Duration,
+    max_age: Option<Duration>,
+    trusted_proxies: Vec<IpNet>,
     drain: CancellationToken,
+    drain_spread: Duration,
 }
 
 /// The routes of Headcount, counting in `rooms`.
@@ -57,6 +92,7 @@ struct Shared {
 /// | `GET /events?room=R` | joins room R and streams its count |
 /// | `GET /count?room=R` | `{"room":"R","count":N}`, joins nothing |
 /// | `GET /healthz`, `/readyz` | 200 while alive; 200 while new streams are taken, else 503 |
+/// | `GET /metrics` | Prometheus' text format |
 /// | `GET /`, `/client.js`, `/style.css`; the same under `/public/` | the page |
 ///
 /// Every error is a JSON object `{"error":"…"}`. The router can be nested in
@@ -74,14 +110,25 @@ struct Shared {
 /// accept, the reason for which a client left isn't known, and is logged as
 /// `client closed`.
 pub fn router(rooms: Rooms, options: Options) -> Router {
-    let Options { keep_alive, public_dir, drain } = options;
+    let shared = Shared {
+        rooms,
+        limits: Limits::new(options.max_streams, options.max_streams_per_ip),
+        refusals: Refusals::default(),
+        keep_alive: options.keep_alive,
+        max_age: options.max_age,
+        trusted_proxies: options.trusted_proxies,
+        drain: options.drain,
+        drain_spread: options.drain_spread,
+    };
     Router::new()
         // Not `get`: axum answers HEAD with it, and that would be a join and a leave.
         .route("/events", any(stream::events))
         .route("/count", get(count::count))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .with_state(Shared { rooms, keep_alive, drain })
-        .merge(assets::router(public_dir))
+        .route("/metrics", get(metrics::metrics))
+        .with_state(Arc::new(shared))
+        .merge(assets::router(options.public_dir))
         .method_not_allowed_fallback(async || Refusal::MethodNotAllowed)
+        .layer(from_fn(admission::small_enough))
 }

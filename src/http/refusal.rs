@@ -6,26 +6,48 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::name::BadName;
+use crate::tally::Counter;
 
 /// Why a request is refused. None is ever counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// 404
+    /// 404: nobody serves this path.
     NotFound,
-    /// 405; the router adds `allow`
+    /// 405: this path takes other methods; the router adds which.
     MethodNotAllowed,
-    /// 405 with `allow: GET`: a stream is opened by GET alone
-    NotAStream,
-    /// 400
+    /// 405: a stream is opened by GET alone.
+    NotGet,
+    /// 400, closed: the request names no host, or two.
+    Host,
+    /// 400, closed: the request has a body.
+    Body,
+    /// 406: `Accept` excludes event streams.
+    NotAcceptable,
+    /// 403: a browser asks on behalf of an image, a script, a frame.
+    Embedded,
+    /// 403: a browser asks before anybody wants the page.
+    Prefetch,
+    /// 400: the room's name is none.
     BadRoom(BadName),
-    /// 400
+    /// 400: the room's name is no text.
     RoomNotUtf8,
-    /// 400
+    /// 400: the query names two rooms.
     RoomTwice,
-    /// 503 with `retry-after`
+    /// 414: the path and query are longer than any that is meant.
+    UriTooLong,
+    /// 431: there are more header fields than in any request that is meant.
+    TooManyFields,
+    /// 503: the room would be one too many.
+    TooManyRooms,
+    /// 503: the stream would be one too many.
+    TooManyStreams,
+    /// 429: the stream would be one too many of its address.
+    TooManyOfAddress,
+    /// 503: the server is stopping.
     Draining,
 }
 
+/// `{"error":"a stream is opened with GET"}`
 #[derive(Serialize)]
 struct Body {
     error: String,
@@ -35,31 +57,114 @@ impl Refusal {
     fn status(self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed | Self::NotAStream => StatusCode::METHOD_NOT_ALLOWED,
-            Self::BadRoom(_) | Self::RoomNotUtf8 | Self::RoomTwice => StatusCode::BAD_REQUEST,
-            Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::MethodNotAllowed | Self::NotGet => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::Embedded | Self::Prefetch => StatusCode::FORBIDDEN,
+            Self::Host | Self::Body | Self::BadRoom(_) | Self::RoomNotUtf8 | Self::RoomTwice => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TooManyRooms | Self::TooManyStreams | Self::Draining => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::TooManyOfAddress => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
     fn message(self) -> String {
+        let message = match self {
+            Self::BadRoom(bad) => return bad.to_string(),
+            Self::NotFound => "there is nothing at this path",
+            Self::MethodNotAllowed => "this path does not take that method",
+            Self::NotGet => "a stream is opened with GET",
+            Self::Host => "a request names exactly one host",
+            Self::Body => "a request for a stream has no body",
+            Self::NotAcceptable => "a stream is text/event-stream, which Accept excludes",
+            Self::Embedded => "a stream is for EventSource or fetch, not to be embedded",
+            Self::Prefetch => "a stream is not to be fetched before it is wanted",
+            Self::RoomNotUtf8 => "a room's name must be percent-encoded UTF-8",
+            Self::RoomTwice => "the query names more than one room",
+            Self::UriTooLong => "the path and query have at most 8192 bytes",
+            Self::TooManyFields => "a request has at most 64 header fields",
+            Self::TooManyRooms => "as many rooms are open as may be; try again later",
+            Self::TooManyStreams => "as many streams are open as may be; try again later",
+            Self::TooManyOfAddress => {
+                "as many streams are open from your address as may be; close one, or try again later"
+            }
+            Self::Draining => "the server is stopping; try again soon",
+        };
+        message.into()
+    }
+
+    /// The reason as a label of the metrics; none where no stream was asked for.
+    fn label(self) -> Option<&'static str> {
+        Some(match self {
+            Self::NotFound | Self::MethodNotAllowed | Self::UriTooLong | Self::TooManyFields => {
+                return None;
+            }
+            Self::NotGet => "method",
+            Self::Host => "host",
+            Self::Body => "body",
+            Self::NotAcceptable => "accept",
+            Self::Embedded => "embedded",
+            Self::Prefetch => "prefetch",
+            Self::BadRoom(_) | Self::RoomNotUtf8 | Self::RoomTwice => "room",
+            Self::TooManyRooms => "max_rooms",
+            Self::TooManyStreams => "max_streams",
+            Self::TooManyOfAddress => "max_streams_per_ip",
+            Self::Draining => "draining",
+        })
+    }
+
+    /// The header that goes with the status.
+    fn header(self) -> Option<(HeaderName, HeaderValue)> {
         match self {
-            Self::NotFound => "there is nothing at this path".into(),
-            Self::MethodNotAllowed => "this path does not take that method".into(),
-            Self::NotAStream => "a stream is opened with GET".into(),
-            Self::BadRoom(bad) => bad.to_string(),
-            Self::RoomNotUtf8 => "a room's name must be percent-encoded UTF-8".into(),
-            Self::RoomTwice => "the query names more than one room".into(),
-            Self::Draining => "the server is stopping; try again soon".into(),
+            Self::NotGet => Some((header::ALLOW, HeaderValue::from_static("GET"))),
+            // What follows on this connection may not be what it seems.
+            Self::Host | Self::Body => {
+                Some((header::CONNECTION, HeaderValue::from_static("close")))
+            }
+            // Seconds. Whoever takes over is up by then, or the next try finds out.
+            Self::Draining => Some((header::RETRY_AFTER, HeaderValue::from_static("5"))),
+            // Nobody knows when somebody leaves; this keeps clients from hammering.
+            Self::TooManyRooms | Self::TooManyStreams | Self::TooManyOfAddress => {
+                Some((header::RETRY_AFTER, HeaderValue::from_static("30")))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// How many streams were refused so far, by reason.
+#[derive(Debug, Default)]
+pub(super) struct Refusals([Counter; Refusals::LABELS.len()]);
+
+impl Refusals {
+    pub(super) const LABELS: [&'static str; 11] = [
+        "method",
+        "host",
+        "body",
+        "accept",
+        "embedded",
+        "prefetch",
+        "room",
+        "max_rooms",
+        "max_streams",
+        "max_streams_per_ip",
+        "draining",
+    ];
+
+    pub(super) fn count(&self, refusal: Refusal) {
+        if let Some(label) = refusal.label() {
+            self.of(label).count();
         }
     }
 
-    fn header(self) -> Option<(HeaderName, HeaderValue)> {
-        match self {
-            Self::NotAStream => Some((header::ALLOW, HeaderValue::from_static("GET"))),
-            // Seconds. Whoever takes over is up by then, or the next try finds out.
-            Self::Draining => Some((header::RETRY_AFTER, HeaderValue::from_static("5"))),
-            _ => None,
-        }
+    /// The counter of one of [`LABELS`](Self::LABELS).
+    pub(super) fn of(&self, label: &str) -> &Counter {
+        let place = Self::LABELS.iter().position(|known| *known == label);
+        &self.0[place.unwrap_or_default()]
     }
 }
 

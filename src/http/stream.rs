@@ -1,40 +1,106 @@
 //! `GET /events`: the stream of one client.
 
 use std::convert::Infallible;
+use std::future::pending;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_stream::stream;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, Version, header};
 use axum::response::Response;
-use bytes::Bytes;
-use tokio::time::timeout;
+use rand::random_range;
+use tokio::time::{sleep, timeout};
 use tokio_stream::Stream;
-use tokio_util::sync::CancellationToken;
 
 use super::Shared;
-use super::admission::admit;
+use super::address;
+use super::admission::{admit, last_seat};
+use super::handover::Handover;
+use super::limits::Permit;
 use super::refusal::Refusal;
 use crate::ending::{Ending, Reason};
-use crate::event::Event;
-use crate::room::Presence;
+use crate::event::Frame;
+use crate::room::{Presence, Seat};
 
 /// How long, in milliseconds, a client shall wait before it comes back. Random
 /// for each: no browser spreads its return by itself, so after a restart all
 /// of them would come in the same second.
 const RETRY_MS: std::ops::RangeInclusive<u64> = 2000..=5000;
 
+/// The same for a client whose stream only got too old: its seat is kept, so it
+/// had better be back soon.
+const SHORT_RETRY_MS: std::ops::RangeInclusive<u64> = 100..=1000;
+
+/// How long the seat of a stream that got too old is kept for its client.
+const HOLD: Duration = Duration::from_secs(10);
+
+/// So many streams may be ended in one moment when the server stops …
+const HANDFUL: usize = 100;
+/// … and of more, each adds so much to the time over which they are spread.
+const SPREAD_PER_STREAM: Duration = Duration::from_millis(1);
+
 pub(super) async fn events(
-    State(shared): State<Shared>,
+    State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let room = admit(&shared, request.method(), request.uri())?;
-    let ending = request.extensions().get::<Ending>().cloned().unwrap_or_default();
-    let (presence, arrival) = shared.rooms.join(&room, ending.clone());
-    let body = frames(presence, arrival, ending, shared.keep_alive, shared.drain);
-    let mut response = Response::new(Body::from_stream(body));
+    let (head, _body) = request.into_parts();
+    open(&shared, &head).inspect_err(|refusal| shared.refusals.count(*refusal))
+}
 
+/// Joins the room that the request names, and answers with its stream.
+fn open(shared: &Arc<Shared>, head: &Parts) -> Result<Response, Refusal> {
+    let room = admit(head)?;
+    if shared.drain.is_cancelled() {
+        return Err(Refusal::Draining);
+    }
+    let address = client_address(shared, head);
+    let ending = head.extensions.get::<Ending>().cloned().unwrap_or_default();
+
+    let returned = last_seat(&head.headers)
+        .and_then(|token| shared.rooms.take_over(&room, token, ending.clone()));
+    let ((presence, arrival), permit) = match returned {
+        Some(joined) => (joined, shared.limits.admit_returning(address)),
+        None => {
+            let permit = shared.limits.admit(address)?;
+            let joined = shared.rooms.join(&room, ending.clone());
+            (joined.map_err(|_| Refusal::TooManyRooms)?, permit)
+        }
+    };
+
+    let first = arrival.first(random_ms(RETRY_MS), presence.token());
+    shared.rooms.tally().deliveries.count();
+    let rest = frames(shared.clone(), presence, permit, ending);
+    let body = match head.extensions.get::<Handover>().cloned() {
+        Some(handover) => {
+            let tally = shared.rooms.tally().clone();
+            handover.leave(Box::pin(rest), head.version, tally);
+            Body::from_stream(stream! {
+                yield Ok::<_, Infallible>(first);
+                handover.first_is_taken();
+                pending().await
+            })
+        }
+        None => Body::from_stream(stream! {
+            yield Ok::<_, Infallible>(first);
+            for await frame in rest {
+                yield Ok(frame.text());
+            }
+        }),
+    };
+    Ok(response(body, head.version))
+}
+
+fn client_address(shared: &Shared, head: &Parts) -> Option<IpAddr> {
+    let ConnectInfo(peer) = head.extensions.get::<ConnectInfo<SocketAddr>>()?;
+    Some(address::client(peer.ip(), &head.headers, &shared.trusted_proxies))
+}
+
+fn response(body: Body, version: Version) -> Response {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     // no-transform: a proxy that compresses would hold events back.
@@ -42,58 +108,169 @@ pub(super) async fn events(
     headers.insert(header::CACHE_CONTROL, no_cache);
     // Without this nginx buffers the stream and the first event is not seen.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    if request.version() < Version::HTTP_2 {
+    if version < Version::HTTP_2 {
         // A load balancer must not keep the connection of a client that left.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response)
+    response
 }
 
-/// The frames of one stream, from the first event until the drain. It owns the
+/// What a stream says after its first event, until it is over. It owns the
 /// presence: when the client goes, the server drops the stream wherever it
 /// waits, and no code after the loop would run, but the presence's `Drop` does.
 fn frames(
+    shared: Arc<Shared>,
     mut presence: Presence,
-    arrival: Event,
+    permit: Permit,
     ending: Ending,
-    keep_alive: Duration,
-    drain: CancellationToken,
-) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    let retry = Duration::from_millis(rand::random_range(RETRY_MS));
+) -> impl Stream<Item = Frame> {
     stream! {
-        yield Ok(arrival.first(retry, rand::random()));
-        while let Some(changed) =
-            drain.run_until_cancelled(timeout(keep_alive, presence.changed())).await
-        {
+        let seat = presence.seat();
+        let mut over = std::pin::pin!(over(&shared, &seat));
+        let reason = loop {
+            let changed = tokio::select! {
+                biased;
+                reason = &mut over => break reason,
+                changed = timeout(shared.keep_alive, presence.changed()) => changed,
+            };
             // Silence: the count is said again, as the heartbeat.
             let event = changed.unwrap_or_else(|_silence| presence.now());
-            yield Ok(event.bytes());
+            shared.rooms.tally().deliveries.count();
+            yield event.frame();
+        };
+        ending.note(reason);
+        // Before the farewell: one who never reads it is gone all the same.
+        drop(permit);
+        match reason {
+            Reason::AgedOut => {
+                tokio::spawn(hold(presence));
+                yield Frame::retry(random_ms(SHORT_RETRY_MS));
+            }
+            Reason::Shutdown => {
+                drop(presence);
+                yield Frame::retry(random_ms(RETRY_MS));
+            }
+            _ => {}
         }
-        ending.note(Reason::Shutdown);
     }
+}
+
+/// Waits until the server has a reason to end a stream.
+async fn over(shared: &Shared, seat: &Seat) -> Reason {
+    let drained = async {
+        shared.drain.cancelled().await;
+        sleep(random_upto(spread(shared.limits.streams(), shared.drain_spread))).await;
+    };
+    let aged = async {
+        match shared.max_age {
+            // Jittered, or those who came together would go together.
+            Some(age) => sleep(age.mul_f64(random_range(0.8..=1.0))).await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = seat.taken() => Reason::Replaced,
+        () = drained => Reason::Shutdown,
+        () = aged => Reason::AgedOut,
+    }
+}
+
+/// Keeps the seat of a client that was told to come back.
+async fn hold(presence: Presence) {
+    let seat = presence.seat();
+    let _taken_or_not = timeout(HOLD, seat.taken()).await;
+    drop(presence);
+}
+
+/// The time over which a stop spreads the ends of so many streams, so that
+/// their clients don't all come back in one moment.
+fn spread(streams: usize, most: Duration) -> Duration {
+    if streams <= HANDFUL {
+        return Duration::ZERO;
+    }
+    let streams = u32::try_from(streams).unwrap_or(u32::MAX);
+    SPREAD_PER_STREAM.saturating_mul(streams).min(most)
+}
+
+fn random_ms(range: std::ops::RangeInclusive<u64>) -> Duration {
+    Duration::from_millis(random_range(range))
+}
+
+fn random_upto(most: Duration) -> Duration {
+    most.mul_f64(random_range(0.0..=1.0))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::pin::Pin;
+
+    use axum::http::StatusCode;
+    use bytes::Bytes;
+    use http_body_util::BodyExt;
+    use tokio::time::Instant;
+    use tower::ServiceExt;
+
     use crate::name::Name;
     use crate::rooms::Rooms;
-    use tokio_stream::StreamExt;
+    use crate::{Options, router};
 
-    const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
-    fn join(
-        rooms: &Rooms,
-        drain: &CancellationToken,
-    ) -> impl Stream<Item = Result<Bytes, Infallible>> + Unpin + use<> {
-        let ending = Ending::default();
-        let (presence, arrival) = rooms.join(&Name::default(), ending.clone());
-        Box::pin(frames(presence, arrival, ending, KEEP_ALIVE, drain.clone()))
+    /// The counter as the tests use it: without a server, a stream at a time.
+    struct Counter {
+        rooms: Rooms,
+        options: Options,
+        router: axum::Router,
     }
 
-    async fn next(stream: &mut (impl Stream<Item = Result<Bytes, Infallible>> + Unpin)) -> String {
-        let Ok(bytes) = stream.next().await.expect("the stream goes on");
-        String::from_utf8(bytes.to_vec()).expect("text")
+    /// The body of an answer, read frame by frame.
+    struct Answer {
+        body: Pin<Box<Body>>,
+    }
+
+    impl Counter {
+        fn new(options: Options) -> Self {
+            let rooms = Rooms::default();
+            let router = router(rooms.clone(), options.clone());
+            Self { rooms, options, router }
+        }
+
+        async fn ask(&self, last_event_id: Option<&str>) -> (StatusCode, Answer) {
+            let mut request = Request::get("/events").header("host", "test");
+            if let Some(id) = last_event_id {
+                request = request.header("last-event-id", id);
+            }
+            let request = request.body(Body::empty()).expect("a request");
+            let response = self.router.clone().oneshot(request).await.expect("infallible");
+            (response.status(), Answer { body: Box::pin(response.into_body()) })
+        }
+
+        async fn join(&self) -> Answer {
+            let (status, answer) = self.ask(None).await;
+            assert_eq!(status, StatusCode::OK);
+            answer
+        }
+
+        fn count(&self) -> usize {
+            self.rooms.count(&Name::default())
+        }
+    }
+
+    impl Answer {
+        async fn next(&mut self) -> Option<String> {
+            let frame = self.body.frame().await?.expect("no error");
+            let bytes: Bytes = frame.into_data().expect("no trailers");
+            Some(String::from_utf8(bytes.to_vec()).expect("text"))
+        }
+
+        /// The first frame, taken apart: retry, token, event.
+        async fn first(&mut self) -> (u64, String, String) {
+            let first = self.next().await.expect("a first frame");
+            let rest = first.strip_prefix("retry: ").expect("retry comes first");
+            let (retry, rest) = rest.split_once("\nid: ").expect("then the id");
+            let (token, event) = rest.split_once('\n').expect("then the event");
+            (retry.parse().expect("milliseconds"), token.to_owned(), event.to_owned())
+        }
     }
 
     fn user_count(count: usize) -> String {
@@ -102,53 +279,156 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_frame_says_retry_id_and_the_arrival() {
-        let rooms = Rooms::default();
-        let mut stream = join(&rooms, &CancellationToken::new());
-        let _later = join(&rooms, &CancellationToken::new());
+        let counter = Counter::new(Options::default());
+        let mut stream = counter.join().await;
+        let _later = counter.join().await;
 
-        let first = next(&mut stream).await;
-        let rest = first.strip_prefix("retry: ").expect("retry comes first");
-        let (retry, rest) = rest.split_once("\nid: ").expect("then the id");
-        let (token, event) = rest.split_once('\n').expect("then the event");
-        assert!(RETRY_MS.contains(&retry.parse().expect("milliseconds")));
+        let (retry, token, event) = stream.first().await;
+        assert!(RETRY_MS.contains(&retry));
         assert_eq!(token.len(), 32);
         assert!(token.bytes().all(|b| b.is_ascii_hexdigit()));
         assert_eq!(event, user_count(1), "its own arrival, though a second came since");
-        assert_eq!(next(&mut stream).await, user_count(2));
+        assert_eq!(stream.next().await, Some(user_count(2)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn after_silence_the_count_is_said_again() {
-        let rooms = Rooms::default();
-        let mut stream = join(&rooms, &CancellationToken::new());
-        next(&mut stream).await;
+        let counter = Counter::new(Options::default());
+        let mut stream = counter.join().await;
+        stream.first().await;
         for _ in 0..3 {
-            let before = tokio::time::Instant::now();
-            assert_eq!(next(&mut stream).await, user_count(1));
-            assert_eq!(before.elapsed(), KEEP_ALIVE);
+            let before = Instant::now();
+            assert_eq!(stream.next().await, Some(user_count(1)));
+            assert_eq!(before.elapsed(), counter.options.keep_alive);
         }
     }
 
     #[tokio::test]
     async fn a_stream_counts_until_it_is_dropped() {
-        let rooms = Rooms::default();
-        let mut stream = join(&rooms, &CancellationToken::new());
-        next(&mut stream).await;
-        assert_eq!(rooms.count(&Name::default()), 1);
+        let counter = Counter::new(Options::default());
+        let mut stream = counter.join().await;
+        stream.first().await;
+        assert_eq!(counter.count(), 1);
         drop(stream);
-        assert!(rooms.is_empty());
+        assert!(counter.rooms.is_empty());
     }
 
     #[tokio::test]
-    async fn a_drain_ends_the_streams_that_are_open_and_those_that_start_after_it() {
-        let rooms = Rooms::default();
-        let drain = CancellationToken::new();
-        let mut open = join(&rooms, &drain);
-        next(&mut open).await;
-        drain.cancel();
-        assert!(open.next().await.is_none());
-        let mut late = join(&rooms, &drain);
-        next(&mut late).await;
-        assert!(late.next().await.is_none());
+    async fn a_stream_that_was_never_read_is_uncounted_too() {
+        let counter = Counter::new(Options::default());
+        let stream = counter.join().await;
+        assert_eq!(counter.count(), 1);
+        drop(stream);
+        assert!(counter.rooms.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_drain_ends_a_handful_at_once_and_tells_each_when_to_return() {
+        let counter = Counter::new(Options::default());
+        let mut stream = counter.join().await;
+        stream.first().await;
+        counter.options.drain.cancel();
+        let farewell = stream.next().await.expect("a farewell");
+        let retry = farewell.strip_prefix("retry: ").and_then(|f| f.strip_suffix("\n\n"));
+        assert!(RETRY_MS.contains(&retry.expect("a retry").parse().expect("milliseconds")));
+        assert!(counter.rooms.is_empty(), "uncounted before the farewell is read");
+        assert_eq!(stream.next().await, None);
+        assert_eq!(counter.ask(None).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test]
+    async fn who_returns_with_the_token_has_the_seat_and_nobody_hears_of_it() {
+        let counter = Counter::new(Options::default());
+        let mut observer = counter.join().await;
+        observer.first().await;
+        let mut old = counter.join().await;
+        let (_, token, _) = old.first().await;
+        assert_eq!(observer.next().await, Some(user_count(2)));
+
+        let (_, mut new) = counter.ask(Some(&token)).await;
+        let (_, same_token, event) = new.first().await;
+        assert_eq!((same_token, event), (token, user_count(2)));
+        assert_eq!(old.next().await, None, "the old stream is ended");
+        drop(old);
+        assert_eq!(counter.count(), 2);
+        // What the observer hears next is of somebody else.
+        let _third = counter.join().await;
+        assert_eq!(observer.next().await, Some(user_count(3)));
+        drop(new);
+        assert_eq!(observer.next().await, Some(user_count(2)));
+    }
+
+    #[tokio::test]
+    async fn an_unknown_token_is_a_new_visitor() {
+        let counter = Counter::new(Options::default());
+        let _first = counter.join().await;
+        for unknown in ["0123456789abcdef0123456789abcdef", "junk", "", &"f".repeat(5000)] {
+            let (status, mut stream) = counter.ask(Some(unknown)).await;
+            assert_eq!(status, StatusCode::OK);
+            let (_, token, event) = stream.first().await;
+            assert_ne!(token, unknown);
+            assert_eq!(event, user_count(2));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_stream_ends_and_its_seat_is_kept_for_ten_seconds() {
+        let age = Duration::from_secs(60);
+        let counter = Counter::new(Options { max_age: Some(age), ..Default::default() });
+        let mut stream = counter.join().await;
+        let (_, token, _) = stream.first().await;
+        let joined = Instant::now();
+        let farewell = loop {
+            let frame = stream.next().await.expect("a farewell comes");
+            if let Some(retry) = frame.strip_prefix("retry: ") {
+                break retry.trim().parse().expect("milliseconds");
+            }
+        };
+        assert!((age.mul_f64(0.8)..=age + Duration::from_millis(2)).contains(&joined.elapsed()));
+        assert!(SHORT_RETRY_MS.contains(&farewell));
+        assert_eq!(stream.next().await, None);
+        drop(stream);
+
+        sleep(HOLD - Duration::from_millis(10)).await;
+        assert_eq!(counter.count(), 1, "the seat is kept");
+        let (_, mut back) = counter.ask(Some(&token)).await;
+        assert_eq!(back.first().await.2, user_count(1));
+        sleep(HOLD * 2).await;
+        assert_eq!(counter.count(), 1, "its client is back");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_return_for_the_seat_is_gone() {
+        let age = Duration::from_secs(60);
+        let counter = Counter::new(Options { max_age: Some(age), ..Default::default() });
+        let mut stream = counter.join().await;
+        while stream.next().await.is_some() {}
+        drop(stream);
+        assert_eq!(counter.count(), 1);
+        sleep(HOLD + Duration::from_millis(10)).await;
+        assert!(counter.rooms.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_full_server_refuses_new_visitors_but_not_those_who_return() {
+        let counter = Counter::new(Options { max_streams: 1, ..Default::default() });
+        let mut stream = counter.join().await;
+        let (_, token, _) = stream.first().await;
+        assert_eq!(counter.ask(None).await.0, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(counter.count(), 1);
+        let (status, _new) = counter.ask(Some(&token)).await;
+        assert_eq!(status, StatusCode::OK);
+        drop(stream);
+        drop(_new);
+        assert_eq!(counter.ask(None).await.0, StatusCode::OK);
+    }
+
+    #[test]
+    fn thousands_are_spread_and_a_handful_is_not() {
+        let most = Duration::from_secs(8);
+        assert_eq!(spread(100, most), Duration::ZERO);
+        assert_eq!(spread(1_000, most), Duration::from_secs(1));
+        assert_eq!(spread(20_000, most), most);
+        assert_eq!(spread(usize::MAX, most), most);
     }
 }

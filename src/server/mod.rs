@@ -1,64 +1,99 @@
-//! What a connection meets: the socket and its options, hyper, and the drain.
+//! What a connection meets: the socket and its options, its protocol, and the drain.
 
 mod connection;
+mod descriptors;
+mod http1;
+mod http2;
+mod linger;
+mod protocol;
 mod socket;
+mod stream;
+mod tls;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use socket::Socket;
+use connection::Connections;
+pub use descriptors::{Descriptors, raise as raise_descriptors};
+pub use tls::{Tls, TlsError};
 
 /// How long to wait before the next accept when the process or the system has
 /// no file descriptor left: there is nothing to do but let some close.
-const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// The times that bound a connection's life.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// How long sent data may stay unacknowledged (`TCP_USER_TIMEOUT`).
-    pub user: Duration,
+/// How the server treats its connections.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How often an HTTP/2 client is asked whether it is there (PING).
+    pub keep_alive: Duration,
+    /// How long sent data, or a PING, may stay without an answer.
+    pub user_timeout: Duration,
     /// How long a drain waits for connections that do not end.
     pub shutdown_grace: Duration,
+    /// Speak TLS, with this certificate.
+    pub tls: Option<Arc<Tls>>,
 }
 
 /// Serves `app` to every connection of `listener` until `drain` is cancelled,
 /// and returns when all connections have ended, at the latest after the grace.
 ///
-/// `app` is to end its own streams on the same `drain`.
+/// `app` is to end its own streams on the same `drain`. While it does, new
+/// connections are answered once each and closed: whoever watches over the
+/// process shall see that it is not ready.
 pub async fn serve(
     listener: TcpListener,
     app: Router,
-    timeouts: Timeouts,
+    settings: Settings,
     drain: CancellationToken,
 ) {
-    let connections = TaskTracker::new();
-    let cut = CancellationToken::new();
-    while let Some(accepted) = drain.run_until_cancelled(listener.accept()).await {
-        match accepted.and_then(|(tcp, _)| Socket::new(tcp, timeouts.user)) {
-            Ok(socket) => {
-                let connection = connection::serve(socket, app.clone(), drain.clone());
-                connections.spawn(cut.clone().run_until_cancelled_owned(connection));
+    let grace = settings.shutdown_grace;
+    let open = Connections::new(app, settings, drain.clone());
+    drain.run_until_cancelled(accept(&listener, &open)).await;
+
+    let deadline = Instant::now() + grace;
+    info!(connections = open.tasks.len(), "stopping");
+    open.tasks.close();
+    let late = open.late();
+    tokio::select! {
+        biased;
+        () = open.tasks.wait() => {}
+        () = sleep_until(deadline) => {
+            let connections = open.tasks.len();
+            warn!(connections, "the grace is over; cutting what is still open");
+        }
+        () = accept(&listener, &late) => {}
+    }
+    drop(listener);
+    open.cut().await;
+    late.cut().await;
+}
+
+/// Accepts connections for ever.
+async fn accept(listener: &TcpListener, connections: &Arc<Connections>) {
+    let mut exhausted = false;
+    loop {
+        match listener.accept().await {
+            Ok((tcp, peer)) => {
+                if std::mem::take(&mut exhausted) {
+                    info!("connections are accepted again");
+                }
+                connections.spawn(tcp, peer);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                warn!(%error, "cannot accept a connection; pausing for {ACCEPT_PAUSE:?}");
-                drain.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await;
+                if !std::mem::replace(&mut exhausted, true) {
+                    warn!(%error, "cannot accept connections; trying again until it works");
+                }
+                sleep(ACCEPT_PAUSE).await;
             }
         }
-    }
-    drop(listener);
-    connections.close();
-    info!(connections = connections.len(), "stopping");
-    if tokio::time::timeout(timeouts.shutdown_grace, connections.wait()).await.is_err() {
-        warn!(connections = connections.len(), "the grace is over; cutting what is still open");
-        cut.cancel();
-        connections.wait().await;
     }
 }
 
@@ -70,6 +105,5 @@ fn is_of_one_connection(error: &io::Error) -> bool {
         io::ErrorKind::ConnectionAborted
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::InvalidInput
     )
 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -17,7 +17,7 @@ use crate::ending::{Ending, Reason};
 /// newest number alone.
 const UNSENT: u32 = 2048;
 
-/// The socket as hyper uses it. What it learns of the connection's end it
+/// The socket as its protocol uses it. What it learns of the connection's end it
 /// notes, so that the stream, which is only dropped, can tell why.
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -27,7 +27,7 @@ pub(super) struct Socket {
 
 impl Socket {
     /// Sets the options of a socket that was just accepted.
-    pub(super) fn new(tcp: TcpStream, user_timeout: Duration) -> io::Result<Self> {
+    pub(super) fn new(tcp: TcpStream, user_timeout: Duration, ending: Ending) -> io::Result<Self> {
         // An event is one small write; it shall not wait for the last one's ACK.
         tcp.set_nodelay(true)?;
         // Without it a peer that vanished is retransmitted to for 15 minutes. It
@@ -35,12 +35,12 @@ impl Socket {
         let options = SockRef::from(&tcp);
         options.set_tcp_user_timeout(Some(user_timeout))?;
         options.set_tcp_notsent_lowat(UNSENT)?;
-        Ok(Self { tcp, ending: Ending::default() })
-    }
-
-    /// Where the reason of the connection's end will stand.
-    pub(super) fn ending(&self) -> Ending {
-        self.ending.clone()
+        // For a connection that is kept and silent on both sides, on which
+        // nothing is outstanding.
+        let probe = (user_timeout / 4).max(Duration::from_secs(1));
+        options
+            .set_tcp_keepalive(&TcpKeepalive::new().with_time(user_timeout).with_interval(probe))?;
+        Ok(Self { tcp, ending })
     }
 
     fn heard<T>(&self, result: io::Result<T>) -> io::Result<T> {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
-use headcount::server::{self, Timeouts};
+use headcount::server::{self, Settings};
 use headcount::{Options, Rooms, router};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -34,9 +34,13 @@ impl Server {
     pub async fn serve(app: Router, rooms: Rooms, drain: CancellationToken) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let timeouts =
-            Timeouts { user: Duration::from_secs(20), shutdown_grace: Duration::from_secs(10) };
-        let task = tokio::spawn(server::serve(listener, app, timeouts, drain.clone()));
+        let settings = Settings {
+            keep_alive: Duration::from_secs(15),
+            user_timeout: Duration::from_secs(20),
+            shutdown_grace: Duration::from_secs(10),
+            tls: None,
+        };
+        let task = tokio::spawn(server::serve(listener, app, settings, drain.clone()));
         Self { address, rooms, drain, task }
     }
 

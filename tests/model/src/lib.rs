@@ -15,6 +15,10 @@ pub mod pace;
 pub mod room;
 #[path = "../../../src/rooms.rs"]
 pub mod rooms;
+#[path = "../../../src/tally.rs"]
+pub mod tally;
+#[path = "../../../src/token.rs"]
+pub mod token;
 
 mod sync {
     pub(crate) use crate::broadcast;

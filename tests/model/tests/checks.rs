@@ -29,7 +29,7 @@ fn check(model: fn()) {
 }
 
 fn join(rooms: &Rooms) -> (Presence, Event) {
-    rooms.join(&Name::default(), Ending::default())
+    rooms.join(&Name::default(), Ending::default()).expect("a room")
 }
 
 fn count(rooms: &Rooms) -> usize {
@@ -226,5 +226,66 @@ fn a_sleeping_stream_is_woken() {
         let people: Vec<_> = threads.into_iter().map(|t| t.join().expect("no panic")).collect();
         let sleeper = reader.join().expect("no panic");
         close(&rooms, people.into_iter().chain([sleeper]));
+    });
+}
+
+/// A client comes back with its token while its old stream ends: whichever is
+/// first, one person is counted in the end, and nobody ever hears of one more.
+#[test]
+fn who_takes_a_seat_over_is_never_counted_twice() {
+    check(|| {
+        let rooms = Rooms::default();
+        let (mut observer, _) = join(&rooms);
+        let (old, _) = join(&rooms);
+        settle();
+        told(&mut observer);
+        let token = old.token();
+        let gone = thread::spawn(move || drop(old));
+        let returned = thread::spawn({
+            let rooms = rooms.clone();
+            move || {
+                let taken = rooms.take_over(&Name::default(), token, Ending::default());
+                let was_there = taken.is_some();
+                (taken.unwrap_or_else(|| join(&rooms)), was_there)
+            }
+        });
+        gone.join().expect("no panic");
+        let ((mut back, arrival), took_over) = returned.join().expect("no panic");
+        settle();
+
+        assert_eq!(count(&rooms), 2);
+        let seen = told(&mut observer);
+        assert!(seen.iter().all(|&number| number <= 2), "never one more: {seen:?}");
+        if took_over {
+            assert!(seen.is_empty(), "nothing changed, and nothing was told: {seen:?}");
+            assert_eq!(back.token(), token);
+        }
+        let last = told(&mut back).last().copied().unwrap_or(arrival.count());
+        assert_eq!(last, 2);
+        close(&rooms, [observer, back]);
+    });
+}
+
+/// Two come back with one token: one seat, of which the old stream is told.
+#[test]
+fn two_who_return_for_one_seat_are_one() {
+    check(|| {
+        let rooms = Rooms::default();
+        let (old, _) = join(&rooms);
+        let token = old.token();
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let rooms = rooms.clone();
+                thread::spawn(move || {
+                    let taken = rooms.take_over(&Name::default(), token, Ending::default());
+                    taken.expect("the seat is counted all the while").0
+                })
+            })
+            .collect();
+        shuttle::future::block_on(old.seat().taken());
+        drop(old);
+        let people: Vec<_> = threads.into_iter().map(|t| t.join().expect("no panic")).collect();
+        assert_eq!(count(&rooms), 1);
+        close(&rooms, people);
     });
 }

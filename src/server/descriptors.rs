@@ -1,0 +1,43 @@
+//! How many file descriptors the process may have: each stream takes one.
+
+use std::io;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// The limit on this process's file descriptors (`RLIMIT_NOFILE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Descriptors(pub u64);
+
+/// Raises the soft limit as far as the hard one allows.
+///
+/// # Errors
+/// What the system says when it gives no answer.
+pub fn raise() -> io::Result<Descriptors> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    // Refused in some containers; then the limit is what it was.
+    let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
+    Ok(Descriptors(if raised { hard } else { soft }))
+}
+
+impl Descriptors {
+    /// How many streams fit, when an eighth of the descriptors (16 to 256) is
+    /// kept for files, the listener, and clients that ask for something else.
+    #[must_use]
+    pub fn streams(self) -> usize {
+        let reserve = (self.0 / 8).clamp(16, 256);
+        usize::try_from(self.0.saturating_sub(reserve)).unwrap_or(usize::MAX).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_descriptors_are_kept_for_what_is_no_stream() {
+        assert_eq!(Descriptors(8).streams(), 1);
+        assert_eq!(Descriptors(64).streams(), 48);
+        assert_eq!(Descriptors(1024).streams(), 896);
+        assert_eq!(Descriptors(20_000).streams(), 19_744);
+    }
+}

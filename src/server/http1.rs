@@ -1,0 +1,199 @@
+//! A connection of HTTP/1: hyper answers its requests, until one of them is for
+//! a stream; then the connection is taken back and the stream goes on alone.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep};
+use tower::Service;
+
+use super::connection::{Connections, HEAD_TIMEOUT, Io, MAX_HEAD, Peer};
+use super::linger::linger;
+use super::protocol::Rewound;
+use super::stream;
+use crate::ending::Reason;
+use crate::http::Handover;
+
+/// How long a connection may stay without a request.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the driver of a connection wants to know of what passes through it.
+#[derive(Default)]
+struct Traffic {
+    /// Everything that was to be sent has left.
+    flushed: AtomicBool,
+    /// Something was read since the last request began.
+    heard: AtomicBool,
+    /// A request began since the driver last looked.
+    asked: AtomicBool,
+}
+
+/// How hyper's part of a connection ends.
+enum Outcome {
+    /// Its part is over, and so is the connection.
+    Over(hyper::Result<()>),
+    /// What is left is a stream.
+    Stream,
+    /// It took too long, or was asked to leave and had nothing to answer.
+    Dropped,
+}
+
+/// Answers the requests of one client until it leaves, or asks for a stream.
+pub(super) async fn serve<T: Io>(
+    connections: Arc<Connections>,
+    io: Rewound<T>,
+    peer: Peer,
+) -> hyper::Result<()> {
+    let traffic = Arc::new(Traffic::default());
+    let handover = Handover::default();
+    let service = service_fn({
+        let (traffic, handover, peer) = (traffic.clone(), handover.clone(), peer.clone());
+        let app = connections.app.clone();
+        move |mut request| {
+            traffic.heard.store(false, Ordering::Relaxed);
+            traffic.asked.store(true, Ordering::Relaxed);
+            peer.sign(&mut request, peer.ending.clone());
+            request.extensions_mut().insert(handover.clone());
+            Box::pin(app.clone().call(request))
+        }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
+    builder.max_header_size(MAX_HEAD).keep_alive(connections.keep);
+    let io = TokioIo::new(Watched { io, traffic: traffic.clone() });
+    let mut hyper = builder.serve_connection(io, service);
+
+    let mut head = HeadTimer::new();
+    let mut drained = pin!(connections.drain.cancelled());
+    let mut draining = false;
+    let mut answered_any = false;
+    let outcome = poll_fn(|cx| {
+        if !draining && drained.as_mut().poll(cx).is_ready() {
+            draining = true;
+            // Noted for a stream that isn't read: it can't say so itself.
+            peer.ending.note(Reason::Shutdown);
+            if !answered_any {
+                return Poll::Ready(Outcome::Dropped);
+            }
+            Pin::new(&mut hyper).graceful_shutdown();
+        }
+        if let Poll::Ready(over) = hyper.poll_without_shutdown(cx) {
+            return Poll::Ready(Outcome::Over(over));
+        }
+        if handover.is_due() && traffic.flushed.load(Ordering::Relaxed) {
+            return Poll::Ready(Outcome::Stream);
+        }
+        answered_any |= traffic.asked.load(Ordering::Relaxed);
+        head.poll(cx, &traffic).map(|()| Outcome::Dropped)
+    })
+    .await;
+
+    match outcome {
+        Outcome::Over(Err(error)) => return Err(error),
+        Outcome::Dropped => {}
+        Outcome::Over(Ok(())) => {
+            let io = hyper.into_parts().io.into_inner().io;
+            if !draining {
+                linger(io).await;
+            }
+        }
+        Outcome::Stream => {
+            let io = hyper.into_parts().io.into_inner().io.into_inner();
+            if let Some(stay) = handover.take() {
+                // In a task of its own, which is small: this one held hyper.
+                connections.run(stream::carry(io, stay));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The limit on the time for a request's head: from the first byte of it, or
+/// from the start of the connection, until the request.
+struct HeadTimer {
+    sleep: Pin<Box<Sleep>>,
+    running: bool,
+}
+
+impl HeadTimer {
+    fn new() -> Self {
+        Self { sleep: Box::pin(sleep(HEAD_TIMEOUT)), running: true }
+    }
+
+    /// Ready when the time is up.
+    fn poll(&mut self, cx: &mut Context<'_>, traffic: &Traffic) -> Poll<()> {
+        if traffic.asked.swap(false, Ordering::Relaxed) {
+            self.running = false;
+        }
+        if !self.running && traffic.heard.load(Ordering::Relaxed) {
+            self.sleep.as_mut().reset(Instant::now() + HEAD_TIMEOUT);
+            self.running = true;
+        }
+        if self.running { self.sleep.as_mut().poll(cx) } else { Poll::Pending }
+    }
+}
+
+/// A connection that tells what passes through it.
+struct Watched<T> {
+    io: T,
+    traffic: Arc<Traffic>,
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        if buf.filled().len() > before {
+            self.traffic.heard.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.traffic.flushed.store(false, Ordering::Relaxed);
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.traffic.flushed.store(false, Ordering::Relaxed);
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    /// hyper flushes once it has written all that it had.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.traffic.flushed.store(true, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,143 @@
+//! Which protocol a client speaks, told by its first bytes.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+/// What every HTTP/2 connection begins with (RFC 9113, section 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// A connection of which the first bytes were read already: they are read again.
+#[derive(Debug)]
+pub(super) struct Rewound<T> {
+    io: T,
+    first: [u8; PREFACE.len()],
+    read: usize,
+    given: usize,
+}
+
+/// Reads from `io` until it is clear what is spoken; `None` if the client has
+/// left before it said anything.
+pub(super) async fn tell<T>(mut io: T) -> io::Result<Option<(Protocol, Rewound<T>)>>
+where
+    T: AsyncRead + Unpin,
+{
+    let mut first = [0; PREFACE.len()];
+    let mut read = 0;
+    let protocol = loop {
+        if first[..read] != PREFACE[..read] {
+            break Protocol::Http1;
+        }
+        if read == PREFACE.len() {
+            break Protocol::Http2;
+        }
+        match io.read(&mut first[read..]).await? {
+            0 if read == 0 => return Ok(None),
+            // Half a preface and no more: whatever it is, HTTP/1 answers it.
+            0 => break Protocol::Http1,
+            more => read += more,
+        }
+    };
+    Ok(Some((protocol, Rewound { io, first, read, given: 0 })))
+}
+
+impl<T> Rewound<T> {
+    /// The connection as it was. Its first bytes must have been read again.
+    pub(super) fn into_inner(self) -> T {
+        debug_assert_eq!(self.given, self.read, "the first bytes are lost");
+        self.io
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Rewound<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let left = &this.first[this.given..this.read];
+        if left.is_empty() {
+            return Pin::new(&mut this.io).poll_read(cx, buf);
+        }
+        let length = left.len().min(buf.remaining());
+        buf.put_slice(&left[..length]);
+        this.given += length;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Rewound<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    /// What is told of these bytes, sent one by one, and what is read afterwards.
+    async fn told(bytes: &[u8]) -> Option<(Protocol, Vec<u8>)> {
+        let (mut client, server) = tokio::io::duplex(1);
+        let sent = bytes.to_vec();
+        tokio::spawn(async move { client.write_all(&sent).await });
+        let (protocol, mut io) = tell(server).await.expect("no error")?;
+        let mut read = Vec::new();
+        io.read_to_end(&mut read).await.expect("no error");
+        Some((protocol, read))
+    }
+
+    #[tokio::test]
+    async fn a_protocol_is_told_by_its_first_bytes_and_none_is_lost() {
+        for (bytes, protocol) in [
+            (&b"GET / HTTP/1.1\r\n\r\n"[..], Protocol::Http1),
+            (b"PUT / HTTP/1.1\r\n\r\n", Protocol::Http1),
+            (b"PRI * HTTP/1.1\r\n\r\n", Protocol::Http1),
+            (b"\r\n", Protocol::Http1),
+            (b"PRI * HT", Protocol::Http1),
+            (PREFACE, Protocol::Http2),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n and more", Protocol::Http2),
+        ] {
+            assert_eq!(told(bytes).await, Some((protocol, bytes.to_vec())));
+        }
+    }
+
+    #[tokio::test]
+    async fn of_a_client_that_says_nothing_nothing_is_told() {
+        assert_eq!(told(b"").await, None);
+    }
+}

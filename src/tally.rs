@@ -1,0 +1,45 @@
+//! What has happened so far, in numbers that only rise.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::ending::Reason;
+
+/// A number that only rises. No order with anything else is promised.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// One more.
+    pub fn count(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many until now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The counters of a registry and all of its rooms.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Streams that were opened; those that took a seat over among them.
+    pub joins: Counter,
+    ends: [Counter; Reason::ALL.len()],
+    /// Changes of a room's count.
+    pub changes: Counter,
+    /// Events that told a room's people of one change or of several.
+    pub published: Counter,
+    /// Events that were handed to a stream.
+    pub deliveries: Counter,
+    /// Times that a stream had fallen behind and was told the newest number
+    /// in place of those before it.
+    pub lagged: Counter,
+}
+
+impl Tally {
+    /// Streams that ended for this reason.
+    pub fn ends(&self, reason: Reason) -> &Counter {
+        &self.ends[reason as usize]
+    }
+}
