@@ -20,7 +20,7 @@ check: ## Check the format, the lints and the docs; a warning is an error
 	cargo clippy --locked --package headcount-model --lib --test checks -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
 
-mutants: ## Make eleven mistakes in copies of the code and see that the tests catch each
+mutants: ## Make mistakes in copies of the code and see that the tests catch each
 	python3 tests/model/mutants.py
 
 screenshots: setup ## Take the README's pictures of the page anew

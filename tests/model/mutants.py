@@ -28,7 +28,7 @@ MUTANTS = [
         MODEL,
         "src/room.rs",
         [
-            ("            self.publish();\n        }\n        tell", "        }\n        tell"),
+            ("            self.publish(state);\n        }\n        tell", "        }\n        tell"),
             (
                 "        drop(state);\n\n        self.follow_up(tell);",
                 "        let channel = state.channel.clone();\n"
@@ -65,12 +65,30 @@ MUTANTS = [
         ],
     ),
     (
+        "subscribe after taking a seat over",
+        MODEL,
+        "src/room.rs",
+        [
+            (
+                "        let events = state.channel.subscribe();\n"
+                "        let newest = state.newest.clone();\n"
+                "        drop(state);\n",
+                "        let newest = state.newest.clone();\n"
+                "        drop(state);\n"
+                "        let events = self.lock().channel.subscribe();\n",
+            )
+        ],
+    ),
+    (
         "drop the guard early, in the room",
         MODEL,
         "src/room.rs",
         [
-            ("        Some((presence, arrival))", "        self.leave();\n        Some((presence, arrival))"),
-            ("let count = self.room.leave();", "let count = self.room.count();"),
+            (
+                "        Some((self.presence(token, seat, events, &arrival, ending), arrival))",
+                "        self.leave(&token, &seat);\n"
+                "        Some((self.presence(token, seat, events, &arrival, ending), arrival))",
+            ),
         ],
     ),
     (
@@ -79,12 +97,9 @@ MUTANTS = [
         "src/http/stream.rs",
         [
             (
-                "        yield Ok(arrival.first(retry, rand::random()));\n",
-                "        yield Ok(arrival.first(retry, rand::random()));\n"
-                "        drop(presence);\n"
-                "        return;\n"
-                "        #[allow(unreachable_code)]\n"
-                "        let mut presence: Presence = unreachable!();\n",
+                "            let event = changed.unwrap_or_else(|_silence| presence.now());\n",
+                "            let event = changed.unwrap_or_else(|_silence| presence.now());\n"
+                "            if event.count() > 0 { drop(presence); return; }\n",
             )
         ],
     ),
@@ -92,7 +107,14 @@ MUTANTS = [
         "keep the guard when the stream is dropped",
         STREAM,
         "src/http/stream.rs",
-        [("    stream! {\n", "    let mut presence = std::mem::ManuallyDrop::new(presence);\n    stream! {\n")],
+        [
+            (
+                "    stream! {\n        let seat = presence.seat();\n",
+                "    let presence: &'static mut Presence = Box::leak(Box::new(presence));\n"
+                "    stream! {\n        let seat = presence.seat();\n",
+            ),
+            ("tokio::spawn(hold(presence));", ""),
+        ],
     ),
     (
         "let people into a room that was emptied",
@@ -107,28 +129,57 @@ MUTANTS = [
         [(".is_some_and(|found| Arc::ptr_eq(found, room))", ".is_some()")],
     ),
     (
+        "uncount a seat that another has taken over",
+        MODEL,
+        "src/room.rs",
+        [(".is_some_and(|holder| Arc::ptr_eq(holder, seat))", ".is_some()")],
+    ),
+    (
+        "take a seat over without telling the old stream",
+        MODEL,
+        "src/room.rs",
+        [("        old.taken.notify_one();\n", "        drop(old);\n")],
+    ),
+    (
         "go on with the oldest event after a lag",
         MODEL,
         "src/room.rs",
-        [("Err(RecvError::Lagged(_)) => self.skip_to_newest()", "Err(RecvError::Lagged(_)) => continue")],
+        [("                    self.skip_to_newest()\n", "                    continue;\n")],
     ),
     (
         "say the heartbeat without skipping older events",
         MODEL,
         "src/room.rs",
-        [("        self.events = state.channel.subscribe();\n", "")],
+        [
+            (
+                "        let state = self.room.lock();\n        self.events = state.channel.subscribe();\n",
+                "        let state = self.room.lock();\n",
+            )
+        ],
     ),
     (
         "carry the plan out, and tell nothing",
         MODEL,
         "src/room.rs",
-        [("        if state.pace.is_planned() {\n            state.publish();\n        }\n", "        state.pace.told(0);\n")],
+        [
+            (
+                "        if state.pace.is_planned() {\n            self.0.publish(&mut state);\n        }\n",
+                "        state.pace.told(0);\n",
+            )
+        ],
     ),
     (
         "plan to tell a merge, and carry it out never",
         MODEL,
         "src/room.rs",
-        [("        if let Tell::At(instant) = tell {\n            pace::at(instant, Due(self.clone()));\n        }\n", "        let _ = tell;\n")],
+        [
+            (
+                "        if let Tell::At(instant) = tell {\n"
+                "            pace::at(instant, Due(self.clone()));\n"
+                "        }\n",
+                "        let _ = tell;\n",
+            )
+        ],
     ),
 ]
 

@@ -266,7 +266,8 @@ fn who_takes_a_seat_over_is_never_counted_twice() {
     });
 }
 
-/// Two come back with one token: one seat, of which the old stream is told.
+/// Two come back with one token while a third person joins: one seat, of which
+/// the old stream is told, and nobody misses the newcomer.
 #[test]
 fn two_who_return_for_one_seat_are_one() {
     check(|| {
@@ -278,14 +279,26 @@ fn two_who_return_for_one_seat_are_one() {
                 let rooms = rooms.clone();
                 thread::spawn(move || {
                     let taken = rooms.take_over(&Name::default(), token, Ending::default());
-                    taken.expect("the seat is counted all the while").0
+                    taken.expect("the seat is counted all the while")
                 })
             })
             .collect();
+        let newcomer = thread::spawn({
+            let rooms = rooms.clone();
+            move || join(&rooms).0
+        });
         shuttle::future::block_on(old.seat().taken());
         drop(old);
-        let people: Vec<_> = threads.into_iter().map(|t| t.join().expect("no panic")).collect();
-        assert_eq!(count(&rooms), 1);
-        close(&rooms, people);
+        let returned: Vec<_> = threads.into_iter().map(|t| t.join().expect("no panic")).collect();
+        let newcomer = newcomer.join().expect("no panic");
+        settle();
+
+        assert_eq!(count(&rooms), 2);
+        let people = returned.into_iter().map(|(mut presence, newest)| {
+            let last = told(&mut presence).last().copied().unwrap_or(newest.count());
+            assert_eq!(last, 2, "the newcomer was missed");
+            presence
+        });
+        close(&rooms, people.collect::<Vec<_>>().into_iter().chain([newcomer]));
     });
 }
