@@ -12,7 +12,8 @@ run: ## Build and serve on http://127.0.0.1:3000 (options: make run ARGS="--keep
 test: setup ## Run every test; installs what it lacks (curl, chromium, npm and PyPI packages)
 	cargo test --locked --workspace
 	cargo build --locked
-	node --test tests/clients/*.test.mjs tests/browser/*.test.mjs
+	node --disable-warning=UNDICI-ES --test tests/clients/*.test.mjs tests/browser/*.test.mjs
+	target/venv/bin/python -m unittest discover --start-directory tests/faults
 
 check: ## Check the format, the lints and the docs; a warning is an error
 	cargo fmt --all --check
