@@ -18,7 +18,7 @@
 //! 5. [`room`] counts the visitor and subscribes them, in one critical section
 //!    that also tells everyone else. What the visitor holds from here on is a
 //!    [`Presence`]: its `Drop` is the only way out.
-//!    Each has a seat, named by a [`token`]: who comes back with theirs while the
+//!    Each has a [`seat`], named by a [`token`]: who comes back with theirs while the
 //!    lost connection is still counted takes the seat over.
 //! 6. [`event`] is the wire form of what is told, encoded once for everybody.
 //! 7. `pace` (private) says how soon a large crowd may be told again.
@@ -37,6 +37,7 @@ pub mod name;
 mod pace;
 pub mod room;
 pub mod rooms;
+pub mod seat;
 pub mod server;
 pub mod tally;
 pub mod token;
@@ -45,8 +46,9 @@ pub use ending::{Ending, Reason};
 pub use event::Event;
 pub use http::{Options, router};
 pub use name::{BadName, Name};
-pub use room::{Presence, Seat};
+pub use room::Presence;
 pub use rooms::{Rooms, TooManyRooms};
+pub use seat::Seat;
 pub use token::Token;
 
 /// Where threads meet in `room` and `rooms`, named here alone: the model check

@@ -7,19 +7,18 @@
 //! for as long as nobody comes or goes. `tests/model` checks this over many
 //! schedules.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::pending;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::Notify;
 use tracing::info;
 
 use crate::ending::Ending;
 use crate::event::Event;
 use crate::name::Name;
 use crate::pace::{self, Pace, Tell};
+use crate::seat::{Seat, Seats};
 use crate::sync::broadcast::{self, error::RecvError};
 use crate::sync::{Mutex, MutexGuard};
 use crate::tally::Tally;
@@ -45,7 +44,7 @@ pub(crate) struct Room {
 
 struct State {
     /// Who is here: one seat for each person counted.
-    seats: HashMap<Token, Arc<Seat>>,
+    seats: Seats,
     /// The event that says how many, as it is.
     newest: Event,
     /// Set by the change that empties the room. An emptied room is on its way
@@ -55,24 +54,11 @@ struct State {
     pace: Pace,
 }
 
-/// A place among those counted, for the time that one stream has it.
-#[derive(Debug, Default)]
-pub struct Seat {
-    taken: Notify,
-}
-
-impl Seat {
-    /// Waits until another stream has this place. One waiter at a time.
-    pub async fn taken(&self) {
-        self.taken.notified().await;
-    }
-}
-
 impl Room {
     /// A room that nobody has entered yet.
     pub(crate) fn new(name: Name, vacated: Vacated, tally: Arc<Tally>) -> Arc<Self> {
         let state = State {
-            seats: HashMap::new(),
+            seats: Seats::default(),
             newest: Event::new(0),
             emptied: false,
             channel: broadcast::Sender::new(CAPACITY),
@@ -93,13 +79,12 @@ impl Room {
     /// Counts one more person, and answers with the guard that uncounts them
     /// and the event of their own arrival. `None` if the room has been emptied.
     pub(crate) fn join(self: &Arc<Self>, ending: Ending) -> Option<(Presence, Event)> {
-        let token = Token::random();
-        let seat = Arc::new(Seat::default());
+        let seat = Seat::new(Token::random());
         let mut state = self.lock();
         if state.emptied {
             return None;
         }
-        state.seats.insert(token, seat.clone());
+        state.seats.add(seat.clone());
         let tell = self.change(&mut state);
         // Subscribed after its own arrival was told and before any other change
         // can be: the newcomer hears of everything else, and of nothing twice.
@@ -109,7 +94,7 @@ impl Room {
 
         self.follow_up(tell);
         info!(room = self.name.as_str(), count = arrival.count(), "user connected");
-        Some((self.presence(token, seat, events, &arrival, ending), arrival))
+        Some((self.presence(seat, events, &arrival, ending), arrival))
     }
 
     /// Gives the seat of `token` to a new stream, if it is still counted, and
@@ -120,22 +105,20 @@ impl Room {
         token: Token,
         ending: Ending,
     ) -> Option<(Presence, Event)> {
-        let seat = Arc::new(Seat::default());
+        let seat = Seat::new(token);
         let mut state = self.lock();
-        let old = state.seats.get_mut(&token)?;
-        let old = std::mem::replace(old, seat.clone());
+        let old = state.seats.replace(seat.clone())?;
         let events = state.channel.subscribe();
         let newest = state.newest.clone();
         drop(state);
 
-        old.taken.notify_one();
+        old.give_away();
         info!(room = self.name.as_str(), count = newest.count(), "user returned");
-        Some((self.presence(token, seat, events, &newest, ending), newest))
+        Some((self.presence(seat, events, &newest, ending), newest))
     }
 
     fn presence(
         self: &Arc<Self>,
-        token: Token,
         seat: Arc<Seat>,
         events: broadcast::Receiver<Event>,
         told: &Event,
@@ -143,17 +126,16 @@ impl Room {
     ) -> Presence {
         self.tally.joins.count();
         let (room, told, since) = (self.clone(), told.count(), Instant::now());
-        Presence { room, token, seat, events, told, since, ending }
+        Presence { room, seat, events, told, since, ending }
     }
 
     /// Uncounts the person who had `seat`, unless it was taken over, and answers
     /// how many are here.
-    fn leave(self: &Arc<Self>, token: &Token, seat: &Arc<Seat>) -> usize {
+    fn leave(self: &Arc<Self>, seat: &Arc<Seat>) -> usize {
         let mut state = self.lock();
-        if !state.seats.get(token).is_some_and(|holder| Arc::ptr_eq(holder, seat)) {
+        if !state.seats.remove(seat) {
             return state.newest.count();
         }
-        state.seats.remove(token);
         let tell = self.change(&mut state);
         let count = state.newest.count();
         state.emptied = count == 0;
@@ -223,7 +205,6 @@ impl Drop for Due {
 #[derive(Debug)]
 pub struct Presence {
     room: Arc<Room>,
-    token: Token,
     seat: Arc<Seat>,
     events: broadcast::Receiver<Event>,
     /// The number that this stream was told last.
@@ -239,16 +220,10 @@ impl Presence {
         self.room.name()
     }
 
-    /// What names this stream's seat.
-    #[must_use]
-    pub fn token(&self) -> Token {
-        self.token
-    }
-
     /// This stream's place. Watch it to learn that another stream took it over.
     #[must_use]
-    pub fn seat(&self) -> Arc<Seat> {
-        self.seat.clone()
+    pub fn seat(&self) -> &Arc<Seat> {
+        &self.seat
     }
 
     /// Waits for the next number that differs from the one told last.
@@ -293,7 +268,7 @@ impl Presence {
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        let count = self.room.leave(&self.token, &self.seat);
+        let count = self.room.leave(&self.seat);
         let reason = self.ending.reason();
         self.room.tally.ends(reason).count();
         info!(

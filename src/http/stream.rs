@@ -24,7 +24,8 @@ use super::limits::Permit;
 use super::refusal::Refusal;
 use crate::ending::{Ending, Reason};
 use crate::event::Frame;
-use crate::room::{Presence, Seat};
+use crate::room::Presence;
+use crate::seat::Seat;
 
 /// How long, in milliseconds, a client shall wait before it comes back. Random
 /// for each: no browser spreads its return by itself, so after a restart all
@@ -71,7 +72,7 @@ fn open(shared: &Arc<Shared>, head: &Parts) -> Result<Response, Refusal> {
         }
     };
 
-    let first = arrival.first(random_ms(RETRY_MS), presence.token());
+    let first = arrival.first(random_ms(RETRY_MS), presence.seat().token());
     shared.rooms.tally().deliveries.count();
     let rest = frames(shared.clone(), presence, permit, ending);
     let body = match head.extensions.get::<Handover>().cloned() {
@@ -125,7 +126,7 @@ fn frames(
     ending: Ending,
 ) -> impl Stream<Item = Frame> {
     stream! {
-        let seat = presence.seat();
+        let seat = presence.seat().clone();
         let mut over = std::pin::pin!(over(&shared, &seat));
         let reason = loop {
             let changed = tokio::select! {
@@ -178,7 +179,7 @@ async fn over(shared: &Shared, seat: &Seat) -> Reason {
 
 /// Keeps the seat of a client that was told to come back.
 async fn hold(presence: Presence) {
-    let seat = presence.seat();
+    let seat = presence.seat().clone();
     let _taken_or_not = timeout(HOLD, seat.taken()).await;
     drop(presence);
 }

@@ -85,9 +85,9 @@ MUTANTS = [
         "src/room.rs",
         [
             (
-                "        Some((self.presence(token, seat, events, &arrival, ending), arrival))",
-                "        self.leave(&token, &seat);\n"
-                "        Some((self.presence(token, seat, events, &arrival, ending), arrival))",
+                "        Some((self.presence(seat, events, &arrival, ending), arrival))",
+                "        self.leave(&seat);\n"
+                "        Some((self.presence(seat, events, &arrival, ending), arrival))",
             ),
         ],
     ),
@@ -109,9 +109,9 @@ MUTANTS = [
         "src/http/stream.rs",
         [
             (
-                "    stream! {\n        let seat = presence.seat();\n",
+                "    stream! {\n        let seat = presence.seat().clone();\n",
                 "    let presence: &'static mut Presence = Box::leak(Box::new(presence));\n"
-                "    stream! {\n        let seat = presence.seat();\n",
+                "    stream! {\n        let seat = presence.seat().clone();\n",
             ),
             ("tokio::spawn(hold(presence));", ""),
         ],
@@ -131,14 +131,14 @@ MUTANTS = [
     (
         "uncount a seat that another has taken over",
         MODEL,
-        "src/room.rs",
-        [(".is_some_and(|holder| Arc::ptr_eq(holder, seat))", ".is_some()")],
+        "src/seat.rs",
+        [(".is_some_and(|ByToken(here)| Arc::ptr_eq(here, seat))", ".is_some()")],
     ),
     (
         "take a seat over without telling the old stream",
         MODEL,
         "src/room.rs",
-        [("        old.taken.notify_one();\n", "        drop(old);\n")],
+        [("        old.give_away();\n", "        drop(old);\n")],
     ),
     (
         "go on with the oldest event after a lag",

@@ -15,6 +15,8 @@ pub mod pace;
 pub mod room;
 #[path = "../../../src/rooms.rs"]
 pub mod rooms;
+#[path = "../../../src/seat.rs"]
+pub mod seat;
 #[path = "../../../src/tally.rs"]
 pub mod tally;
 #[path = "../../../src/token.rs"]

@@ -239,7 +239,7 @@ fn who_takes_a_seat_over_is_never_counted_twice() {
         let (old, _) = join(&rooms);
         settle();
         told(&mut observer);
-        let token = old.token();
+        let token = old.seat().token();
         let gone = thread::spawn(move || drop(old));
         let returned = thread::spawn({
             let rooms = rooms.clone();
@@ -258,7 +258,7 @@ fn who_takes_a_seat_over_is_never_counted_twice() {
         assert!(seen.iter().all(|&number| number <= 2), "never one more: {seen:?}");
         if took_over {
             assert!(seen.is_empty(), "nothing changed, and nothing was told: {seen:?}");
-            assert_eq!(back.token(), token);
+            assert_eq!(back.seat().token(), token);
         }
         let last = told(&mut back).last().copied().unwrap_or(arrival.count());
         assert_eq!(last, 2);
@@ -273,7 +273,7 @@ fn two_who_return_for_one_seat_are_one() {
     check(|| {
         let rooms = Rooms::default();
         let (old, _) = join(&rooms);
-        let token = old.token();
+        let token = old.seat().token();
         let threads: Vec<_> = (0..2)
             .map(|_| {
                 let rooms = rooms.clone();
