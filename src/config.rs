@@ -20,7 +20,7 @@ pub struct Config {
     /// The address to listen on, as IP:PORT; port 0 takes any that is free
     ///
     /// Loopback by default: to let others in is to be a decision (0.0.0.0:3000
-    /// or [::]:3000), or a proxy's business.
+    /// or `[::]:3000`), or a proxy's business.
     #[arg(long, env = "HEADCOUNT_LISTEN", value_name = "IP:PORT", value_parser = listen,
           default_value = "127.0.0.1:3000")]
     pub listen: SocketAddr,

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 use tower::Service;
 
-use super::connection::{Connections, HEAD_TIMEOUT, Io, MAX_HEAD, Peer};
+use super::connections::{Connections, HEAD_TIMEOUT, Io, MAX_HEAD, Peer};
 use super::linger::linger;
 use super::protocol::Rewound;
 use super::stream;

@@ -8,7 +8,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tower::Service;
 
-use super::connection::{Connections, Io, MAX_HEAD, Peer};
+use super::connections::{Connections, Io, MAX_HEAD, Peer};
 use crate::ending::Reason;
 
 /// The most requests that one connection may have open. hyper's own limits on

@@ -1,11 +1,13 @@
 //! What a connection meets: the socket and its options, its protocol, and the drain.
 
 mod connection;
+mod connections;
 mod descriptors;
 mod http1;
 mod http2;
 mod linger;
 mod protocol;
+mod settings;
 mod socket;
 mod stream;
 mod tls;
@@ -20,26 +22,14 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use connection::Connections;
+use connections::Connections;
 pub use descriptors::{Descriptors, raise as raise_descriptors};
+pub use settings::Settings;
 pub use tls::{Tls, TlsError};
 
 /// How long to wait before the next accept when the process or the system has
 /// no file descriptor left: there is nothing to do but let some close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
-
-/// How the server treats its connections.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// How often an HTTP/2 client is asked whether it is there (PING).
-    pub keep_alive: Duration,
-    /// How long sent data, or a PING, may stay without an answer.
-    pub user_timeout: Duration,
-    /// How long a drain waits for connections that do not end.
-    pub shutdown_grace: Duration,
-    /// Speak TLS, with this certificate.
-    pub tls: Option<Arc<Tls>>,
-}
 
 /// Serves `app` to every connection of `listener` until `drain` is cancelled,
 /// and returns when all connections have ended, at the latest after the grace.
@@ -84,7 +74,7 @@ async fn accept(listener: &TcpListener, connections: &Arc<Connections>) {
                 if std::mem::take(&mut exhausted) {
                     info!("connections are accepted again");
                 }
-                connections.spawn(tcp, peer);
+                connection::spawn(connections.clone(), tcp, peer);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {

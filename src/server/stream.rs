@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncWriteExt, ReadBuf};
 use tokio::time::{Sleep, sleep, timeout};
 
-use super::connection::Io;
+use super::connections::Io;
 use crate::event::Frame;
 use crate::http::Stay;
 

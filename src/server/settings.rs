@@ -1,0 +1,19 @@
+//! What the one who runs the server decides.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::tls::Tls;
+
+/// How the server treats its connections.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How often an HTTP/2 client is asked whether it is there (PING).
+    pub keep_alive: Duration,
+    /// How long sent data, or a PING, may stay without an answer.
+    pub user_timeout: Duration,
+    /// How long a drain waits for connections that do not end.
+    pub shutdown_grace: Duration,
+    /// Speak TLS, with this certificate.
+    pub tls: Option<Arc<Tls>>,
+}
