@@ -12,7 +12,7 @@
  *   server  socket.on('disconnect', () => { --currentUsers; … })
  *           → `impl Drop for Presence` in src/room.rs
  *   server  io.emit('user count', currentUsers)
- *           → the room's broadcast channel, `State::publish` in src/room.rs
+ *           → the room's broadcast channel, `Room::publish` in src/room.rs
  */
 (() => {
   'use strict';

@@ -65,7 +65,8 @@ pub struct Config {
 
     /// How many streams one address may have; one more is refused with 429 (default: any)
     ///
-    /// Whole offices and mobile networks share one address.
+    /// Whole offices and mobile networks share one address; with IPv6, on the other
+    /// hand, one visitor can have many.
     #[arg(long, env = "HEADCOUNT_MAX_STREAMS_PER_IP", value_name = "NUMBER",
           value_parser = at_least_1)]
     pub max_streams_per_ip: Option<usize>,
@@ -86,6 +87,8 @@ pub struct Config {
     pub trusted_proxy: Vec<IpNet>,
 
     /// Speak TLS with this certificate chain, a PEM file; read again on SIGHUP
+    ///
+    /// (Without TLS, SIGHUP stops the server as SIGTERM does.)
     #[arg(long, env = "HEADCOUNT_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
 
@@ -162,8 +165,17 @@ fn at_least_1(text: &str) -> Result<usize, String> {
 }
 
 fn trusted_proxy(text: &str) -> Result<IpNet, String> {
-    let net = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    net.map_err(|_| "expected an address or CIDR, such as 10.0.0.1 or 10.0.0.0/8".into())
+    let text = text.trim();
+    let net: Option<IpNet> =
+        text.parse().ok().or_else(|| Some(text.parse::<IpAddr>().ok()?.into()));
+    match net {
+        // Addresses are compared as what they are, so this would never be one.
+        Some(IpNet::V6(net)) if net.addr().to_ipv4_mapped().is_some() => {
+            Err("expected an IPv4 network to be written as one, such as 10.0.0.0/8".into())
+        }
+        Some(net) => Ok(net),
+        None => Err("expected an address or CIDR, such as 10.0.0.1 or 10.0.0.0/8".into()),
+    }
 }
 
 fn public_dir(text: &str) -> Result<PathBuf, String> {
@@ -214,7 +226,7 @@ mod tests {
 
     #[test]
     fn proxies_are_addresses_or_networks_as_many_as_there_are() {
-        let config = parse(&["--trusted-proxy=10.0.0.1,2001:db8::/32", "--trusted-proxy=::1"]);
+        let config = parse(&["--trusted-proxy=10.0.0.1, 2001:db8::/32", "--trusted-proxy=::1"]);
         let nets: Vec<_> =
             config.expect("they are right").trusted_proxy.iter().map(IpNet::to_string).collect();
         assert_eq!(nets, ["10.0.0.1/32", "2001:db8::/32", "::1/128"]);
@@ -242,6 +254,7 @@ mod tests {
             (["--max-streams-per-ip", "many"], "expected a whole number, 1 or more"),
             (["--max-rooms", "1.5"], "expected a whole number, 1 or more"),
             (["--trusted-proxy", "10.0.0.0/33"], "expected an address or CIDR"),
+            (["--trusted-proxy", "::ffff:10.0.0.0/104"], "expected an IPv4 network"),
             (["--public-dir", "/nowhere"], "expected a directory that has an index.html"),
             (["--log-format", "xml"], "possible values: text, json"),
         ] {
@@ -262,8 +275,7 @@ mod tests {
         #[test]
         fn every_network_is_taken(address: std::net::Ipv6Addr, length in 0..=128_u8) {
             let net = format!("{address}/{length}");
-            prop_assert!(trusted_proxy(&net).is_ok());
-            prop_assert!(trusted_proxy(&address.to_string()).is_ok());
+            prop_assert!(trusted_proxy(&net).is_ok() || address.to_ipv4_mapped().is_some());
         }
 
         #[test]

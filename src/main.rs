@@ -2,6 +2,7 @@
 //! turns what happened into an exit code. Nothing below reads the environment
 //! or hears signals.
 
+use std::future::pending;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::process::{ExitCode, exit};
@@ -12,7 +13,7 @@ use headcount::config::{Config, LogFormat};
 use headcount::server::{self, Settings, Tls};
 use headcount::{Options, Rooms, router};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use tracing_appender::non_blocking::WorkerGuard;
@@ -40,7 +41,8 @@ fn run(config: Config) -> Result<(), String> {
 async fn serve(config: Config) -> Result<(), String> {
     let drain = CancellationToken::new();
     let tls = tls(&config)?;
-    stop_on_signals(drain.clone()).map_err(|error| format!("cannot hear signals: {error}"))?;
+    stop_on_signals(drain.clone(), tls.is_none())
+        .map_err(|error| format!("cannot hear signals: {error}"))?;
     let descriptors = server::raise_descriptors()
         .map_err(|error| format!("cannot learn how many files may be open: {error}"))?;
     let max_streams = config.max_streams.unwrap_or(descriptors.streams());
@@ -114,24 +116,31 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
 }
 
 /// Starts the drain at the first SIGTERM or SIGINT; the second ends the process
-/// at once, with the exit code that a shell gives to one killed by it.
-fn stop_on_signals(drain: CancellationToken) -> io::Result<()> {
+/// at once, with the exit code that a shell gives to one killed by it. SIGHUP is
+/// one of them unless it has another meaning.
+fn stop_on_signals(drain: CancellationToken, hangup_stops: bool) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = if hangup_stops { Some(signal(SignalKind::hangup())?) } else { None };
+    let mut next = async move || {
+        let hung_up = async {
+            match &mut hangup {
+                Some(hangup) => hangup.recv().await,
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            _ = terminate.recv() => SignalKind::terminate(),
+            _ = interrupt.recv() => SignalKind::interrupt(),
+            _ = hung_up => SignalKind::hangup(),
+        }
+    };
     tokio::spawn(async move {
-        let _first = either(&mut terminate, &mut interrupt).await;
+        next().await;
         drain.cancel();
-        let second = either(&mut terminate, &mut interrupt).await;
-        exit(128 + second.as_raw_value());
+        exit(128 + next().await.as_raw_value());
     });
     Ok(())
-}
-
-async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> SignalKind {
-    tokio::select! {
-        _ = terminate.recv() => SignalKind::terminate(),
-        _ = interrupt.recv() => SignalKind::interrupt(),
-    }
 }
 
 /// Sets up the log. Its lines are written by a thread of their own and dropped

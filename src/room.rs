@@ -28,7 +28,7 @@ use crate::token::Token;
 /// bounds what a slow reader costs: who falls further behind is told the newest
 /// number only. Enough for a burst of steps in a small crowd, where each is to
 /// be seen; tokio wants a power of two.
-const CAPACITY: usize = 16;
+pub(crate) const CAPACITY: usize = 16;
 
 /// Called by the presence that emptied the room, once in a room's life.
 pub(crate) type Vacated = Box<dyn Fn(&Arc<Room>) + Send + Sync>;

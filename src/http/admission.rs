@@ -1,6 +1,7 @@
 //! What is looked at before anything is counted: is this really a stream, of
 //! which room, and may it be had now?
 
+use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Version, header};
@@ -33,12 +34,12 @@ pub(super) async fn small_enough(request: Request, next: Next) -> Response {
 }
 
 /// Finds the room that a request for a stream may join, or why it may join none.
-pub(super) fn admit(head: &Parts) -> Result<Name, Refusal> {
+pub(super) fn admit(head: &Parts, body: &Body) -> Result<Name, Refusal> {
     if head.method != Method::GET {
         return Err(Refusal::NotGet);
     }
     has_one_host(head)?;
-    if has_body(&head.headers) {
+    if announces_body(&head.headers) || !body.is_end_stream() {
         return Err(Refusal::Body);
     }
     if !accept::event_stream(&head.headers) {
@@ -59,9 +60,9 @@ fn has_one_host(head: &Parts) -> Result<(), Refusal> {
     }
 }
 
-/// Whether a body follows the head. It has no meaning here; read it and drop it,
-/// and whoever sends one that never ends is served; so it is refused.
-fn has_body(headers: &HeaderMap) -> bool {
+/// Whether the head says that a body follows. (HTTP/2 need not say so.) It has no
+/// meaning here, and were it ignored, what follows it could be taken for one.
+fn announces_body(headers: &HeaderMap) -> bool {
     let empty = |length: &header::HeaderValue| length.as_bytes().iter().all(|byte| *byte == b'0');
     headers.contains_key(header::TRANSFER_ENCODING)
         || !headers.get_all(header::CONTENT_LENGTH).iter().all(empty)

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde_json::json;
 
 use crate::name::BadName;
 use crate::tally::Counter;
@@ -45,12 +45,6 @@ pub(super) enum Refusal {
     TooManyOfAddress,
     /// 503: the server is stopping.
     Draining,
-}
-
-/// `{"error":"a stream is opened with GET"}`
-#[derive(Serialize)]
-struct Body {
-    error: String,
 }
 
 impl Refusal {
@@ -170,7 +164,7 @@ impl Refusals {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = Json(Body { error: self.message() });
+        let body = Json(json!({ "error": self.message() }));
         let mut response =
             (self.status(), [(header::CACHE_CONTROL, "no-store")], body).into_response();
         response.headers_mut().extend(self.header());

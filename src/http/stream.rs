@@ -13,8 +13,9 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Version, header};
 use axum::response::Response;
 use rand::random_range;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::{sleep, timeout};
-use tokio_stream::Stream;
+use tokio_stream::{Stream, StreamExt};
 
 use super::Shared;
 use super::address;
@@ -24,8 +25,9 @@ use super::limits::Permit;
 use super::refusal::Refusal;
 use crate::ending::{Ending, Reason};
 use crate::event::Frame;
-use crate::room::Presence;
+use crate::room::{self, Presence};
 use crate::seat::Seat;
+use crate::tally::Tally;
 
 /// How long, in milliseconds, a client shall wait before it comes back. Random
 /// for each: no browser spreads its return by itself, so after a restart all
@@ -48,13 +50,13 @@ pub(super) async fn events(
     State(shared): State<Arc<Shared>>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let (head, _body) = request.into_parts();
-    open(&shared, &head).inspect_err(|refusal| shared.refusals.count(*refusal))
+    let (head, body) = request.into_parts();
+    open(&shared, &head, &body).inspect_err(|refusal| shared.refusals.count(*refusal))
 }
 
 /// Joins the room that the request names, and answers with its stream.
-fn open(shared: &Arc<Shared>, head: &Parts) -> Result<Response, Refusal> {
-    let room = admit(head)?;
+fn open(shared: &Arc<Shared>, head: &Parts, body: &Body) -> Result<Response, Refusal> {
+    let room = admit(head, body)?;
     if shared.drain.is_cancelled() {
         return Err(Refusal::Draining);
     }
@@ -85,12 +87,15 @@ fn open(shared: &Arc<Shared>, head: &Parts) -> Result<Response, Refusal> {
                 pending().await
             })
         }
-        None => Body::from_stream(stream! {
-            yield Ok::<_, Infallible>(first);
-            for await frame in rest {
-                yield Ok(frame.text());
-            }
-        }),
+        None => {
+            let mut rest = in_a_task(rest, shared.rooms.tally().clone());
+            Body::from_stream(stream! {
+                yield Ok::<_, Infallible>(first);
+                while let Some(frame) = rest.recv().await {
+                    yield Ok(frame.text());
+                }
+            })
+        }
     };
     Ok(response(body, head.version))
 }
@@ -154,6 +159,42 @@ fn frames(
             _ => {}
         }
     }
+}
+
+/// Runs a stream in a task of its own, for a body that nobody asks for more while
+/// its client does not read: the stream's end is not to wait for that. What is
+/// not read waits here, up to a room's capacity, and then as the newest alone.
+fn in_a_task(
+    frames: impl Stream<Item = Frame> + Send + 'static,
+    tally: Arc<Tally>,
+) -> mpsc::Receiver<Frame> {
+    let (body, receiver) = mpsc::channel(room::CAPACITY);
+    tokio::spawn(async move {
+        let mut frames = std::pin::pin!(frames);
+        // What waits because the body is full.
+        let mut newest = None;
+        loop {
+            let frame = tokio::select! {
+                biased;
+                // The client has left.
+                () = body.closed() => return,
+                _there_is_room = body.reserve(), if newest.is_some() => newest.take(),
+                frame = frames.next() => match frame {
+                    Some(frame) => Some(frame),
+                    None => break,
+                },
+            };
+            if let Some(Err(TrySendError::Full(frame))) = frame.map(|frame| body.try_send(frame))
+                && newest.replace(frame).is_some()
+            {
+                tally.lagged.count();
+            }
+        }
+        if let Some(farewell) = newest {
+            let _taken_or_left = body.send(farewell).await;
+        }
+    });
+    receiver
 }
 
 /// Waits until the server has a reason to end a stream.
@@ -255,6 +296,18 @@ mod tests {
         fn count(&self) -> usize {
             self.rooms.count(&Name::default())
         }
+
+        /// Waits until so many are counted: a stream that was dropped is uncounted
+        /// by its task, as soon as that runs.
+        async fn becomes(&self, count: usize) {
+            for _ in 0..1000 {
+                if self.count() == count {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+            panic!("{} are counted in place of {count}", self.count());
+        }
     }
 
     impl Answer {
@@ -311,6 +364,7 @@ mod tests {
         stream.first().await;
         assert_eq!(counter.count(), 1);
         drop(stream);
+        counter.becomes(0).await;
         assert!(counter.rooms.is_empty());
     }
 
@@ -320,7 +374,47 @@ mod tests {
         let stream = counter.join().await;
         assert_eq!(counter.count(), 1);
         drop(stream);
+        counter.becomes(0).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_nobody_reads_ends_all_the_same() {
+        let age = Duration::from_secs(60);
+        let counter = Counter::new(Options { max_age: Some(age), ..Default::default() });
+        let _unread = counter.join().await;
+        sleep(age + HOLD + Duration::from_millis(10)).await;
         assert!(counter.rooms.is_empty());
+        assert_eq!(counter.rooms.tally().ends(Reason::AgedOut).get(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_seats_over_without_reading_takes_no_more_places() {
+        let counter = Counter::new(Options { max_streams: 2, ..Default::default() });
+        let mut unread = vec![counter.join().await];
+        let (_, token, _) = unread[0].first().await;
+        for _ in 0..50 {
+            unread.push(counter.ask(Some(&token)).await.1);
+        }
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(counter.count(), 1);
+        assert_eq!(counter.ask(None).await.0, StatusCode::OK, "there is a place left");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_is_told_some_steps_and_then_the_newest() {
+        let counter = Counter::new(Options::default());
+        let mut slow = counter.join().await;
+        slow.first().await;
+        let mut others = Vec::new();
+        for _ in 0..60 {
+            others.push(counter.join().await);
+            sleep(Duration::from_millis(1)).await;
+        }
+        let mut told = 0;
+        while slow.next().await != Some(user_count(61)) {
+            told += 1;
+        }
+        assert_eq!(told, room::CAPACITY);
     }
 
     #[tokio::test]
@@ -369,6 +463,8 @@ mod tests {
             let (_, token, event) = stream.first().await;
             assert_ne!(token, unknown);
             assert_eq!(event, user_count(2));
+            drop(stream);
+            counter.becomes(1).await;
         }
     }
 
@@ -419,8 +515,8 @@ mod tests {
         assert_eq!(counter.count(), 1);
         let (status, _new) = counter.ask(Some(&token)).await;
         assert_eq!(status, StatusCode::OK);
-        drop(stream);
-        drop(_new);
+        drop((stream, _new));
+        counter.becomes(0).await;
         assert_eq!(counter.ask(None).await.0, StatusCode::OK);
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 use super::connections::{Connections, HEAD_TIMEOUT, Io, Peer};
@@ -30,14 +30,15 @@ async fn serve(
     address: SocketAddr,
 ) -> io::Result<()> {
     let ending = Ending::default();
-    let peer = Peer { address, ending: ending.clone() };
+    let head_by = Instant::now() + HEAD_TIMEOUT;
+    let peer = Peer { address, head_by, ending: ending.clone() };
     let socket = Socket::new(tcp, connections.settings.user_timeout, ending)?;
     match connections.settings.tls.clone() {
         None => speak(connections, socket, peer).await,
         Some(tls) => {
-            let handshake = timeout(HEAD_TIMEOUT, tls.acceptor().accept(socket));
-            match connections.drain.clone().run_until_cancelled(handshake).await {
-                Some(done) => speak(connections, done??, peer).await,
+            let handshake = tls.acceptor().accept(socket);
+            match in_time(&connections, &peer, handshake).await? {
+                Some(encrypted) => speak(connections, encrypted, peer).await,
                 None => Ok(()),
             }
         }
@@ -47,14 +48,25 @@ async fn serve(
 /// Finds out which protocol the client speaks, and speaks it. Each is boxed as
 /// what it is, and neither pays for the other.
 async fn speak<T: Io>(connections: Arc<Connections>, io: T, peer: Peer) -> io::Result<()> {
-    let told = timeout(HEAD_TIMEOUT, protocol::tell(io));
-    let Some(told) = connections.drain.clone().run_until_cancelled(told).await else {
-        return Ok(());
-    };
-    let failed = match told?? {
+    let told = in_time(&connections, &peer, protocol::tell(io)).await?;
+    let over = match told.flatten() {
         None => Ok(()),
         Some((Protocol::Http1, io)) => Box::pin(http1::serve(connections, io, peer)).await,
         Some((Protocol::Http2, io)) => Box::pin(http2::serve(connections, io, peer)).await,
     };
-    failed.map_err(io::Error::other)
+    over.map_err(io::Error::other)
+}
+
+/// Does what comes before a request, unless the client takes too long over it or
+/// the server stops first.
+async fn in_time<T>(
+    connections: &Connections,
+    peer: &Peer,
+    step: impl Future<Output = io::Result<T>>,
+) -> io::Result<Option<T>> {
+    tokio::select! {
+        biased;
+        done = timeout_at(peer.head_by, step) => done?.map(Some),
+        () = connections.last_call() => Ok(None),
+    }
 }

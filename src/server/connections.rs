@@ -8,6 +8,7 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use hyper::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -17,6 +18,12 @@ use crate::ending::Ending;
 /// How long a client may take for its TLS handshake, to show its protocol, and
 /// to send the head of a request.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may stay without a request.
+pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a drain waits for a request that may be on its way already.
+const LAST_CALL: Duration = Duration::from_millis(200);
 
 /// The largest head of a request, in bytes.
 pub(super) const MAX_HEAD: usize = 16 * 1024;
@@ -40,6 +47,8 @@ pub(super) struct Connections {
 #[derive(Clone)]
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
+    /// When the head of its first request is to have come.
+    pub(super) head_by: Instant,
     pub(super) ending: Ending,
 }
 
@@ -61,6 +70,13 @@ impl Connections {
     /// Runs a part of a connection's life, until it is cut.
     pub(super) fn run(&self, part: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(self.cut.clone().run_until_cancelled_owned(part));
+    }
+
+    /// Waits until the drain has begun and what was sent before it has come. Who
+    /// has asked for nothing by then is owed nothing.
+    pub(super) async fn last_call(&self) {
+        self.drain.cancelled().await;
+        sleep(LAST_CALL).await;
     }
 
     /// Cuts what is still open, and waits until it is.

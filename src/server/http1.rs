@@ -7,24 +7,20 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
 
-use super::connections::{Connections, HEAD_TIMEOUT, Io, MAX_HEAD, Peer};
+use super::connections::{Connections, HEAD_TIMEOUT, IDLE_TIMEOUT, Io, MAX_HEAD, Peer};
 use super::linger::linger;
 use super::protocol::Rewound;
 use super::stream;
 use crate::ending::Reason;
 use crate::http::Handover;
-
-/// How long a connection may stay without a request.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the driver of a connection wants to know of what passes through it.
 #[derive(Default)]
@@ -72,18 +68,18 @@ pub(super) async fn serve<T: Io>(
     let io = TokioIo::new(Watched { io, traffic: traffic.clone() });
     let mut hyper = builder.serve_connection(io, service);
 
-    let mut head = HeadTimer::new();
+    let mut head = HeadTimer::new(peer.head_by);
     let mut drained = pin!(connections.drain.cancelled());
-    let mut draining = false;
-    let mut answered_any = false;
+    let mut last_call = pin!(connections.last_call());
+    let (mut draining, mut has_asked, mut is_last) = (false, false, false);
     let outcome = poll_fn(|cx| {
         if !draining && drained.as_mut().poll(cx).is_ready() {
             draining = true;
             // Noted for a stream that isn't read: it can't say so itself.
             peer.ending.note(Reason::Shutdown);
-            if !answered_any {
-                return Poll::Ready(Outcome::Dropped);
-            }
+        }
+        if draining && has_asked && !is_last {
+            is_last = true;
             Pin::new(&mut hyper).graceful_shutdown();
         }
         if let Poll::Ready(over) = hyper.poll_without_shutdown(cx) {
@@ -92,19 +88,27 @@ pub(super) async fn serve<T: Io>(
         if handover.is_due() && traffic.flushed.load(Ordering::Relaxed) {
             return Poll::Ready(Outcome::Stream);
         }
-        answered_any |= traffic.asked.load(Ordering::Relaxed);
+        if traffic.asked.load(Ordering::Relaxed) && !has_asked {
+            has_asked = true;
+            if draining {
+                cx.waker().wake_by_ref();
+            }
+        }
+        if !has_asked && last_call.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Outcome::Dropped);
+        }
         head.poll(cx, &traffic).map(|()| Outcome::Dropped)
     })
     .await;
 
     match outcome {
-        Outcome::Over(Err(error)) => return Err(error),
         Outcome::Dropped => {}
-        Outcome::Over(Ok(())) => {
+        Outcome::Over(over) => {
             let io = hyper.into_parts().io.into_inner().io;
             if !draining {
                 linger(io).await;
             }
+            return over;
         }
         Outcome::Stream => {
             let io = hyper.into_parts().io.into_inner().io.into_inner();
@@ -125,8 +129,8 @@ struct HeadTimer {
 }
 
 impl HeadTimer {
-    fn new() -> Self {
-        Self { sleep: Box::pin(sleep(HEAD_TIMEOUT)), running: true }
+    fn new(head_by: Instant) -> Self {
+        Self { sleep: Box::pin(sleep_until(head_by)), running: true }
     }
 
     /// Ready when the time is up.

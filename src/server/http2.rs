@@ -1,19 +1,26 @@
 //! A connection of HTTP/2: many streams, all of them hyper's.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::body::Body;
+use http_body_util::BodyExt;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::time::{Instant, sleep_until};
 use tower::Service;
 
-use super::connections::{Connections, Io, MAX_HEAD, Peer};
+use super::connections::{Connections, IDLE_TIMEOUT, Io, MAX_HEAD, Peer};
 use crate::ending::Reason;
 
 /// The most requests that one connection may have open. hyper's own limits on
 /// resets (CVE-2023-44487, CVE-2024-27316) hold besides.
 const MAX_STREAMS: u32 = 128;
+
+/// How many bytes hyper may keep for a stream that is not read, as the socket may
+/// (see `socket.rs`); by default 400 kB of old numbers.
+const UNSENT: usize = 2048;
 
 /// Answers the requests of one client until it leaves.
 pub(super) async fn serve(
@@ -21,25 +28,42 @@ pub(super) async fn serve(
     io: impl Io,
     peer: Peer,
 ) -> hyper::Result<()> {
+    let activity = Arc::new(Activity::default());
     let service = service_fn({
         let (app, peer) = (connections.app.clone(), peer.clone());
+        let activity = activity.clone();
         move |mut request| {
             // One stream's end is not the others'.
             peer.sign(&mut request, peer.ending.of_one_stream());
-            app.clone().call(request)
+            let (mut app, open) = (app.clone(), Open::new(&activity));
+            async move {
+                let response = app.call(request).await?;
+                // Until the body is dropped, sent or not.
+                Ok::<_, std::convert::Infallible>(response.map(|body| {
+                    Body::new(body.map_frame(move |frame| {
+                        let _ = &open;
+                        frame
+                    }))
+                }))
+            }
         }
     });
     let settings = &connections.settings;
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new());
     builder.keep_alive_interval(settings.keep_alive).keep_alive_timeout(settings.user_timeout);
-    builder.max_concurrent_streams(MAX_STREAMS);
+    builder.max_concurrent_streams(MAX_STREAMS).max_send_buf_size(UNSENT);
     builder.max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
     let mut hyper = pin!(builder.serve_connection(TokioIo::new(io), service));
 
-    let over = match connections.drain.run_until_cancelled(hyper.as_mut()).await {
-        Some(over) => over,
-        None => {
+    let over = tokio::select! {
+        biased;
+        over = hyper.as_mut() => over,
+        () = leaving(&connections, &activity) => {
+            if connections.drain.is_cancelled() {
+                // Noted for streams that aren't read: they can't say so themselves.
+                peer.ending.note(Reason::Shutdown);
+            }
             hyper.as_mut().graceful_shutdown();
             hyper.await
         }
@@ -48,4 +72,68 @@ pub(super) async fn serve(
         peer.ending.note(Reason::TimedOut);
     }
     over
+}
+
+/// Waits until the client is to be asked to leave: the server stops, or nothing
+/// was asked for long enough.
+async fn leaving(connections: &Connections, activity: &Activity) {
+    tokio::select! {
+        () = connections.drain.cancelled() => {}
+        () = activity.idle() => {}
+    }
+}
+
+/// What is going on in a connection.
+struct Activity(Mutex<Requests>);
+
+struct Requests {
+    open: usize,
+    /// When the last one began or ended.
+    changed: Instant,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self(Mutex::new(Requests { open: 0, changed: Instant::now() }))
+    }
+}
+
+impl Activity {
+    /// Waits until no request has been open for the time that is allowed.
+    async fn idle(&self) {
+        loop {
+            let (open, until) = {
+                let requests = self.requests();
+                (requests.open, requests.changed + IDLE_TIMEOUT)
+            };
+            if open == 0 && until <= Instant::now() {
+                return;
+            }
+            sleep_until(until.max(Instant::now() + IDLE_TIMEOUT / 10)).await;
+        }
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Requests> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request, until its answer is dropped.
+struct Open(Arc<Activity>);
+
+impl Open {
+    fn new(activity: &Arc<Activity>) -> Self {
+        let mut requests = activity.requests();
+        requests.open += 1;
+        requests.changed = Instant::now();
+        Self(activity.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut requests = self.0.requests();
+        requests.open -= 1;
+        requests.changed = Instant::now();
+    }
 }

@@ -5,8 +5,9 @@
 //! stream itself, and the frame that is being written.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
@@ -57,19 +58,13 @@ impl<T: Io> Carrier<T> {
             return Poll::Ready(false);
         }
         loop {
-            if self.writing.is_empty() && !self.take_next(cx) {
-                return match self.over {
-                    Some(_) => Poll::Ready(true),
-                    None => match Pin::new(&mut self.io).poll_flush(cx) {
-                        Poll::Ready(Err(_)) => Poll::Ready(false),
-                        _ => Poll::Pending,
-                    },
-                };
-            }
-            match Pin::new(&mut self.io).poll_write(cx, &self.writing) {
-                Poll::Ready(Ok(written)) => self.writing.advance(written),
+            match self.poll_written(cx) {
+                Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(false),
                 Poll::Pending => return self.poll_blocked(cx),
+            }
+            if !self.take_next(cx) {
+                return if self.over.is_some() { Poll::Ready(true) } else { Poll::Pending };
             }
         }
     }
@@ -85,6 +80,16 @@ impl<T: Io> Carrier<T> {
                 Poll::Ready(_) => return Poll::Ready(()),
             }
         }
+    }
+
+    /// Ready when the frame is out of our hands. Flushed too, for TLS takes some
+    /// 64 kB of frames without having sent the first.
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.writing.is_empty() {
+            let written = ready!(Pin::new(&mut self.io).poll_write(cx, &self.writing))?;
+            self.writing.advance(written);
+        }
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     /// Goes on to what is to be written next; `false` if there is nothing now.
