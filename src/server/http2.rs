@@ -137,3 +137,37 @@ impl Drop for Open {
         requests.changed = Instant::now();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::time::sleep;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_when_nothing_was_open_for_the_time_allowed() {
+        let activity = Arc::new(Activity::default());
+        let start = Instant::now();
+        let (first, second) = (Open::new(&activity), Open::new(&activity));
+        let requests = tokio::spawn(async move {
+            sleep(Duration::from_secs(100)).await;
+            drop(first);
+            sleep(Duration::from_secs(20)).await;
+            drop(second);
+        });
+        activity.idle().await;
+        requests.await.expect("no panic");
+        let closed = start.elapsed().as_secs();
+        assert!((120 + 30..=120 + 34).contains(&closed), "{closed}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_now_and_then_keeps_a_connection() {
+        let activity = Arc::new(Activity::default());
+        for _ in 0..100 {
+            let idle = tokio::time::timeout(Duration::from_secs(29), activity.idle()).await;
+            assert!(idle.is_err());
+            drop(Open::new(&activity));
+        }
+    }
+}
