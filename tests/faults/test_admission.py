@@ -1,0 +1,208 @@
+"""Who gets a stream and who does not, over HTTP/1.1 and HTTP/2.
+
+Every refusal is one row of a table. Whatever is refused gets `{"error":"…"}`,
+moves no count, and the observer of the room it asked for is told nothing.
+"""
+
+import unittest
+
+import raw
+from http2 import Http2
+from support import FaultTest
+
+ROOM = "watched"
+HERE = f"/events?room={ROOM}"
+EVENT_SOURCE = (
+    "accept: text/event-stream",
+    "cache-control: no-cache",
+    "sec-fetch-dest: empty",
+    "sec-fetch-mode: cors",
+    "sec-fetch-site: same-origin",
+)
+
+OTHER_METHODS = ["HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"]
+
+# What is refused on any version of HTTP: the status, the path, the headers.
+REFUSED = [
+    *((406, HERE, [f"accept: {accept}"]) for accept in (
+        "text/html",
+        "application/json, image/*",
+        "text/event-streams",
+        "text/event-stream;q=0",
+        "text/event-stream; q=0.000, */*",
+        "text/*;q=0, */*",
+        "*/*;q=0",
+    )),
+    *((403, HERE, [f"sec-fetch-dest: {dest}"]) for dest in (
+        "document", "embed", "iframe", "image", "object", "script", "style", "video", "worker",
+    )),
+    (403, HERE, ["sec-fetch-dest: empty", "sec-fetch-mode: no-cors"]),
+    (403, HERE, ["sec-purpose: prefetch"]),
+    (403, HERE, ["sec-purpose: prefetch;prerender"]),
+    (403, HERE, ["sec-purpose: prefetch; anonymous-client-ip"]),
+    (400, "/events?room=", []),
+    (400, "/events?room", []),
+    (400, "/events?room=" + "a" * 129, []),
+    (400, "/events?room=" + "%E2%82%AC" * 43, []),  # 129 bytes, 43 characters
+    (400, "/events?room=a%00", []),
+    (400, "/events?room=a%0Ab", []),
+    (400, "/events?room=a%7F", []),
+    (400, "/events?room=a%C2%85b", []),  # a control character beyond ASCII
+    (400, "/events?room=%FF", []),
+    (400, "/events?room=%C0%AF", []),  # overlong
+    (400, "/events?room=%ED%A0%80", []),  # half a surrogate pair
+    (400, f"{HERE}&room={ROOM}", []),
+    (400, f"{HERE}&r%6Fom=b", []),
+]
+
+# What HTTP/1 alone can say. The connection is closed, for nobody knows whether what
+# follows on it is a request or a body.
+SMUGGLED = [
+    raw.request(HERE, "content-length: 1", body=b"x"),
+    raw.request(HERE, "content-length: 1"),
+    raw.request(HERE, "content-length: 99999999999", body=b"x" * 5_000),
+    raw.request(HERE, "content-length: 1", "expect: 100-continue"),
+    raw.request(HERE, "transfer-encoding: chunked", body=b"0\r\n\r\n"),
+    raw.request(HERE, "transfer-encoding: chunked", body=b"5\r\nhello\r\n0\r\n\r\n"),
+    raw.request(HERE, "transfer-encoding: chunked"),
+    raw.request(HERE, "content-length: 5", "transfer-encoding: chunked", body=b"0\r\n\r\n"),
+    raw.request(HERE, "transfer-encoding: chunked", "content-length: 0", body=b"0\r\n\r\n"),
+    raw.request(HERE, host=None),
+    raw.request(HERE, "host: headcount"),
+    raw.request(HERE, "host: elsewhere"),
+]
+
+ADMITTED = [
+    [],
+    EVENT_SOURCE,
+    ["accept: */*"],
+    ["accept: text/*"],
+    ["accept: TEXT/Event-Stream"],
+    ["accept: text/html, text/event-stream;q=0.1"],
+    ["accept: text/html", "accept: */*;q=0.5"],
+    ["accept: text/*;q=0, text/event-stream"],
+    ["sec-fetch-dest: empty", "sec-fetch-mode: same-origin"],
+    ["last-event-id: "],
+    ["last-event-id: junk"],
+    ["last-event-id: " + "0" * 31],
+    ["last-event-id: " + "0" * 32],  # well-formed, but nobody's seat
+    ["last-event-id: " + "f" * 8_000],
+    ["last-event-id: \xff\xfe"],
+    ["x-forwarded-for: 192.0.2.1, junk, \xff"],
+    ["cookie: a=b", "origin: https://example.org"],
+]
+
+
+class Admission(FaultTest):
+    def setUp(self):
+        super().setUp()
+        self.it = self.server()
+        self.observer = self.visit(self.it, ROOM)
+
+    def refusals(self):
+        metrics = self.it.metrics()
+        total = sum(n for name, n in metrics.items() if name.startswith("headcount_refusals_total"))
+        return total, metrics["headcount_joins_total"]
+
+    def assert_refused(self, status, answer, has_body=True):
+        self.assertEqual(answer.status, status)
+        self.assertEqual(answer.headers["content-type"], "application/json")
+        self.assertEqual(answer.headers["cache-control"], "no-store")
+        if has_body:
+            self.assertTrue(answer.error, answer)
+        if status == 405:
+            self.assertEqual(answer.headers["allow"], "GET")
+
+    def assert_nobody_noticed(self):
+        """Once all rows are done: had one of them been counted even for a moment,
+        the observer would have been told before it is told of this visitor."""
+        with self.subTest("nobody noticed"):
+            self.assertEqual(self.it.count(ROOM), 1)
+            self.visit(self.it, ROOM)
+            self.observer.sees(2)
+            self.assertEqual(self.observer.history, [1, 2])
+
+    def test_over_http_1_each_refusal_is_told_and_never_counted(self):
+        rows = [(405, raw.request(HERE, method=method)) for method in OTHER_METHODS]
+        rows += [(405, raw.request(HERE, "content-length: 2", method="POST", body=b"{}"))]
+        rows += [(status, raw.request(path, *headers)) for status, path, headers in REFUSED]
+        before = self.refusals()
+        for status, request in rows:
+            with self.subTest(request=request):
+                answer = raw.ask(self.it.address, request)
+                self.assert_refused(status, answer, has_body=not request.startswith(b"HEAD "))
+        self.assert_nobody_noticed()
+        refused, joined = self.refusals()
+        self.assertEqual((refused - before[0], joined - before[1]), (len(rows), 1))
+
+    def test_a_request_with_a_body_or_without_exactly_one_host_is_refused_and_closed(self):
+        for request in SMUGGLED:
+            with self.subTest(request=request[:120]):
+                # Another request at its end: it must not be taken for one.
+                with raw.connect(self.it.address) as sock:
+                    answer = raw.ask_on(sock, request + raw.request(HERE))
+                    self.assert_refused(400, answer)
+                    self.assertEqual(answer.headers["connection"], "close")
+                    self.assertTrue(raw.is_closed(sock), "it is still open, or says more")
+        self.assert_nobody_noticed()
+
+    def test_over_http_1_each_of_the_others_is_admitted(self):
+        for headers in ADMITTED:
+            with self.subTest(headers=[header[:40] for header in headers]):
+                visitor = self.visit(self.it, ROOM, headers=headers)
+                self.assertEqual(visitor.history, [2])
+                self.observer.sees(2)
+                visitor.close()
+                self.observer.sees(1)
+        for request in (
+            raw.request(HERE, "content-length: 0"),
+            raw.request(HERE, version="1.0", host=None),
+            raw.request(HERE, host=""),
+            raw.request(f"http://headcount{HERE}"),
+            raw.request(HERE, "connection: upgrade", "upgrade: websocket"),
+            raw.request(HERE, "connection: upgrade, http2-settings", "upgrade: h2c"),
+            raw.request("/events?room=" + "a" * 128),
+            raw.request("/events?room=" + "%E2%82%AC" * 42),
+            raw.request("/events?room=%2Fblog%2Fhello&x=1"),
+            raw.request("/events"),
+        ):
+            with self.subTest(request=request):
+                self.assertEqual(raw.ask(self.it.address, request).status, 200)
+
+    def test_over_http_2_each_refusal_is_told_and_never_counted(self):
+        rows = [(405, method, HERE, []) for method in OTHER_METHODS]
+        rows += [(status, "GET", path, headers) for status, path, headers in REFUSED]
+        with Http2(self.it.address) as client:
+            for status, method, path, headers in rows:
+                with self.subTest(method=method, path=path, headers=headers):
+                    fields = [tuple(header.split(": ", 1)) for header in headers]
+                    answer = client.get(path, fields, method=method)
+                    self.assert_refused(status, answer, has_body=method != "HEAD")
+            with self.subTest("a body"):
+                self.assert_refused(400, client.get(HERE, [("content-length", "1")], body=b"x"))
+            with self.subTest("two hosts"):
+                self.assert_refused(400, client.get(HERE, [("host", "a"), ("host", "b")]))
+        self.assert_nobody_noticed()
+
+    def test_over_http_2_a_body_is_refused_though_no_length_announces_it(self):
+        with Http2(self.it.address) as client:
+            answer = client.ask(HERE, body=b"x")
+            client.until(lambda: answer.ended or answer.counts, "an answer")
+            self.assert_refused(400, answer)
+        self.assert_nobody_noticed()
+
+    def test_over_http_2_each_of_the_others_is_admitted(self):
+        with Http2(self.it.address) as client:
+            for headers in ADMITTED:
+                with self.subTest(headers=[header[:40] for header in headers]):
+                    fields = [tuple(header.split(": ", 1)) for header in headers]
+                    answer = client.ask(HERE, fields)
+                    client.until(lambda: answer.counts, "its first event")
+                    self.assertEqual((answer.status, answer.counts), (200, [2]))
+                    self.observer.sees(2)
+                    client.reset(answer)
+                    self.observer.sees(1)
+
+
+if __name__ == "__main__":
+    unittest.main()
