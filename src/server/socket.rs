@@ -47,7 +47,11 @@ impl Socket {
         if let Err(error) = &result {
             self.ending.note(match error.kind() {
                 io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Reason::Reset,
-                io::ErrorKind::TimedOut => Reason::TimedOut,
+                // Unreachable is what the kernel says at the same time-out when a
+                // router, or its own neighbour table, has told it so meanwhile.
+                io::ErrorKind::TimedOut
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable => Reason::TimedOut,
                 _ => Reason::Error,
             });
         }
