@@ -15,7 +15,9 @@ import sys
 import time
 import unittest
 
-from support import FaultTest, H2Visitor, Visitor, eventually, measured
+from support import FaultTest
+from visitor import H2Visitor, Visitor
+from waiting import eventually, measured
 
 KEEP_ALIVE = 1.0
 USER_TIMEOUT = 2.0

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 
-from support import DEADLINE, FaultTest, eventually, measured
+from support import FaultTest
+from waiting import DEADLINE, eventually, measured
 
 #: What the visitors are: processes of their own.
 CROWD = pathlib.Path(__file__).with_name("crowd.py")

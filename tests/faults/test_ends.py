@@ -9,7 +9,9 @@ up to 15 s later, would find out.
 import itertools
 import socket
 
-from support import DEADLINE, FaultTest, H2Visitor, head, measured, readable
+from support import FaultTest
+from visitor import H2Visitor, head, readable
+from waiting import DEADLINE, measured
 
 #: What the contract allows, in seconds.
 WITHIN = 1.0

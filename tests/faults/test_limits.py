@@ -17,9 +17,10 @@ import unittest
 from unittest import mock
 
 import raw
-import support
 from http2 import Http2
-from support import BINARY, FaultTest, eventually
+from server import BINARY
+from support import FaultTest
+from waiting import eventually, measured
 
 EVENTS = raw.request("/events")
 
@@ -169,7 +170,7 @@ class FileDescriptors(FaultTest):
             wrapper = pathlib.Path(directory, "headcount")
             wrapper.write_text(f"#!/bin/sh\nulimit {' '.join(options)}\nexec '{BINARY}' \"$@\"\n")
             wrapper.chmod(stat.S_IRWXU)
-            with mock.patch.object(support, "BINARY", str(wrapper)):
+            with mock.patch("server.BINARY", str(wrapper)):
                 yield
 
     def cpu(self, server):
@@ -226,7 +227,7 @@ class FileDescriptors(FaultTest):
             with contextlib.suppress(AssertionError):
                 observer.wait("nothing", lambda _: False, within=1.5)
             used = self.cpu(server) - before
-            support.measured("processor time of 1.5 s without descriptors", used)
+            measured("processor time of 1.5 s without descriptors", used)
             self.assertLess(used, 0.2, "it spins")
             self.assertEqual(count(), served() + 1)
 
@@ -237,7 +238,7 @@ class FileDescriptors(FaultTest):
         # A whole new connection, and not the one that was there.
         newcomer = self.visit(server)
         recovered = time.monotonic() - start
-        support.measured("recovery from starvation", recovered)
+        measured("recovery from starvation", recovered)
         self.assertLess(recovered, 2)
         # Those that were never accepted are, for a moment, and find nobody there.
         newcomer.sees(2, within=2)

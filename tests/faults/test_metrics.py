@@ -5,7 +5,8 @@ import unittest
 import raw
 from http2 import Http2
 from prometheus_client.parser import text_string_to_metric_families
-from support import FaultTest, eventually
+from support import FaultTest
+from waiting import eventually
 
 GAUGES = {"headcount_streams", "headcount_rooms"}
 COUNTERS = {

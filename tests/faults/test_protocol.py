@@ -14,7 +14,9 @@ import unittest
 
 import raw
 from http2 import PREFACE, Http2
-from support import FaultTest, H2Visitor, eventually, measured
+from support import FaultTest
+from visitor import H2Visitor
+from waiting import eventually, measured
 
 # Time limits of the server, in seconds.
 HEAD = 10.0

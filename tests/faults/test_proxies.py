@@ -15,7 +15,8 @@ import tempfile
 import unittest
 
 import raw
-from support import FaultTest, eventually, measured
+from support import FaultTest
+from waiting import eventually, measured
 
 KEEP_ALIVE = 1.0  # seconds
 IDLE_LIMIT = 3.0

@@ -10,7 +10,9 @@ import itertools
 import re
 import time
 
-from support import FaultTest, H2Visitor, Visitor, eventually, head, measured
+from support import FaultTest
+from visitor import H2Visitor, head, Visitor
+from waiting import eventually, measured
 
 PROTOCOLS = {"HTTP/1.1": Visitor, "HTTP/2": H2Visitor}
 
@@ -164,6 +166,7 @@ class Seat(FaultTest):
                 eventually("how many are not ended", lambda: self.open(returned), 1)
                 ghost.is_ended()
                 for visitor in returned:
+                    visitor.wait("its first event", lambda visitor: visitor.events)
                     self.assertEqual((visitor.history, visitor.token), ([2], ghost.token))
                 self.assertEqual(self.started.count(room), 2)
                 self.assert_told(observer, room, 1, 2)

@@ -8,7 +8,9 @@ again, at its end. So the test knows the number that everybody is to see.
 import signal
 import statistics
 
-from support import FaultTest, H2Visitor, Visitor, eventually, measured
+from support import FaultTest
+from visitor import H2Visitor, Visitor
+from waiting import eventually, measured
 
 #: How many visitors come, and then go, in a burst. With those who stay it is a
 #: small crowd, in which every change is an event of its own.

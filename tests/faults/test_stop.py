@@ -13,7 +13,9 @@ import unittest
 
 import raw
 from http2 import PREFACE, Http2
-from support import FaultTest, H2Visitor, eventually, measured
+from support import FaultTest
+from visitor import H2Visitor
+from waiting import eventually, measured
 
 GRACE = 3.0
 SOON = 1.0

@@ -10,7 +10,10 @@ import unittest
 
 import raw
 from http2 import Http2
-from support import BINARY, FaultTest, Visitor, eventually
+from server import BINARY
+from support import FaultTest
+from visitor import Visitor
+from waiting import eventually
 
 
 # Time limits of the server, in seconds.
