@@ -5,6 +5,7 @@ mod address;
 mod admission;
 mod assets;
 mod count;
+mod frames;
 mod handover;
 mod health;
 mod limits;

@@ -1,10 +1,9 @@
-//! `GET /events`: the stream of one client.
+//! `GET /events`: a request for a stream, and its answer.
 
 use std::convert::Infallible;
 use std::future::pending;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_stream::stream;
 use axum::body::Body;
@@ -12,39 +11,14 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Version, header};
 use axum::response::Response;
-use rand::random_range;
-use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::time::{sleep, timeout};
-use tokio_stream::{Stream, StreamExt};
 
 use super::Shared;
 use super::address;
 use super::admission::{admit, last_seat};
+use super::frames::{frames, in_a_task, retry};
 use super::handover::Handover;
-use super::limits::Permit;
 use super::refusal::Refusal;
-use crate::ending::{Ending, Reason};
-use crate::event::Frame;
-use crate::room::{self, Presence};
-use crate::seat::Seat;
-use crate::tally::Tally;
-
-/// How long, in milliseconds, a client shall wait before it comes back. Random
-/// for each: no browser spreads its return by itself, so after a restart all
-/// of them would come in the same second.
-const RETRY_MS: std::ops::RangeInclusive<u64> = 2000..=5000;
-
-/// The same for a client whose stream only got too old: its seat is kept, so it
-/// had better be back soon.
-const SHORT_RETRY_MS: std::ops::RangeInclusive<u64> = 100..=1000;
-
-/// How long the seat of a stream that got too old is kept for its client.
-const HOLD: Duration = Duration::from_secs(10);
-
-/// So many streams may be ended in one moment when the server stops …
-const HANDFUL: usize = 100;
-/// … and of more, each adds so much to the time over which they are spread.
-const SPREAD_PER_STREAM: Duration = Duration::from_millis(1);
+use crate::ending::Ending;
 
 pub(super) async fn events(
     State(shared): State<Arc<Shared>>,
@@ -74,7 +48,7 @@ fn open(shared: &Arc<Shared>, head: &Parts, body: &Body) -> Result<Response, Ref
         }
     };
 
-    let first = arrival.first(random_ms(RETRY_MS), presence.seat().token());
+    let first = arrival.first(retry(), presence.seat().token());
     shared.rooms.tally().deliveries.count();
     let rest = frames(shared.clone(), presence, permit, ending);
     let body = match head.extensions.get::<Handover>().cloned() {
@@ -121,140 +95,22 @@ fn response(body: Body, version: Version) -> Response {
     response
 }
 
-/// What a stream says after its first event, until it is over. It owns the
-/// presence: when the client goes, the server drops the stream wherever it
-/// waits, and no code after the loop would run, but the presence's `Drop` does.
-fn frames(
-    shared: Arc<Shared>,
-    mut presence: Presence,
-    permit: Permit,
-    ending: Ending,
-) -> impl Stream<Item = Frame> {
-    stream! {
-        let seat = presence.seat().clone();
-        let mut over = std::pin::pin!(over(&shared, &seat));
-        let reason = loop {
-            let changed = tokio::select! {
-                biased;
-                reason = &mut over => break reason,
-                changed = timeout(shared.keep_alive, presence.changed()) => changed,
-            };
-            // Silence: the count is said again, as the heartbeat.
-            let event = changed.unwrap_or_else(|_silence| presence.now());
-            shared.rooms.tally().deliveries.count();
-            yield event.frame();
-        };
-        ending.note(reason);
-        // Before the farewell: one who never reads it is gone all the same.
-        drop(permit);
-        match reason {
-            Reason::AgedOut => {
-                tokio::spawn(hold(presence));
-                yield Frame::retry(random_ms(SHORT_RETRY_MS));
-            }
-            Reason::Shutdown => {
-                drop(presence);
-                yield Frame::retry(random_ms(RETRY_MS));
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Runs a stream in a task of its own, for a body that nobody asks for more while
-/// its client does not read: the stream's end is not to wait for that. What is
-/// not read waits here, up to a room's capacity, and then as the newest alone.
-fn in_a_task(
-    frames: impl Stream<Item = Frame> + Send + 'static,
-    tally: Arc<Tally>,
-) -> mpsc::Receiver<Frame> {
-    let (body, receiver) = mpsc::channel(room::CAPACITY);
-    tokio::spawn(async move {
-        let mut frames = std::pin::pin!(frames);
-        // What waits because the body is full.
-        let mut newest = None;
-        loop {
-            let frame = tokio::select! {
-                biased;
-                // The client has left.
-                () = body.closed() => return,
-                _there_is_room = body.reserve(), if newest.is_some() => newest.take(),
-                frame = frames.next() => match frame {
-                    Some(frame) => Some(frame),
-                    None => break,
-                },
-            };
-            if let Some(Err(TrySendError::Full(frame))) = frame.map(|frame| body.try_send(frame))
-                && newest.replace(frame).is_some()
-            {
-                tally.lagged.count();
-            }
-        }
-        if let Some(farewell) = newest {
-            let _taken_or_left = body.send(farewell).await;
-        }
-    });
-    receiver
-}
-
-/// Waits until the server has a reason to end a stream.
-async fn over(shared: &Shared, seat: &Seat) -> Reason {
-    let drained = async {
-        shared.drain.cancelled().await;
-        sleep(random_upto(spread(shared.limits.streams(), shared.drain_spread))).await;
-    };
-    let aged = async {
-        match shared.max_age {
-            // Jittered, or those who came together would go together.
-            Some(age) => sleep(age.mul_f64(random_range(0.8..=1.0))).await,
-            None => pending().await,
-        }
-    };
-    tokio::select! {
-        biased;
-        () = seat.taken() => Reason::Replaced,
-        () = drained => Reason::Shutdown,
-        () = aged => Reason::AgedOut,
-    }
-}
-
-/// Keeps the seat of a client that was told to come back.
-async fn hold(presence: Presence) {
-    let seat = presence.seat().clone();
-    let _taken_or_not = timeout(HOLD, seat.taken()).await;
-    drop(presence);
-}
-
-/// The time over which a stop spreads the ends of so many streams, so that
-/// their clients don't all come back in one moment.
-fn spread(streams: usize, most: Duration) -> Duration {
-    if streams <= HANDFUL {
-        return Duration::ZERO;
-    }
-    let streams = u32::try_from(streams).unwrap_or(u32::MAX);
-    SPREAD_PER_STREAM.saturating_mul(streams).min(most)
-}
-
-fn random_ms(range: std::ops::RangeInclusive<u64>) -> Duration {
-    Duration::from_millis(random_range(range))
-}
-
-fn random_upto(most: Duration) -> Duration {
-    most.mul_f64(random_range(0.0..=1.0))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::frames::{HOLD, RETRY_MS, SHORT_RETRY_MS};
     use super::*;
     use std::pin::Pin;
+    use std::time::Duration;
 
     use axum::http::StatusCode;
     use bytes::Bytes;
     use http_body_util::BodyExt;
-    use tokio::time::Instant;
+    use tokio::time::{Instant, sleep};
     use tower::ServiceExt;
 
+    use crate::ending::Reason;
     use crate::name::Name;
+    use crate::room;
     use crate::rooms::Rooms;
     use crate::{Options, router};
 
@@ -518,14 +374,5 @@ mod tests {
         drop((stream, _new));
         counter.becomes(0).await;
         assert_eq!(counter.ask(None).await.0, StatusCode::OK);
-    }
-
-    #[test]
-    fn thousands_are_spread_and_a_handful_is_not() {
-        let most = Duration::from_secs(8);
-        assert_eq!(spread(100, most), Duration::ZERO);
-        assert_eq!(spread(1_000, most), Duration::from_secs(1));
-        assert_eq!(spread(20_000, most), most);
-        assert_eq!(spread(usize::MAX, most), most);
     }
 }

@@ -78,21 +78,20 @@ pub(super) async fn serve<T: Io>(
             // Noted for a stream that isn't read: it can't say so itself.
             peer.ending.note(Reason::Shutdown);
         }
-        if draining && has_asked && !is_last {
+        loop {
+            if let Poll::Ready(over) = hyper.poll_without_shutdown(cx) {
+                return Poll::Ready(Outcome::Over(over));
+            }
+            has_asked |= traffic.asked.load(Ordering::Relaxed);
+            if is_last || !draining || !has_asked {
+                break;
+            }
+            // What was asked is answered, and nothing after it.
             is_last = true;
             Pin::new(&mut hyper).graceful_shutdown();
         }
-        if let Poll::Ready(over) = hyper.poll_without_shutdown(cx) {
-            return Poll::Ready(Outcome::Over(over));
-        }
         if handover.is_due() && traffic.flushed.load(Ordering::Relaxed) {
             return Poll::Ready(Outcome::Stream);
-        }
-        if traffic.asked.load(Ordering::Relaxed) && !has_asked {
-            has_asked = true;
-            if draining {
-                cx.waker().wake_by_ref();
-            }
         }
         if !has_asked && last_call.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Outcome::Dropped);

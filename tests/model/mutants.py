@@ -94,7 +94,7 @@ MUTANTS = [
     (
         "drop the guard early, in the stream",
         STREAM,
-        "src/http/stream.rs",
+        "src/http/frames.rs",
         [
             (
                 "            let event = changed.unwrap_or_else(|_silence| presence.now());\n",
@@ -106,7 +106,7 @@ MUTANTS = [
     (
         "keep the guard when the stream is dropped",
         STREAM,
-        "src/http/stream.rs",
+        "src/http/frames.rs",
         [
             (
                 "    stream! {\n        let seat = presence.seat().clone();\n",
