@@ -217,13 +217,13 @@ class FileDescriptors(FaultTest):
             self.assertEqual(count(), 1)
             clients = [self.visit(server, ready=False) for _ in range(100)]
             eventually("its descriptors", server.fds, lambda fds: fds >= 60, within=5)
-            eventually("those served", lambda: count() - 1 - served(), 0, within=5)
-            self.assertGreater(served(), 20)
+            # Whoever was accepted is being answered; none is counted who is not told.
+            eventually("how many are served", served, lambda n: n > 20, within=5)
+            eventually("those counted but not told", lambda: count() - 1 - served(), 0, within=5)
             self.assertLess(served(), 60)
 
             # Waiting is what is measured here.
             before = self.cpu(server)
-            self.assertEqual(count(), served() + 1)
             with contextlib.suppress(AssertionError):
                 observer.wait("nothing", lambda _: False, within=1.5)
             used = self.cpu(server) - before
