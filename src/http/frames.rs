@@ -37,31 +37,38 @@ const HANDFUL: usize = 100;
 /// … and of more, each adds so much to the time over which they are spread.
 const SPREAD_PER_STREAM: Duration = Duration::from_millis(1);
 
+/// What a stream has as long as it lives. Dropped in this order: whoever hears
+/// that somebody left finds the place free.
+pub(super) struct Place {
+    pub(super) permit: Permit,
+    pub(super) presence: Presence,
+}
+
 /// What a stream says after its first event, until it is over. It owns the
 /// presence: when the client goes, the server drops the stream wherever it
 /// waits, and no code after the loop would run, but the presence's `Drop` does.
 pub(super) fn frames(
     shared: Arc<Shared>,
-    mut presence: Presence,
-    permit: Permit,
+    mut place: Place,
     ending: Ending,
 ) -> impl Stream<Item = Frame> {
     stream! {
-        let seat = presence.seat().clone();
+        let seat = place.presence.seat().clone();
         let mut over = pin!(over(&shared, &seat));
         let reason = loop {
             let changed = tokio::select! {
                 biased;
                 reason = &mut over => break reason,
-                changed = timeout(shared.keep_alive, presence.changed()) => changed,
+                changed = timeout(shared.keep_alive, place.presence.changed()) => changed,
             };
             // Silence: the count is said again, as the heartbeat.
-            let event = changed.unwrap_or_else(|_silence| presence.now());
+            let event = changed.unwrap_or_else(|_silence| place.presence.now());
             shared.rooms.tally().deliveries.count();
             yield event.frame();
         };
         ending.note(reason);
         // Before the farewell: one who never reads it is gone all the same.
+        let Place { permit, presence } = place;
         drop(permit);
         match reason {
             Reason::AgedOut => {

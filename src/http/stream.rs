@@ -15,7 +15,7 @@ use axum::response::Response;
 use super::Shared;
 use super::address;
 use super::admission::{admit, last_seat};
-use super::frames::{frames, in_a_task, retry};
+use super::frames::{Place, frames, in_a_task, retry};
 use super::handover::Handover;
 use super::refusal::Refusal;
 use crate::ending::Ending;
@@ -50,7 +50,7 @@ fn open(shared: &Arc<Shared>, head: &Parts, body: &Body) -> Result<Response, Ref
 
     let first = arrival.first(retry(), presence.seat().token());
     shared.rooms.tally().deliveries.count();
-    let rest = frames(shared.clone(), presence, permit, ending);
+    let rest = frames(shared.clone(), Place { permit, presence }, ending);
     let body = match head.extensions.get::<Handover>().cloned() {
         Some(handover) => {
             let tally = shared.rooms.tally().clone();

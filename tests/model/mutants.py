@@ -97,9 +97,9 @@ MUTANTS = [
         "src/http/frames.rs",
         [
             (
-                "            let event = changed.unwrap_or_else(|_silence| presence.now());\n",
-                "            let event = changed.unwrap_or_else(|_silence| presence.now());\n"
-                "            if event.count() > 0 { drop(presence); return; }\n",
+                "            let event = changed.unwrap_or_else(|_silence| place.presence.now());\n",
+                "            let event = changed.unwrap_or_else(|_silence| place.presence.now());\n"
+                "            if event.count() > 0 { drop(place); return; }\n",
             )
         ],
     ),
@@ -109,11 +109,13 @@ MUTANTS = [
         "src/http/frames.rs",
         [
             (
-                "    stream! {\n        let seat = presence.seat().clone();\n",
-                "    let presence: &'static mut Presence = Box::leak(Box::new(presence));\n"
-                "    stream! {\n        let seat = presence.seat().clone();\n",
+                "    stream! {\n        let seat = place.presence.seat().clone();\n",
+                "    let place: &'static mut Place = Box::leak(Box::new(place));\n"
+                "    stream! {\n        let seat = place.presence.seat().clone();\n",
             ),
-            ("tokio::spawn(hold(presence));", ""),
+            ("        let Place { permit, presence } = place;\n        drop(permit);\n", ""),
+            ("                tokio::spawn(hold(presence));\n", ""),
+            ("                drop(presence);\n", ""),
         ],
     ),
     (
