@@ -10,6 +10,7 @@ an error: `make mutants` says which.
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -17,6 +18,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 TREE = ROOT / "target" / "mutants" / "tree"
 BUILD = ROOT / "target" / "mutants" / "build"
 COPIED = ["Cargo.toml", "Cargo.lock", "src", "public", "examples", "tests/model", "tests/main.rs"]
+
+# Seconds that a build or a run of tests may take.
+PATIENCE = 600
 
 MODEL = ["-p", "headcount-model"]
 STREAM = ["-p", "headcount", "--lib", "http::stream"]
@@ -197,10 +201,26 @@ def mutate(file, replacements):
 
 
 def cargo(*args):
+    """Its exit code, and what it said of errors."""
     # A build of its own: cargo would take the copy's packages for the work tree's.
     environment = os.environ | {"CARGO_TARGET_DIR": str(BUILD), "CARGO_PROFILE_DEV_DEBUG": "0"}
     command = ["cargo", "test", "--quiet", "--locked", *args]
-    return subprocess.run(command, cwd=TREE, env=environment, capture_output=True, text=True)
+    # In a session of its own, so that a test which hangs is ended with cargo.
+    with subprocess.Popen(
+        command,
+        cwd=TREE,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            _, errors = process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            sys.exit(f"mutants: this did not end within {PATIENCE} s: {' '.join(command)}")
+    return process.returncode, errors
 
 
 def main():
@@ -216,10 +236,11 @@ def main():
     survivors = 0
     for mistake, tests, file, replacements in MUTANTS:
         mutate(file, replacements)
-        build = cargo(*tests[:3], "--no-run")
-        if build.returncode != 0:
-            sys.exit(f"mutants: «{mistake}» does not compile:\n{build.stderr}")
-        caught = cargo(*tests).returncode != 0
+        failed, errors = cargo(*tests[:3], "--no-run")
+        if failed:
+            sys.exit(f"mutants: «{mistake}» does not compile:\n{errors}")
+        failed, _ = cargo(*tests)
+        caught = failed != 0
         survivors += not caught
         print(f"{'caught  ' if caught else 'SURVIVED'}  {mistake}", flush=True)
         shutil.copy(ROOT / file, TREE / file)
