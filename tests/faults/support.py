@@ -9,6 +9,7 @@ tests share one. All of them together:
 With MEASURE=1 they say at the end how long things took: the README's figures.
 """
 
+import itertools
 import signal
 import time
 import unittest
@@ -72,6 +73,20 @@ class FaultTest(unittest.TestCase):
         """Sees to it that a process that the test started does not outlive it."""
         self.addCleanup(end, process)
         return process
+
+
+class RoomsTest(FaultTest):
+    """A test in rooms of its own, on one server that the whole class shares."""
+
+    @classmethod
+    def setUpClass(cls):
+        # The heartbeat of 15 s and the user timeout of 20 s come too late to help.
+        cls.started = cls.shared_server()
+        cls.rooms = map("room {}".format, itertools.count())
+
+    def room_with_an_observer(self):
+        room = next(self.rooms)
+        return room, self.visit(self.started, room)
 
 
 def end(process):

@@ -9,7 +9,7 @@ up to 15 s later, would find out.
 import itertools
 import socket
 
-from support import FaultTest
+from support import RoomsTest
 from visitor import H2Visitor, head, readable
 from waiting import DEADLINE, measured
 
@@ -39,17 +39,7 @@ SURPLUS = {
 }
 
 
-class Ends(FaultTest):
-    @classmethod
-    def setUpClass(cls):
-        # The heartbeat of 15 s and the user timeout of 20 s come too late to help.
-        cls.started = cls.shared_server()
-        cls.rooms = map("room {}".format, itertools.count())
-
-    def room_with_an_observer(self):
-        room = next(self.rooms)
-        return room, self.visit(self.started, room)
-
+class Ends(RoomsTest):
     def leave(self, visitor, how, process=()):
         if how == "SIGKILL":
             self.child(visitor.hand_over(*process)).kill()

@@ -10,23 +10,14 @@ import itertools
 import re
 import time
 
-from support import FaultTest
+from support import FaultTest, RoomsTest
 from visitor import H2Visitor, head, Visitor
 from waiting import eventually, measured
 
 PROTOCOLS = {"HTTP/1.1": Visitor, "HTTP/2": H2Visitor}
 
 
-class Seat(FaultTest):
-    @classmethod
-    def setUpClass(cls):
-        cls.started = cls.shared_server()
-        cls.rooms = map("room {}".format, itertools.count())
-
-    def room_with_an_observer(self):
-        room = next(self.rooms)
-        return room, self.visit(self.started, room)
-
+class Seat(RoomsTest):
     def assert_told(self, observer, room, *numbers):
         """The observer was told these numbers until now, and no other."""
         witness = self.visit(self.started, room)
