@@ -19,7 +19,8 @@ CROWDS = 2
 #: How often somebody comes and goes. It may take so many seconds; on a slow
 #: machine it ends then, but the test wants a minimum.
 VISITS, SECONDS, AT_LEAST = 100_000, 50, 10_000
-#: So many come before, and after them the memory is as large as it shall be.
+#: So many come before, by the same means, and after them the memory is as large
+#: as it shall be.
 WARM_UP = 20_000
 
 #: So many processes are killed meanwhile, each with so many streams.
@@ -68,7 +69,7 @@ class Churn(FaultTest):
         eventually("the number of its descriptors", self.started.fds, self.descriptors)
 
     def test_after_any_coming_and_going_nobody_and_nothing_is_left(self):
-        did = self.come_and_go(WARM_UP)
+        did = self.come_and_go(WARM_UP, KILLED)
         self.nobody_is_left()
         memory = self.started.rss()
 
