@@ -12,6 +12,9 @@ use crate::token::Token;
 /// The name that a client listens for: `source.addEventListener('user count', …)`.
 pub const NAME: &str = "user count";
 
+/// How long the end of a chunk is, in bytes.
+const CRLF: usize = 2;
+
 /// A piece of an event stream, with the chunk of HTTP/1.1 already around it
 /// (RFC 9112, section 7.1), encoded once and shared by reference with every
 /// stream that is told, however many there are.
@@ -23,7 +26,7 @@ pub struct Frame {
 
 impl Frame {
     /// The chunk that ends a chunked body.
-    pub const LAST_CHUNK: Bytes = Bytes::from_static(b"0\r\n\r\n");
+    pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
     fn new(text: &str) -> Self {
         let size = format!("{:x}\r\n", text.len());
@@ -41,20 +44,43 @@ impl Frame {
     /// The text of the stream alone.
     #[must_use]
     pub fn text(&self) -> Bytes {
-        self.chunk.slice(self.text_at..self.chunk.len() - 2)
+        self.chunk.slice(self.text_at..self.chunk.len() - CRLF)
     }
 
-    /// The text as a chunk of HTTP/1.1.
+    /// The bytes for a body that is chunked, or is not.
     #[must_use]
-    pub fn chunk(&self) -> Bytes {
-        self.chunk.clone()
+    pub fn bytes(&self, chunked: bool) -> &[u8] {
+        if chunked { &self.chunk } else { &self.chunk[self.text_at..self.chunk.len() - CRLF] }
+    }
+}
+
+/// A change of a room's count: the how-manieth of that room, and to what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    nth: u64,
+    count: usize,
+}
+
+impl Change {
+    /// Whether one who was told of `told` last is to be told of this: it happened
+    /// later, and the number is another. (After a merge it may be the same:
+    /// somebody came and somebody went.)
+    #[must_use]
+    pub fn is_news_after(self, told: Self) -> bool {
+        self.is_after(told) && self.count != told.count
+    }
+
+    /// Whether it happened later than `other`, in the same room.
+    #[must_use]
+    pub fn is_after(self, other: Self) -> bool {
+        self.nth > other.nth
     }
 }
 
 /// One `user count` event, encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    count: usize,
+    change: Change,
     frame: Frame,
 }
 
@@ -62,19 +88,36 @@ impl Event {
     /// Encodes the event that says `count` (`event: user count\ndata: 3\n\n`).
     #[must_use]
     pub fn new(count: usize) -> Self {
-        Self { count, frame: Frame::new(&format!("event: {NAME}\ndata: {count}\n\n")) }
+        Self::of(Change { nth: 0, count })
+    }
+
+    /// Encodes the event of the change that follows this one's in its room.
+    #[must_use]
+    pub fn next(&self, count: usize) -> Self {
+        Self::of(Change { nth: self.change.nth + 1, count })
+    }
+
+    fn of(change: Change) -> Self {
+        let frame = Frame::new(&format!("event: {NAME}\ndata: {}\n\n", change.count));
+        Self { change, frame }
     }
 
     /// The number that the event says.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.count
+        self.change.count
+    }
+
+    /// The change that the event tells of.
+    #[must_use]
+    pub fn change(&self) -> Change {
+        self.change
     }
 
     /// The event as it is on the wire.
     #[must_use]
-    pub fn frame(&self) -> Frame {
-        self.frame.clone()
+    pub fn frame(&self) -> &Frame {
+        &self.frame
     }
 
     /// The first event of a stream
@@ -107,9 +150,10 @@ mod tests {
 
     #[test]
     fn a_chunk_is_the_text_with_its_size_in_hexadecimal() {
-        assert_eq!(&Event::new(3).frame().chunk()[..], b"1b\r\nevent: user count\ndata: 3\n\n\r\n");
-        let ten_digits = Event::new(1_000_000_000).frame().chunk();
-        assert_eq!(&ten_digits[..], b"24\r\nevent: user count\ndata: 1000000000\n\n\r\n");
+        assert_eq!(Event::new(3).frame().bytes(true), b"1b\r\nevent: user count\ndata: 3\n\n\r\n");
+        assert_eq!(Event::new(3).frame().bytes(false), Event::new(3).frame().text());
+        let ten_digits = Event::new(1_000_000_000);
+        assert_eq!(ten_digits.frame().bytes(true), b"24\r\nevent: user count\ndata: 1000000000\n\n\r\n");
     }
 
     #[test]
@@ -128,8 +172,18 @@ mod tests {
     }
 
     #[test]
+    fn news_is_what_happened_later_and_says_another_number() {
+        let told = Event::new(1).next(2);
+        let (later, same) = (told.next(3), told.next(3).next(2));
+        assert!(later.change().is_news_after(told.change()));
+        assert!(!told.change().is_news_after(later.change()), "it is older");
+        assert!(!same.change().is_news_after(told.change()), "one came and one went");
+        assert!(same.change().is_news_after(later.change()));
+    }
+
+    #[test]
     fn every_copy_of_an_event_shares_its_bytes() {
         let event = Event::new(12);
-        assert_eq!(event.frame().chunk().as_ptr(), event.clone().frame().chunk().as_ptr());
+        assert_eq!(event.frame().text().as_ptr(), event.clone().frame().text().as_ptr());
     }
 }

@@ -17,8 +17,8 @@
 //! 4. [`rooms`] finds the room, or opens it.
 //! 5. [`room`] counts the visitor and subscribes them, in one critical section
 //!    that also tells everyone else. What the visitor holds from here on is a
-//!    [`Presence`]: its `Drop` is the only way out.
-//!    Each has a [`seat`], named by a [`token`]: who comes back with theirs while the
+//!    [`Presence`]: its `Drop` is the only way out; and what it hears is a
+//!    [`Subscription`]. Each has a [`seat`], named by a [`token`]: who comes back with theirs while the
 //!    lost connection is still counted takes the seat over.
 //! 6. [`event`] is the wire form of what is told, encoded once for everybody.
 //! 7. `pace` (private) says how soon a large crowd may be told again.
@@ -43,10 +43,10 @@ pub mod tally;
 pub mod token;
 
 pub use ending::{Ending, Reason};
-pub use event::Event;
+pub use event::{Change, Event};
 pub use http::{Options, router};
 pub use name::{BadName, Name};
-pub use room::Presence;
+pub use room::{Presence, Subscription};
 pub use rooms::{Rooms, TooManyRooms};
 pub use seat::Seat;
 pub use token::Token;

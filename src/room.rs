@@ -1,5 +1,6 @@
-//! One room: its count and its broadcast channel, changed together; and
-//! [`Presence`], the guard that is one open stream.
+//! One room: its count and its broadcast channel, changed together;
+//! [`Presence`], the guard that is one open stream; and [`Subscription`], what
+//! is heard of the room.
 //!
 //! The order of events is the order of changes because both happen in one
 //! critical section. With an atomic count and a send after it, two changes can
@@ -19,7 +20,10 @@ use crate::event::Event;
 use crate::name::Name;
 use crate::pace::{self, Pace, Tell};
 use crate::seat::{Seat, Seats};
-use crate::sync::broadcast::{self, error::RecvError};
+use crate::sync::broadcast::{
+    self,
+    error::{RecvError, TryRecvError},
+};
 use crate::sync::{Mutex, MutexGuard};
 use crate::tally::Tally;
 use crate::token::Token;
@@ -76,9 +80,10 @@ impl Room {
         self.lock().newest.count()
     }
 
-    /// Counts one more person, and answers with the guard that uncounts them
-    /// and the event of their own arrival. `None` if the room has been emptied.
-    pub(crate) fn join(self: &Arc<Self>, ending: Ending) -> Option<(Presence, Event)> {
+    /// Counts one more person, and answers with the guard that uncounts them and
+    /// what they hear, from their own arrival on. `None` if the room has been
+    /// emptied.
+    pub(crate) fn join(self: &Arc<Self>, ending: Ending) -> Option<(Presence, Subscription)> {
         let seat = Seat::new(Token::random());
         let mut state = self.lock();
         if state.emptied {
@@ -88,13 +93,13 @@ impl Room {
         let tell = self.change(&mut state);
         // Subscribed after its own arrival was told and before any other change
         // can be: the newcomer hears of everything else, and of nothing twice.
-        let events = state.channel.subscribe();
-        let arrival = state.newest.clone();
+        let subscription = self.subscribe(&state);
         drop(state);
 
         self.follow_up(tell);
-        info!(room = self.name.as_str(), count = arrival.count(), "user connected");
-        Some((self.presence(seat, events, &arrival, ending), arrival))
+        let count = subscription.told.count();
+        info!(room = self.name.as_str(), count, "user connected");
+        Some((self.presence(seat, ending), subscription))
     }
 
     /// Gives the seat of `token` to a new stream, if it is still counted, and
@@ -104,29 +109,28 @@ impl Room {
         self: &Arc<Self>,
         token: Token,
         ending: Ending,
-    ) -> Option<(Presence, Event)> {
+    ) -> Option<(Presence, Subscription)> {
         let seat = Seat::new(token);
         let mut state = self.lock();
         let old = state.seats.replace(seat.clone())?;
-        let events = state.channel.subscribe();
-        let newest = state.newest.clone();
+        let subscription = self.subscribe(&state);
         drop(state);
 
         old.give_away();
-        info!(room = self.name.as_str(), count = newest.count(), "user returned");
-        Some((self.presence(seat, events, &newest, ending), newest))
+        let count = subscription.told.count();
+        info!(room = self.name.as_str(), count, "user returned");
+        Some((self.presence(seat, ending), subscription))
     }
 
-    fn presence(
-        self: &Arc<Self>,
-        seat: Arc<Seat>,
-        events: broadcast::Receiver<Event>,
-        told: &Event,
-        ending: Ending,
-    ) -> Presence {
+    fn presence(self: &Arc<Self>, seat: Arc<Seat>, ending: Ending) -> Presence {
         self.tally.joins.count();
-        let (room, told, since) = (self.clone(), told.count(), Instant::now());
-        Presence { room, seat, events, told, since, ending }
+        Presence { room: self.clone(), seat, since: Instant::now(), ending }
+    }
+
+    /// What is told from this moment on, beginning with the newest as told.
+    fn subscribe(self: &Arc<Self>, state: &State) -> Subscription {
+        let (events, told) = (state.channel.subscribe(), state.newest.clone());
+        Subscription { room: self.clone(), events, told }
     }
 
     /// Uncounts the person who had `seat`, unless it was taken over, and answers
@@ -152,7 +156,7 @@ impl Room {
     /// Says that the number of seats has changed, or learns when to.
     fn change(&self, state: &mut State) -> Tell {
         self.tally.changes.count();
-        state.newest = Event::new(state.seats.len());
+        state.newest = state.newest.next(state.seats.len());
         let tell = state.pace.change();
         if tell == Tell::Now {
             self.publish(state);
@@ -206,9 +210,6 @@ impl Drop for Due {
 pub struct Presence {
     room: Arc<Room>,
     seat: Arc<Seat>,
-    events: broadcast::Receiver<Event>,
-    /// The number that this stream was told last.
-    told: usize,
     since: Instant,
     ending: Ending,
 }
@@ -226,43 +227,10 @@ impl Presence {
         &self.seat
     }
 
-    /// Waits for the next number that differs from the one told last.
-    ///
-    /// A stream that has fallen too far behind to be told each step is told the
-    /// newest. Dropping the future before it is ready loses nothing.
-    pub async fn changed(&mut self) -> Event {
-        loop {
-            let event = match self.events.recv().await {
-                Ok(event) => event,
-                // The next event kept would be the oldest one.
-                Err(RecvError::Lagged(_)) => {
-                    self.room.tally.lagged.count();
-                    self.skip_to_newest()
-                }
-                // Can't be: the room that this presence holds owns the sender.
-                Err(RecvError::Closed) => pending().await,
-            };
-            // Equal after a merge: somebody came and somebody went.
-            if event.count() != self.told {
-                self.told = event.count();
-                return event;
-            }
-        }
-    }
-
-    /// The count as it is now, told whether it has changed or not.
-    pub fn now(&mut self) -> Event {
-        let event = self.skip_to_newest();
-        self.told = event.count();
-        event
-    }
-
-    /// Goes to the newest event and subscribes to what follows it, in one
-    /// critical section, so that no older event can come after it.
-    fn skip_to_newest(&mut self) -> Event {
-        let state = self.room.lock();
-        self.events = state.channel.subscribe();
-        state.newest.clone()
+    /// Where to note why the stream ends.
+    #[must_use]
+    pub fn ending(&self) -> &Ending {
+        &self.ending
     }
 }
 
@@ -281,6 +249,89 @@ impl Drop for Presence {
     }
 }
 
+/// What is heard of a room, event by event, by one stream or by whoever tells
+/// many of them. It counts nobody.
+#[derive(Debug)]
+pub struct Subscription {
+    room: Arc<Room>,
+    events: broadcast::Receiver<Event>,
+    told: Event,
+}
+
+impl Subscription {
+    /// The event that was told last; at first the one that it begins with.
+    #[must_use]
+    pub fn told(&self) -> &Event {
+        &self.told
+    }
+
+    /// Waits for the next number that differs from the one told last.
+    ///
+    /// Who has fallen too far behind to be told each step is told the newest.
+    /// Dropping the future before it is ready loses nothing.
+    pub async fn changed(&mut self) -> Event {
+        loop {
+            let before = self.told.change();
+            let event = self.next().await;
+            if event.change().is_news_after(before) {
+                return event;
+            }
+        }
+    }
+
+    /// The count as it is now, told whether it has changed or not.
+    ///
+    /// Goes to the newest event and subscribes to what follows it, in one
+    /// critical section, so that no older event can come after it.
+    pub fn now(&mut self) -> Event {
+        let state = self.room.lock();
+        self.events = state.channel.subscribe();
+        self.told = state.newest.clone();
+        self.told.clone()
+    }
+
+    /// Waits for the next event that the room publishes, for whoever tells it to
+    /// others and leaves it to them what is news.
+    pub async fn next(&mut self) -> Event {
+        match self.events.recv().await {
+            Ok(event) => self.tell(event),
+            Err(RecvError::Lagged(_)) => self.skip(),
+            // Can't be: the room that is held here owns the sender.
+            Err(RecvError::Closed) => pending().await,
+        }
+    }
+
+    /// The next event, if it was published already.
+    pub fn try_next(&mut self) -> Option<Event> {
+        match self.events.try_recv() {
+            Ok(event) => Some(self.tell(event)),
+            Err(TryRecvError::Lagged(_)) => Some(self.skip()),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+        }
+    }
+
+    fn tell(&mut self, event: Event) -> Event {
+        self.told = event.clone();
+        event
+    }
+
+    /// Goes on with the newest; the next event kept would be the oldest one.
+    fn skip(&mut self) -> Event {
+        self.room.tally.lagged.count();
+        self.now()
+    }
+
+    /// The room that is heard.
+    pub(crate) fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+
+    /// Where to count what is told.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.room.tally
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,25 +339,27 @@ mod tests {
     use std::time::Duration;
     use tokio::time::{Instant, sleep, timeout};
 
-    fn join(rooms: &Rooms) -> Presence {
-        rooms.join(&Name::default(), Ending::default()).expect("a room").0
+    type Visitor = (Presence, Subscription);
+
+    fn join(rooms: &Rooms) -> Visitor {
+        rooms.join(&Name::default(), Ending::default()).expect("a room")
     }
 
-    fn crowd(rooms: &Rooms, people: usize) -> Vec<Presence> {
+    fn crowd(rooms: &Rooms, people: usize) -> Vec<Visitor> {
         (0..people).map(|_| join(rooms)).collect()
     }
 
     /// The numbers that are there to be read now.
-    async fn told(presence: &mut Presence) -> Vec<usize> {
+    async fn told((_, subscription): &mut Visitor) -> Vec<usize> {
         let mut numbers = Vec::new();
-        while let Ok(event) = timeout(Duration::ZERO, presence.changed()).await {
+        while let Ok(event) = timeout(Duration::ZERO, subscription.changed()).await {
             numbers.push(event.count());
         }
         numbers
     }
 
     /// A thousand people who have all been told so, after which it was quiet.
-    async fn quiet_crowd(rooms: &Rooms) -> (Presence, Vec<Presence>) {
+    async fn quiet_crowd(rooms: &Rooms) -> (Visitor, Vec<Visitor>) {
         let mut first = join(rooms);
         let others = crowd(rooms, 999);
         sleep(Duration::from_secs(1)).await;
@@ -331,9 +384,8 @@ mod tests {
     async fn a_joiners_first_event_is_its_own_arrival_and_comes_once() {
         let rooms = Rooms::default();
         let _first = join(&rooms);
-        let (mut second, arrival) =
-            rooms.join(&Name::default(), Ending::default()).expect("a room");
-        assert_eq!(arrival, Event::new(2));
+        let mut second = join(&rooms);
+        assert_eq!(second.1.told().count(), 2);
         assert!(told(&mut second).await.is_empty());
     }
 
@@ -365,7 +417,7 @@ mod tests {
         let pause_began = Instant::now();
         people.push(join(&rooms));
         people.truncate(500);
-        assert_eq!(first.changed().await.count(), 501);
+        assert_eq!(first.1.changed().await.count(), 501);
         let waited = pause_began.elapsed();
         let pause = Duration::from_micros(10_010);
         assert!((pause..pause + Duration::from_millis(2)).contains(&waited), "{waited:?}");
@@ -379,8 +431,8 @@ mod tests {
         drop(people.pop());
         assert_eq!(told(&mut old).await, [999]);
 
-        let (mut new, arrival) = rooms.join(&Name::default(), Ending::default()).expect("a room");
-        assert_eq!(arrival.count(), 1000);
+        let mut new = join(&rooms);
+        assert_eq!(new.1.told().count(), 1000);
         drop(people.pop());
         sleep(Duration::from_secs(1)).await;
         assert!(told(&mut old).await.is_empty(), "999 as before");
@@ -392,9 +444,24 @@ mod tests {
         let rooms = Rooms::default();
         let mut reader = join(&rooms);
         let _people = crowd(&rooms, 4);
-        assert_eq!(reader.now().count(), 5);
+        assert_eq!(reader.1.now().count(), 5);
         assert!(told(&mut reader).await.is_empty());
-        assert_eq!(reader.now().count(), 5);
+        assert_eq!(reader.1.now().count(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_published_is_there_to_be_taken_without_waiting() {
+        let rooms = Rooms::default();
+        let (_first, mut subscription) = join(&rooms);
+        assert!(subscription.try_next().is_none());
+        let mut people = crowd(&rooms, 2);
+        let next = |subscription: &mut Subscription| subscription.try_next().map(|e| e.count());
+        assert_eq!(next(&mut subscription), Some(2));
+        assert_eq!(next(&mut subscription), Some(3));
+        assert_eq!(next(&mut subscription), None);
+        people.extend(crowd(&rooms, CAPACITY + 1));
+        assert_eq!(next(&mut subscription), Some(people.len() + 1), "the newest after a lag");
+        assert_eq!(next(&mut subscription), None);
     }
 
     #[test]

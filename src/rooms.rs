@@ -6,9 +6,8 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, Weak};
 
 use crate::ending::Ending;
-use crate::event::Event;
 use crate::name::Name;
-use crate::room::{Presence, Room};
+use crate::room::{Presence, Room, Subscription};
 use crate::sync::{Mutex, MutexGuard};
 use crate::tally::Tally;
 use crate::token::Token;
@@ -25,8 +24,8 @@ pub const MAX_ROOMS: usize = 10_000;
 /// use headcount::{Ending, Name, Rooms};
 ///
 /// let rooms = Rooms::default();
-/// let (presence, event) = rooms.join(&Name::default(), Ending::default())?;
-/// assert_eq!(event.count(), 1);
+/// let (presence, subscription) = rooms.join(&Name::default(), Ending::default())?;
+/// assert_eq!(subscription.told().count(), 1);
 /// assert_eq!(rooms.count(&Name::default()), 1);
 ///
 /// drop(presence);
@@ -60,13 +59,17 @@ impl Rooms {
 
     /// Joins the room `name`, which it opens if nobody is there.
     ///
-    /// Answers with the presence, which counts until it is dropped, and the
-    /// event of its own arrival, which is the first that its client is to get.
-    /// `ending` is where others may note why the stream ends.
+    /// Answers with the presence, which counts until it is dropped, and with what
+    /// its client is to hear: first the event of its own arrival, which is
+    /// [told](Subscription::told) already, and then what follows. `ending` is where others may note why the stream ends.
     ///
     /// # Errors
     /// [`TooManyRooms`] if the room would be one more than there may be.
-    pub fn join(&self, name: &Name, ending: Ending) -> Result<(Presence, Event), TooManyRooms> {
+    pub fn join(
+        &self,
+        name: &Name,
+        ending: Ending,
+    ) -> Result<(Presence, Subscription), TooManyRooms> {
         loop {
             let room = self.find_or_open(name)?;
             if let Some(joined) = room.join(ending.clone()) {
@@ -87,7 +90,7 @@ impl Rooms {
         name: &Name,
         token: Token,
         ending: Ending,
-    ) -> Option<(Presence, Event)> {
+    ) -> Option<(Presence, Subscription)> {
         self.find(name)?.take_over(token, ending)
     }
 
@@ -194,16 +197,16 @@ mod tests {
     fn a_room_that_emptied_opens_anew() {
         let rooms = Rooms::default();
         drop(rooms.join(&name("a"), Ending::default()).expect("a room"));
-        let (_presence, arrival) = rooms.join(&name("a"), Ending::default()).expect("a room");
-        assert_eq!(arrival.count(), 1);
+        let (_presence, heard) = rooms.join(&name("a"), Ending::default()).expect("a room");
+        assert_eq!(heard.told().count(), 1);
     }
 
     #[test]
     fn rooms_are_counted_apart() {
         let rooms = Rooms::default();
-        let (in_a, arrival_a) = rooms.join(&name("a"), Ending::default()).expect("a room");
-        let (in_b, arrival_b) = rooms.join(&name("b"), Ending::default()).expect("a room");
-        assert_eq!((arrival_a.count(), arrival_b.count()), (1, 1));
+        let (in_a, heard_in_a) = rooms.join(&name("a"), Ending::default()).expect("a room");
+        let (in_b, heard_in_b) = rooms.join(&name("b"), Ending::default()).expect("a room");
+        assert_eq!((heard_in_a.told().count(), heard_in_b.told().count()), (1, 1));
         assert_eq!((in_a.room(), in_b.room()), (&name("a"), &name("b")));
         assert_eq!(rooms.len(), 2);
         assert_eq!(rooms.count(&name("c")), 0);
@@ -241,9 +244,9 @@ mod tests {
         let rooms = Rooms::new(1);
         let (in_a, _) = rooms.join(&name("a"), Ending::default()).expect("a room");
         assert_eq!(rooms.join(&name("b"), Ending::default()).err(), Some(TooManyRooms));
-        let (_also_in_a, arrival) = rooms.join(&name("a"), Ending::default()).expect("a room");
-        assert_eq!(arrival.count(), 2);
-        drop((in_a, _also_in_a));
+        let (also_in_a, heard) = rooms.join(&name("a"), Ending::default()).expect("a room");
+        assert_eq!(heard.told().count(), 2);
+        drop((in_a, also_in_a));
         rooms.join(&name("b"), Ending::default()).expect("a room");
     }
 }

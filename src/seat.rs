@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
 
@@ -38,12 +38,14 @@ impl Seat {
     /// Waits until another stream has this place. Of several who wait at once
     /// only the last is woken.
     pub async fn taken(&self) {
-        poll_fn(|cx| {
-            // Registered before it is looked: a take-over in between is not missed.
-            self.waker.register(cx.waker());
-            if self.is_taken.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        poll_fn(|cx| self.poll_taken(cx)).await;
+    }
+
+    /// Ready when another stream has this place.
+    pub(crate) fn poll_taken(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // Registered before it is looked: a take-over in between is not missed.
+        self.waker.register(cx.waker());
+        if self.is_taken.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Tells the stream that had the place.

@@ -11,7 +11,12 @@ pub struct Counter(AtomicU64);
 impl Counter {
     /// One more.
     pub fn count(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.add(1);
+    }
+
+    /// So many more.
+    pub fn add(&self, number: u64) {
+        self.0.fetch_add(number, Ordering::Relaxed);
     }
 
     /// How many until now.

@@ -1,25 +1,21 @@
 //! Where a handler leaves a stream for the server to carry on without hyper.
 
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::Version;
-use tokio_stream::Stream;
 
-use crate::event::Frame;
-use crate::tally::Tally;
-
-/// What a stream says after its first event, until it ends.
-pub(crate) type Frames = Pin<Box<dyn Stream<Item = Frame> + Send>>;
+use super::life::Life;
+use crate::room::Subscription;
 
 /// A stream that is under way: its head and first event are hyper's to send, the
 /// rest is whoever's who takes it.
 pub(crate) struct Stay {
-    pub(crate) frames: Frames,
+    pub(crate) life: Life,
+    /// What it is to hear, from its first event on.
+    pub(crate) subscription: Subscription,
     /// Whether the head that was sent promises chunks; else the end of the
     /// connection is the end of the stream (HTTP/1.0).
     pub(crate) chunked: bool,
-    pub(crate) tally: Arc<Tally>,
 }
 
 /// The slot for the stream of one connection, among its requests' extensions.
@@ -41,8 +37,9 @@ struct Slot {
 
 impl Handover {
     /// Leaves the stream that answers a request of this version.
-    pub(super) fn leave(&self, frames: Frames, version: Version, tally: Arc<Tally>) {
-        self.slot().stay = Some(Stay { frames, chunked: version == Version::HTTP_11, tally });
+    pub(super) fn leave(&self, life: Life, subscription: Subscription, version: Version) {
+        let chunked = version == Version::HTTP_11;
+        self.slot().stay = Some(Stay { life, subscription, chunked });
     }
 
     /// Notes that the first event is on its way.

@@ -8,6 +8,7 @@ mod count;
 mod frames;
 mod handover;
 mod health;
+mod life;
 mod limits;
 mod metrics;
 mod query;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::rooms::Rooms;
 pub(crate) use handover::{Handover, Stay};
+pub(crate) use life::Life;
 use limits::Limits;
 use refusal::{Refusal, Refusals};
 

@@ -15,8 +15,9 @@ use axum::response::Response;
 use super::Shared;
 use super::address;
 use super::admission::{admit, last_seat};
-use super::frames::{Place, frames, in_a_task, retry};
+use super::frames::{frames, in_a_task};
 use super::handover::Handover;
+use super::life::{Life, Place, retry};
 use super::refusal::Refusal;
 use crate::ending::Ending;
 
@@ -39,22 +40,22 @@ fn open(shared: &Arc<Shared>, head: &Parts, body: &Body) -> Result<Response, Ref
 
     let returned = last_seat(&head.headers)
         .and_then(|token| shared.rooms.take_over(&room, token, ending.clone()));
-    let ((presence, arrival), permit) = match returned {
+    let ((presence, subscription), permit) = match returned {
         Some(joined) => (joined, shared.limits.admit_returning(address)),
         None => {
             let permit = shared.limits.admit(address)?;
-            let joined = shared.rooms.join(&room, ending.clone());
+            let joined = shared.rooms.join(&room, ending);
             (joined.map_err(|_| Refusal::TooManyRooms)?, permit)
         }
     };
 
-    let first = arrival.first(retry(), presence.seat().token());
-    shared.rooms.tally().deliveries.count();
-    let rest = frames(shared.clone(), Place { permit, presence }, ending);
+    let tally = shared.rooms.tally();
+    let first = subscription.told().first(retry(), presence.seat().token());
+    tally.deliveries.count();
+    let life = Life::new(Place { permit, presence }, shared.clone());
     let body = match head.extensions.get::<Handover>().cloned() {
         Some(handover) => {
-            let tally = shared.rooms.tally().clone();
-            handover.leave(Box::pin(rest), head.version, tally);
+            handover.leave(life, subscription, head.version);
             Body::from_stream(stream! {
                 yield Ok::<_, Infallible>(first);
                 handover.first_is_taken();
@@ -62,7 +63,7 @@ fn open(shared: &Arc<Shared>, head: &Parts, body: &Body) -> Result<Response, Ref
             })
         }
         None => {
-            let mut rest = in_a_task(rest, shared.rooms.tally().clone());
+            let mut rest = in_a_task(frames(life, subscription, tally.clone()), tally.clone());
             Body::from_stream(stream! {
                 yield Ok::<_, Infallible>(first);
                 while let Some(frame) = rest.recv().await {
@@ -97,7 +98,7 @@ fn response(body: Body, version: Version) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frames::{HOLD, RETRY_MS, SHORT_RETRY_MS};
+    use super::super::life::{HOLD, RETRY_MS, SHORT_RETRY_MS};
     use super::*;
     use std::pin::Pin;
     use std::time::Duration;

@@ -12,8 +12,11 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::fanout::Fanouts;
 use super::settings::Settings;
+use super::stream::Carrier;
 use crate::ending::Ending;
+use crate::http::Stay;
 
 /// How long a client may take for its TLS handshake, to show its protocol, and
 /// to send the head of a request.
@@ -41,6 +44,7 @@ pub(super) struct Connections {
     pub(super) keep: bool,
     pub(super) tasks: TaskTracker,
     cut: CancellationToken,
+    fanouts: Arc<Fanouts>,
 }
 
 /// Whose connection it is.
@@ -55,7 +59,8 @@ pub(super) struct Peer {
 impl Connections {
     pub(super) fn new(app: Router, settings: Settings, drain: CancellationToken) -> Arc<Self> {
         let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
-        Arc::new(Self { app, settings, drain, keep: true, tasks, cut })
+        let fanouts = Fanouts::new(cut.clone());
+        Arc::new(Self { app, settings, drain, keep: true, tasks, cut, fanouts })
     }
 
     /// Those that come after the drain began: each is answered once, and nobody
@@ -64,12 +69,18 @@ impl Connections {
         let (app, settings) = (self.app.clone(), self.settings.clone());
         let (drain, tasks, cut) =
             (CancellationToken::new(), TaskTracker::new(), CancellationToken::new());
-        Arc::new(Self { app, settings, drain, keep: false, tasks, cut })
+        let fanouts = Fanouts::new(cut.clone());
+        Arc::new(Self { app, settings, drain, keep: false, tasks, cut, fanouts })
     }
 
     /// Runs a part of a connection's life, until it is cut.
     pub(super) fn run(&self, part: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(self.cut.clone().run_until_cancelled_owned(part));
+    }
+
+    /// Carries a stream on, in a task of its own.
+    pub(super) fn carry(&self, io: impl Io, stay: Stay) {
+        self.tasks.spawn(Carrier::new(io, stay, &self.fanouts));
     }
 
     /// Waits until the drain has begun and what was sent before it has come. Who

@@ -18,7 +18,6 @@ use tower::Service;
 use super::connections::{Connections, HEAD_TIMEOUT, IDLE_TIMEOUT, Io, MAX_HEAD, Peer};
 use super::linger::linger;
 use super::protocol::Rewound;
-use super::stream;
 use crate::ending::Reason;
 use crate::http::Handover;
 
@@ -113,7 +112,7 @@ pub(super) async fn serve<T: Io>(
             let io = hyper.into_parts().io.into_inner().io.into_inner();
             if let Some(stay) = handover.take() {
                 // In a task of its own, which is small: this one held hyper.
-                connections.run(stream::carry(io, stay));
+                connections.carry(io, stay);
             }
         }
     }

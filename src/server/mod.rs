@@ -3,6 +3,7 @@
 mod connection;
 mod connections;
 mod descriptors;
+mod fanout;
 mod http1;
 mod http2;
 mod linger;
@@ -10,6 +11,7 @@ mod protocol;
 mod settings;
 mod socket;
 mod stream;
+mod subscriber;
 mod tls;
 
 use std::io;

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 
 use shuttle::sync::{Mutex, MutexGuard};
 pub(crate) use tokio::sync::broadcast::error;
-use tokio::sync::broadcast::{self, error::RecvError, error::SendError};
+use tokio::sync::broadcast::{self, error::RecvError, error::SendError, error::TryRecvError};
 
 type Tail = Arc<Mutex<()>>;
 
@@ -48,5 +48,10 @@ impl<T: Clone> Receiver<T> {
     pub(crate) async fn recv(&mut self) -> Result<T, RecvError> {
         drop(meet(&self.tail));
         self.real.recv().await
+    }
+
+    pub(crate) fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        drop(meet(&self.tail));
+        self.real.try_recv()
     }
 }

@@ -3,6 +3,9 @@
 //! channel) and with a pace that decides by chance, so that shuttle can try many
 //! orders in which threads meet in them. The checks are in `tests/checks.rs`.
 
+// What only the rest of the product uses.
+#![allow(dead_code)]
+
 mod broadcast;
 #[path = "../../../src/ending.rs"]
 pub mod ending;

@@ -13,7 +13,7 @@ use headcount_model::ending::Ending;
 use headcount_model::event::Event;
 use headcount_model::name::Name;
 use headcount_model::pace::settle;
-use headcount_model::room::Presence;
+use headcount_model::room::{Presence, Subscription};
 use headcount_model::rooms::Rooms;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
@@ -28,7 +28,9 @@ fn check(model: fn()) {
     shuttle::check_pct(model, SCHEDULES, DEPTH);
 }
 
-fn join(rooms: &Rooms) -> (Presence, Event) {
+type Visitor = (Presence, Subscription);
+
+fn join(rooms: &Rooms) -> Visitor {
     rooms.join(&Name::default(), Ending::default()).expect("a room")
 }
 
@@ -37,20 +39,25 @@ fn count(rooms: &Rooms) -> usize {
 }
 
 /// The next number, if there is one by now.
-fn poll(presence: &mut Presence) -> Option<usize> {
-    match pin!(presence.changed()).poll(&mut Context::from_waker(Waker::noop())) {
+fn poll((_, subscription): &mut Visitor) -> Option<usize> {
+    match pin!(subscription.changed()).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(event) => Some(event.count()),
         Poll::Pending => None,
     }
 }
 
 /// All numbers that are there by now.
-fn told(presence: &mut Presence) -> Vec<usize> {
-    std::iter::from_fn(|| poll(presence)).collect()
+fn told(visitor: &mut Visitor) -> Vec<usize> {
+    std::iter::from_fn(|| poll(visitor)).collect()
+}
+
+/// The number that a visitor was told last.
+fn last((_, subscription): &Visitor) -> usize {
+    subscription.told().count()
 }
 
 /// Everyone leaves, and nothing remains.
-fn close(rooms: &Rooms, people: impl IntoIterator<Item = Presence>) {
+fn close(rooms: &Rooms, people: impl IntoIterator<Item = Visitor>) {
     people.into_iter().for_each(drop);
     settle();
     assert_eq!(count(rooms), 0);
@@ -67,12 +74,8 @@ fn the_last_event_that_each_stream_got_is_the_truth() {
             .map(|visitor| {
                 let rooms = rooms.clone();
                 thread::spawn(move || {
-                    let (presence, arrival) = join(&rooms);
-                    if visitor % 2 == 0 {
-                        return Some((presence, arrival.count()));
-                    }
-                    drop(presence);
-                    None
+                    let joined = join(&rooms);
+                    (visitor % 2 == 0).then_some(joined)
                 })
             })
             .collect();
@@ -81,11 +84,11 @@ fn the_last_event_that_each_stream_got_is_the_truth() {
         settle();
 
         assert_eq!(count(&rooms), stayed.len());
-        for (presence, arrival) in &mut stayed {
-            let last = told(presence).last().copied().unwrap_or(*arrival);
-            assert_eq!(last, 2, "the last event is the truth");
+        for visitor in &mut stayed {
+            told(visitor);
+            assert_eq!(last(visitor), 2, "the last event is the truth");
         }
-        close(&rooms, stayed.into_iter().map(|(presence, _)| presence));
+        close(&rooms, stayed);
     });
 }
 
@@ -104,15 +107,15 @@ fn a_joiner_sees_its_own_arrival_and_all_that_follows_in_order() {
         let people: Vec<_> = threads.into_iter().map(|t| t.join().expect("no panic")).collect();
         settle();
 
-        let mut arrivals: Vec<_> = people.iter().map(|(_, arrival)| arrival.count()).collect();
+        let mut arrivals: Vec<_> = people.iter().map(last).collect();
         arrivals.sort_unstable();
         assert_eq!(arrivals, [1, 2, 3], "each arrival is an event of its own");
-        let people = people.into_iter().map(|(mut presence, arrival)| {
-            let mut seen = vec![arrival.count()];
-            seen.extend(told(&mut presence));
+        let people = people.into_iter().map(|mut visitor| {
+            let mut seen = vec![last(&visitor)];
+            seen.extend(told(&mut visitor));
             assert!(seen.is_sorted_by(|a, b| a < b), "events in order, none twice: {seen:?}");
             assert_eq!(seen.last(), Some(&3));
-            presence
+            visitor
         });
         close(&rooms, people.collect::<Vec<_>>());
     });
@@ -124,11 +127,11 @@ fn a_joiner_sees_its_own_arrival_and_all_that_follows_in_order() {
 fn a_join_that_races_with_the_removal_of_the_room_is_kept() {
     check(|| {
         let rooms = Rooms::default();
-        let (first, _) = join(&rooms);
+        let first = join(&rooms);
         let leaver = thread::spawn(move || drop(first));
         let joiner = thread::spawn({
             let rooms = rooms.clone();
-            move || join(&rooms).0
+            move || join(&rooms)
         });
         let passer = thread::spawn({
             let rooms = rooms.clone();
@@ -140,9 +143,9 @@ fn a_join_that_races_with_the_removal_of_the_room_is_kept() {
         settle();
 
         assert_eq!((rooms.len(), count(&rooms)), (1, 1));
-        let (second, arrival) = join(&rooms);
+        let second = join(&rooms);
         settle();
-        assert_eq!(arrival.count(), 2);
+        assert_eq!(last(&second), 2);
         assert_eq!(told(&mut joined).last(), Some(&2), "they are in one room");
         close(&rooms, [joined, second]);
     });
@@ -153,18 +156,18 @@ fn a_join_that_races_with_the_removal_of_the_room_is_kept() {
 fn a_lagging_reader_goes_to_the_newest_number() {
     check(|| {
         let rooms = Rooms::default();
-        let (mut reader, _) = join(&rooms);
+        let mut reader = join(&rooms);
         // Sure to lag, whatever is merged: each join is told before the next.
         let stayed: Vec<_> = (0..20)
             .map(|_| {
-                let (presence, _) = join(&rooms);
+                let visitor = join(&rooms);
                 settle();
-                presence
+                visitor
             })
             .collect();
         let crowd = thread::spawn({
             let rooms = rooms.clone();
-            move || (join(&rooms).0, join(&rooms).0)
+            move || (join(&rooms), join(&rooms))
         });
         let seen = poll(&mut reader).expect("there is news");
         assert!(seen >= 21, "an old number was told: {seen}");
@@ -180,17 +183,17 @@ fn a_lagging_reader_goes_to_the_newest_number() {
 fn a_heartbeat_is_not_followed_by_an_older_number() {
     check(|| {
         let rooms = Rooms::default();
-        let (mut reader, arrival) = join(&rooms);
+        let mut reader = join(&rooms);
         let threads: Vec<_> = (0..2)
             .map(|_| {
                 let rooms = rooms.clone();
-                thread::spawn(move || join(&rooms).0)
+                thread::spawn(move || join(&rooms))
             })
             .collect();
-        let mut seen = vec![arrival.count()];
+        let mut seen = vec![last(&reader)];
         for _ in 0..3 {
             if thread_rng().gen_bool(0.5) {
-                seen.push(reader.now().count());
+                seen.push(reader.1.now().count());
             } else {
                 seen.extend(poll(&mut reader));
             }
@@ -210,17 +213,17 @@ fn a_heartbeat_is_not_followed_by_an_older_number() {
 fn a_sleeping_stream_is_woken() {
     check(|| {
         let rooms = Rooms::default();
-        let (mut sleeper, _) = join(&rooms);
+        let mut sleeper = join(&rooms);
         let reader = thread::spawn(move || {
             shuttle::future::block_on(async move {
-                while sleeper.changed().await.count() != 3 {}
+                while sleeper.1.changed().await.count() != 3 {}
                 sleeper
             })
         });
         let threads: Vec<_> = (0..2)
             .map(|_| {
                 let rooms = rooms.clone();
-                thread::spawn(move || join(&rooms).0)
+                thread::spawn(move || join(&rooms))
             })
             .collect();
         let people: Vec<_> = threads.into_iter().map(|t| t.join().expect("no panic")).collect();
@@ -235,11 +238,11 @@ fn a_sleeping_stream_is_woken() {
 fn who_takes_a_seat_over_is_never_counted_twice() {
     check(|| {
         let rooms = Rooms::default();
-        let (mut observer, _) = join(&rooms);
-        let (old, _) = join(&rooms);
+        let mut observer = join(&rooms);
+        let old = join(&rooms);
         settle();
         told(&mut observer);
-        let token = old.seat().token();
+        let token = old.0.seat().token();
         let gone = thread::spawn(move || drop(old));
         let returned = thread::spawn({
             let rooms = rooms.clone();
@@ -250,7 +253,7 @@ fn who_takes_a_seat_over_is_never_counted_twice() {
             }
         });
         gone.join().expect("no panic");
-        let ((mut back, arrival), took_over) = returned.join().expect("no panic");
+        let (mut back, took_over) = returned.join().expect("no panic");
         settle();
 
         assert_eq!(count(&rooms), 2);
@@ -258,10 +261,10 @@ fn who_takes_a_seat_over_is_never_counted_twice() {
         assert!(seen.iter().all(|&number| number <= 2), "never one more: {seen:?}");
         if took_over {
             assert!(seen.is_empty(), "nothing changed, and nothing was told: {seen:?}");
-            assert_eq!(back.seat().token(), token);
+            assert_eq!(back.0.seat().token(), token);
         }
-        let last = told(&mut back).last().copied().unwrap_or(arrival.count());
-        assert_eq!(last, 2);
+        told(&mut back);
+        assert_eq!(last(&back), 2);
         close(&rooms, [observer, back]);
     });
 }
@@ -272,8 +275,8 @@ fn who_takes_a_seat_over_is_never_counted_twice() {
 fn two_who_return_for_one_seat_are_one() {
     check(|| {
         let rooms = Rooms::default();
-        let (old, _) = join(&rooms);
-        let token = old.seat().token();
+        let old = join(&rooms);
+        let token = old.0.seat().token();
         let threads: Vec<_> = (0..2)
             .map(|_| {
                 let rooms = rooms.clone();
@@ -285,20 +288,63 @@ fn two_who_return_for_one_seat_are_one() {
             .collect();
         let newcomer = thread::spawn({
             let rooms = rooms.clone();
-            move || join(&rooms).0
+            move || join(&rooms)
         });
-        shuttle::future::block_on(old.seat().taken());
+        shuttle::future::block_on(old.0.seat().taken());
         drop(old);
         let returned: Vec<_> = threads.into_iter().map(|t| t.join().expect("no panic")).collect();
         let newcomer = newcomer.join().expect("no panic");
         settle();
 
         assert_eq!(count(&rooms), 2);
-        let people = returned.into_iter().map(|(mut presence, newest)| {
-            let last = told(&mut presence).last().copied().unwrap_or(newest.count());
-            assert_eq!(last, 2, "the newcomer was missed");
-            presence
+        let people = returned.into_iter().map(|mut visitor| {
+            told(&mut visitor);
+            assert_eq!(last(&visitor), 2, "the newcomer was missed");
+            visitor
         });
         close(&rooms, people.collect::<Vec<_>>().into_iter().chain([newcomer]));
+    });
+}
+
+/// A stream that has its own subscription goes over to one that tells many, as a
+/// stream of HTTP/1 does after its first event: it misses nothing, hears nothing
+/// twice and nothing old.
+#[test]
+fn who_goes_over_to_a_shared_subscription_hears_all_of_it_once_and_in_order() {
+    check(|| {
+        let rooms = Rooms::default();
+        let (teller, mut shared) = join(&rooms);
+        let (presence, mut own) = join(&rooms);
+        let threads: Vec<_> = (0..2)
+            .map(|_| {
+                let rooms = rooms.clone();
+                thread::spawn(move || join(&rooms))
+            })
+            .collect();
+        // The shared one may be ahead of it, or behind.
+        for _ in 0..thread_rng().gen_range(0..3) {
+            shared.try_next();
+        }
+        let mut told = own.told().change();
+        let mut seen = vec![own.told().count()];
+        let mut hear = |event: Event| {
+            if event.change().is_news_after(told) {
+                told = event.change();
+                seen.push(event.count());
+            }
+        };
+        while let Some(event) = own.try_next() {
+            hear(event);
+        }
+        drop(own);
+        let people: Vec<_> = threads.into_iter().map(|t| t.join().expect("no panic")).collect();
+        settle();
+        while let Some(event) = shared.try_next() {
+            hear(event);
+        }
+        assert!(seen.is_sorted_by(|a, b| a < b), "in order, none twice: {seen:?}");
+        assert_eq!(seen.last(), Some(&4));
+        drop(presence);
+        close(&rooms, people.into_iter().chain([(teller, shared)]));
     });
 }

@@ -1,0 +1,217 @@
+//! One stream of HTTP/1 after its first event: its connection, without hyper.
+//!
+//! Two use it. Its room's fan-out writes each event to it, there and then; its
+//! own task reads and forgets whatever the client says, and writes what could
+//! not be written at once. What is kept for a stream is the connection, and the
+//! frame that is being written.
+
+use std::io;
+use std::mem::take;
+use std::ops::AddAssign;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::ReadBuf;
+
+use super::connections::Io;
+use crate::event::{Change, Event, Frame};
+use crate::tally::Tally;
+
+/// What a client says is read in pieces of this size, and forgotten.
+const UNHEARD: usize = 512;
+
+/// One who is told what happens.
+pub(super) trait Subscriber: Send + Sync {
+    /// Tells the client, as soon as it takes it, unless it is no news to it.
+    fn tell(&self, event: &Event) -> Told;
+
+    /// Tells the client the newest number once more: the heartbeat.
+    fn tell_again(&self, event: &Event) -> Told;
+
+    /// Has its task look about.
+    fn wake(&self);
+}
+
+/// What became of events that were told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Those that were sent, or wait to be.
+    taken: u64,
+    /// Those that waited and were given up for a newer one.
+    given_up: u64,
+}
+
+impl Told {
+    /// It was no news, or the stream is over.
+    const NOTHING: Self = Self { taken: 0, given_up: 0 };
+
+    pub(super) fn count(self, tally: &Tally) {
+        tally.deliveries.add(self.taken);
+        tally.lagged.add(self.given_up);
+    }
+}
+
+impl AddAssign for Told {
+    fn add_assign(&mut self, other: Self) {
+        self.taken += other.taken;
+        self.given_up += other.given_up;
+    }
+}
+
+/// A stream's connection.
+pub(super) struct Line<T> {
+    /// Whether its head promised chunks.
+    chunked: bool,
+    /// Held for a read or a write that does not wait.
+    wire: Mutex<Wire<T>>,
+}
+
+struct Wire<T> {
+    io: T,
+    told: Change,
+    /// What is left of the frame that is being written.
+    writing: Bytes,
+    /// The newest frame that came while one could not be written.
+    next: Bytes,
+    /// The task has something to write, and until it has, nobody else writes.
+    blocked: bool,
+    /// The stream is over: what waits is its last.
+    over: bool,
+    task: Option<Waker>,
+}
+
+impl<T: Io> Line<T> {
+    /// A connection on which the event of `told` was the last one sent.
+    pub(super) fn new(io: T, chunked: bool, told: Change) -> Self {
+        let wire = Wire {
+            io,
+            told,
+            writing: Bytes::new(),
+            next: Bytes::new(),
+            blocked: false,
+            over: false,
+            task: None,
+        };
+        Self { chunked, wire: Mutex::new(wire) }
+    }
+
+    /// Has nothing told any more but this farewell, and the end of the body.
+    pub(super) fn close(&self, farewell: Option<Frame>) {
+        let mut last = farewell.map_or_else(Vec::new, |frame| frame.bytes(self.chunked).to_vec());
+        if self.chunked {
+            last.extend_from_slice(Frame::LAST_CHUNK);
+        }
+        let mut wire = self.wire();
+        wire.next = last.into();
+        wire.over = true;
+    }
+
+    /// The task's part. Ready when the connection is done with: the client has
+    /// left, or the stream is over and all of it was sent.
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut wire = self.wire();
+        if wire.poll_client_left(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if !wire.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            wire.task = Some(cx.waker().clone());
+        }
+        loop {
+            match wire.poll_written(cx) {
+                Poll::Ready(Ok(())) => wire.blocked = false,
+                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+            if wire.next.is_empty() {
+                break;
+            }
+            wire.writing = take(&mut wire.next);
+            wire.blocked = true;
+        }
+        if wire.over { Pin::new(&mut wire.io).poll_shutdown(cx).map(drop) } else { Poll::Pending }
+    }
+
+    fn wire(&self) -> MutexGuard<'_, Wire<T>> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, mut wire: MutexGuard<'_, Wire<T>>, event: &Event) -> Told {
+        if wire.over {
+            return Told::NOTHING;
+        }
+        wire.told = event.change();
+        let bytes = event.frame().bytes(self.chunked);
+        if wire.blocked {
+            let given_up = u64::from(!wire.next.is_empty());
+            wire.next = Bytes::copy_from_slice(bytes);
+            return Told { taken: 1, given_up };
+        }
+        if !wire.sent_at_once(bytes) {
+            wire.blocked = true;
+            wire.wake();
+        }
+        Told { taken: 1, given_up: 0 }
+    }
+}
+
+impl<T: Io> Subscriber for Line<T> {
+    fn tell(&self, event: &Event) -> Told {
+        let wire = self.wire();
+        if event.change().is_news_after(wire.told) { self.send(wire, event) } else { Told::NOTHING }
+    }
+
+    fn tell_again(&self, event: &Event) -> Told {
+        let wire = self.wire();
+        if wire.told.is_after(event.change()) { Told::NOTHING } else { self.send(wire, event) }
+    }
+
+    fn wake(&self) {
+        self.wire().wake();
+    }
+}
+
+impl<T: Io> Wire<T> {
+    /// Ready when the client has closed its side, or the connection has failed.
+    fn poll_client_left(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut unheard = [0; UNHEARD];
+        loop {
+            let mut buf = ReadBuf::new(&mut unheard);
+            match Pin::new(&mut self.io).poll_read(cx, &mut buf) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+            }
+        }
+    }
+
+    /// Writes as much as the connection takes; `false` leaves the rest, or the
+    /// failure, to the task.
+    fn sent_at_once(&mut self, bytes: &[u8]) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        match Pin::new(&mut self.io).poll_write(&mut cx, bytes) {
+            Poll::Ready(Ok(written)) if written == bytes.len() => {}
+            Poll::Ready(Ok(written)) => self.writing = Bytes::copy_from_slice(&bytes[written..]),
+            Poll::Ready(Err(_)) => return false,
+            Poll::Pending => self.writing = Bytes::copy_from_slice(bytes),
+        }
+        matches!(self.poll_written(&mut cx), Poll::Ready(Ok(())))
+    }
+
+    /// Ready when the frame is out of our hands. Flushed too, for TLS takes some
+    /// 64 kB of frames without having sent the first.
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.writing.is_empty() {
+            let written = ready!(Pin::new(&mut self.io).poll_write(cx, &self.writing))?;
+            self.writing.advance(written);
+        }
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn wake(&self) {
+        if let Some(task) = &self.task {
+            task.wake_by_ref();
+        }
+    }
+}
