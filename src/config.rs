@@ -1,6 +1,7 @@
 //! Every setting: its default, its unit, and why that default.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -78,6 +79,10 @@ pub struct Config {
           default_value_t = rooms::MAX_ROOMS)]
     pub max_rooms: usize,
 
+    /// How many threads serve streams (default: one for each core)
+    #[arg(long, env = "HEADCOUNT_THREADS", value_name = "NUMBER", value_parser = threads)]
+    pub threads: Option<NonZeroUsize>,
+
     /// A proxy whose X-Forwarded-For is believed, as an address or CIDR; repeatable
     ///
     /// In the variable, separated by commas. Without one, a client's address is that
@@ -124,6 +129,16 @@ RUST_LOG sets what is logged (default: info); for example RUST_LOG=warn.";
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "expected IP:PORT, such as 127.0.0.1:3000 or [::]:3000".into())
+}
+
+/// More than any machine has cores.
+const MAX_THREADS: usize = 1024;
+
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse()
+        .ok()
+        .filter(|threads: &NonZeroUsize| threads.get() <= MAX_THREADS)
+        .ok_or_else(|| format!("expected a whole number from 1 to {MAX_THREADS}"))
 }
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -153,7 +153,10 @@ mod tests {
         assert_eq!(Event::new(3).frame().bytes(true), b"1b\r\nevent: user count\ndata: 3\n\n\r\n");
         assert_eq!(Event::new(3).frame().bytes(false), Event::new(3).frame().text());
         let ten_digits = Event::new(1_000_000_000);
-        assert_eq!(ten_digits.frame().bytes(true), b"24\r\nevent: user count\ndata: 1000000000\n\n\r\n");
+        assert_eq!(
+            ten_digits.frame().bytes(true),
+            b"24\r\nevent: user count\ndata: 1000000000\n\n\r\n"
+        );
     }
 
     #[test]

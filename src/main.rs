@@ -5,8 +5,10 @@
 use std::future::pending;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::process::{ExitCode, exit};
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use clap::Parser;
 use headcount::config::{Config, LogFormat};
@@ -33,7 +35,10 @@ fn main() -> ExitCode {
 /// Runs until the first signal and the drain that follows it.
 fn run(config: Config) -> Result<(), String> {
     let _flushed_last = log(config.log_format)?;
-    let runtime = tokio::runtime::Runtime::new()
+    // The first of the server's threads, each of which has a runtime of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
     runtime.block_on(serve(config))
 }
@@ -75,12 +80,15 @@ async fn serve(config: Config) -> Result<(), String> {
         drain_spread: config.shutdown_grace.mul_f64(0.8),
     };
     let settings = Settings {
+        threads: config.threads.unwrap_or_else(cores),
         keep_alive: config.keep_alive,
         user_timeout: config.user_timeout,
         shutdown_grace: config.shutdown_grace,
         tls,
     };
-    server::serve(listener, router(Rooms::new(config.max_rooms), options), settings, drain).await;
+    server::serve(listener, router(Rooms::new(config.max_rooms), options), settings, drain)
+        .await
+        .map_err(|error| format!("cannot serve: {error}"))?;
     info!("stopped");
     Ok(())
 }
@@ -103,6 +111,11 @@ fn tls(config: &Config) -> Result<Option<Arc<Tls>>, String> {
         }
     });
     Ok(Some(tls))
+}
+
+/// How many cores this process may use, as far as can be known.
+fn cores() -> NonZeroUsize {
+    available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {

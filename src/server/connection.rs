@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::connections::{Connections, HEAD_TIMEOUT, Io, Peer};
 use super::protocol::{self, Protocol};
@@ -14,17 +14,31 @@ use super::socket::Socket;
 use super::{http1, http2};
 use crate::ending::Ending;
 
-/// Serves a connection that was just accepted, in a task of its own.
+/// Serves a connection that was just accepted, in a task of its worker's.
 pub(super) fn spawn(connections: Arc<Connections>, tcp: TcpStream, peer: SocketAddr) {
-    let tasks = connections.clone();
-    tasks.run(async move {
-        if let Err(error) = serve(connections, tcp, peer).await {
-            debug!(%peer, %error, "a connection failed");
-        }
-    });
+    let worker = connections.clone();
+    if worker.is_here() {
+        worker.run(serve(connections, tcp, peer));
+    } else {
+        // Sockets belong to the runtime that they were made in.
+        let tcp = tcp.into_std();
+        worker.run(async move {
+            match tcp.and_then(TcpStream::from_std) {
+                Ok(tcp) => serve(connections, tcp, peer).await,
+                Err(error) => warn!(%peer, %error, "a connection cannot be served"),
+            }
+        });
+    }
 }
 
-async fn serve(
+async fn serve(connections: Arc<Connections>, tcp: TcpStream, peer: SocketAddr) {
+    if let Err(error) = prepare(connections, tcp, peer).await {
+        debug!(%peer, %error, "a connection failed");
+    }
+}
+
+/// Sets the socket's options, and makes sure that it is encrypted if it shall be.
+async fn prepare(
     connections: Arc<Connections>,
     tcp: TcpStream,
     address: SocketAddr,

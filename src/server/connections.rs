@@ -8,6 +8,7 @@ use axum::Router;
 use axum::extract::ConnectInfo;
 use hyper::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -15,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::fanout::Fanouts;
 use super::settings::Settings;
 use super::stream::Carrier;
+use super::workers::Workers;
 use crate::ending::Ending;
 use crate::http::Stay;
 
@@ -35,15 +37,17 @@ pub(super) const MAX_HEAD: usize = 16 * 1024;
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
 
-/// The connections that were accepted, and what they have in common.
+/// The connections of one worker, and what they have in common.
 pub(super) struct Connections {
     pub(super) app: Router,
     pub(super) settings: Settings,
     pub(super) drain: CancellationToken,
     /// Whether a connection may be kept for another request.
     pub(super) keep: bool,
+    /// What runs on every worker, in one.
     pub(super) tasks: TaskTracker,
     cut: CancellationToken,
+    runtime: Handle,
     fanouts: Arc<Fanouts>,
 }
 
@@ -57,25 +61,47 @@ pub(super) struct Peer {
 }
 
 impl Connections {
-    pub(super) fn new(app: Router, settings: Settings, drain: CancellationToken) -> Arc<Self> {
+    /// Those of each worker.
+    pub(super) fn new(
+        workers: &Workers,
+        app: &Router,
+        settings: &Settings,
+        drain: &CancellationToken,
+    ) -> Vec<Arc<Self>> {
         let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
-        let fanouts = Fanouts::new(cut.clone());
-        Arc::new(Self { app, settings, drain, keep: true, tasks, cut, fanouts })
+        let of_one = |runtime: &Handle| {
+            Arc::new(Self {
+                app: app.clone(),
+                settings: settings.clone(),
+                drain: drain.clone(),
+                keep: true,
+                tasks: tasks.clone(),
+                cut: cut.clone(),
+                runtime: runtime.clone(),
+                fanouts: Fanouts::new(cut.clone()),
+            })
+        };
+        workers.runtimes().map(of_one).collect()
     }
 
     /// Those that come after the drain began: each is answered once, and nobody
     /// waits for them.
-    pub(super) fn late(&self) -> Arc<Self> {
-        let (app, settings) = (self.app.clone(), self.settings.clone());
-        let (drain, tasks, cut) =
-            (CancellationToken::new(), TaskTracker::new(), CancellationToken::new());
+    pub(super) fn late(app: Router, settings: Settings) -> [Arc<Self>; 1] {
+        let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
+        let (tasks, runtime) = (TaskTracker::new(), Handle::current());
         let fanouts = Fanouts::new(cut.clone());
-        Arc::new(Self { app, settings, drain, keep: false, tasks, cut, fanouts })
+        [Arc::new(Self { app, settings, drain, keep: false, tasks, cut, runtime, fanouts })]
+    }
+
+    /// Whether their worker is the thread that asks.
+    pub(super) fn is_here(&self) -> bool {
+        self.runtime.id() == Handle::current().id()
     }
 
     /// Runs a part of a connection's life, until it is cut.
     pub(super) fn run(&self, part: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(self.cut.clone().run_until_cancelled_owned(part));
+        let part = self.cut.clone().run_until_cancelled_owned(part);
+        self.tasks.spawn_on(part, &self.runtime);
     }
 
     /// Carries a stream on, in a task of its own.

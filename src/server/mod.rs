@@ -13,6 +13,7 @@ mod socket;
 mod stream;
 mod subscriber;
 mod tls;
+mod workers;
 
 use std::io;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use connections::Connections;
 pub use descriptors::{Descriptors, raise as raise_descriptors};
 pub use settings::Settings;
 pub use tls::{Tls, TlsError};
+use workers::Workers;
 
 /// How long to wait before the next accept when the process or the system has
 /// no file descriptor left: there is nothing to do but let some close.
@@ -39,44 +41,52 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 /// `app` is to end its own streams on the same `drain`. While it does, new
 /// connections are answered once each and closed: whoever watches over the
 /// process shall see that it is not ready.
+///
+/// # Errors
+/// If the threads cannot be started.
 pub async fn serve(
     listener: TcpListener,
     app: Router,
     settings: Settings,
     drain: CancellationToken,
-) {
-    let grace = settings.shutdown_grace;
-    let open = Connections::new(app, settings, drain.clone());
+) -> io::Result<()> {
+    let (grace, workers) = (settings.shutdown_grace, Workers::start(settings.threads)?);
+    let open = Connections::new(&workers, &app, &settings, &drain);
     drain.run_until_cancelled(accept(&listener, &open)).await;
 
     let deadline = Instant::now() + grace;
-    info!(connections = open.tasks.len(), "stopping");
-    open.tasks.close();
-    let late = open.late();
+    let tasks = &open[0].tasks;
+    info!(connections = tasks.len(), "stopping");
+    tasks.close();
+    let late = Connections::late(app, settings);
     tokio::select! {
         biased;
-        () = open.tasks.wait() => {}
+        () = tasks.wait() => {}
         () = sleep_until(deadline) => {
-            let connections = open.tasks.len();
+            let connections = tasks.len();
             warn!(connections, "the grace is over; cutting what is still open");
         }
         () = accept(&listener, &late) => {}
     }
     drop(listener);
-    open.cut().await;
-    late.cut().await;
+    open[0].cut().await;
+    late[0].cut().await;
+    Ok(())
 }
 
-/// Accepts connections for ever.
-async fn accept(listener: &TcpListener, connections: &Arc<Connections>) {
+/// Accepts connections for ever, and deals them out to the workers.
+async fn accept(listener: &TcpListener, workers: &[Arc<Connections>]) {
     let mut exhausted = false;
+    let mut turns = workers.iter().cycle();
     loop {
         match listener.accept().await {
             Ok((tcp, peer)) => {
                 if std::mem::take(&mut exhausted) {
                     info!("connections are accepted again");
                 }
-                connection::spawn(connections.clone(), tcp, peer);
+                if let Some(connections) = turns.next() {
+                    connection::spawn(connections.clone(), tcp, peer);
+                }
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {

@@ -1,5 +1,6 @@
 //! What the one who runs the server decides.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use super::tls::Tls;
 /// How the server treats its connections.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// How many threads serve connections; one means the calling thread alone.
+    pub threads: NonZeroUsize,
     /// How often an HTTP/2 client is asked whether it is there (PING).
     pub keep_alive: Duration,
     /// How long sent data, or a PING, may stay without an answer.

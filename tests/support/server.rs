@@ -1,6 +1,8 @@
 //! A server inside the test's own process, on a port of its own.
 
+use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use axum::Router;
@@ -15,7 +17,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub rooms: Rooms,
     drain: CancellationToken,
-    task: JoinHandle<()>,
+    task: JoinHandle<io::Result<()>>,
 }
 
 impl Server {
@@ -35,6 +37,8 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let settings = Settings {
+            // This one, and one of the server's own.
+            threads: NonZeroUsize::new(2).expect("not zero"),
             keep_alive: Duration::from_secs(15),
             user_timeout: Duration::from_secs(20),
             shutdown_grace: Duration::from_secs(10),
@@ -47,6 +51,7 @@ impl Server {
     /// Drains the server and waits for it.
     pub async fn stop(self) {
         self.drain.cancel();
-        super::soon("the drain", self.task).await.expect("the server ends without a panic");
+        let ended = super::soon("the drain", self.task).await;
+        ended.expect("the server ends without a panic").expect("and without an error");
     }
 }

@@ -1,0 +1,50 @@
+//! The threads that connections are dealt out to, one for each core: a runtime of
+//! its own on each, so that a task is woken where it runs and no thread waits for
+//! another's queue.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::thread::{self, JoinHandle};
+
+use tokio::runtime::{Builder, Handle};
+use tokio_util::sync::CancellationToken;
+
+/// The threads. The first is the one that starts the others and accepts.
+pub(super) struct Workers {
+    runtimes: Vec<Handle>,
+    threads: Vec<JoinHandle<()>>,
+    stop: CancellationToken,
+}
+
+impl Workers {
+    /// Starts so many, the calling thread among them.
+    pub(super) fn start(number: NonZeroUsize) -> io::Result<Self> {
+        let stop = CancellationToken::new();
+        let mut workers =
+            Self { runtimes: vec![Handle::current()], threads: Vec::new(), stop: stop.clone() };
+        for nth in 1..number.get() {
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            workers.runtimes.push(runtime.handle().clone());
+            let stop = stop.clone();
+            let thread = thread::Builder::new()
+                .name(format!("worker-{nth}"))
+                .spawn(move || runtime.block_on(stop.cancelled()))?;
+            workers.threads.push(thread);
+        }
+        Ok(workers)
+    }
+
+    pub(super) fn runtimes(&self) -> impl Iterator<Item = &Handle> {
+        self.runtimes.iter()
+    }
+}
+
+impl Drop for Workers {
+    /// Ends the threads, and with them whatever still runs there.
+    fn drop(&mut self) {
+        self.stop.cancel();
+        for thread in self.threads.drain(..) {
+            let _panicked = thread.join();
+        }
+    }
+}
