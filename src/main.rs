@@ -14,12 +14,14 @@ use clap::Parser;
 use headcount::config::{Config, LogFormat};
 use headcount::server::{self, Settings, Tls};
 use headcount::{Options, Rooms, router};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let config = Config::parse();
@@ -59,9 +61,8 @@ async fn serve(config: Config) -> Result<(), String> {
         );
     }
 
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|error| cannot_listen(config.listen, &error))?;
+    let listener =
+        server::listen(config.listen).map_err(|error| cannot_listen(config.listen, &error))?;
     let address = listener
         .local_addr()
         .map_err(|error| format!("the listening socket has no address: {error}"))?;

@@ -16,11 +16,13 @@ mod tls;
 mod workers;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::task::{coop::unconstrained, yield_now};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -34,6 +36,27 @@ use workers::Workers;
 /// How long to wait before the next accept when the process or the system has
 /// no file descriptor left: there is nothing to do but let some close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// So many connections are accepted before other tasks have a turn. Those that
+/// wait to be accepted are few before the system drops what comes, and whoever
+/// was dropped tries again after a second.
+const ACCEPTS: usize = 512;
+
+/// How many connections may wait to be accepted: as many as the system allows
+/// (`net.core.somaxconn`).
+const BACKLOG: u32 = 65_535;
+
+/// Listens on `address`.
+///
+/// # Errors
+/// What the system says: another program listens there, for one.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Or a restart would have to wait for the last one's connections to time out.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves `app` to every connection of `listener` until `drain` is cancelled,
 /// and returns when all connections have ended, at the latest after the grace.
@@ -52,7 +75,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let (grace, workers) = (settings.shutdown_grace, Workers::start(settings.threads)?);
     let open = Connections::new(&workers, &app, &settings, &drain);
-    drain.run_until_cancelled(accept(&listener, &open)).await;
+    drain.run_until_cancelled(unconstrained(accept(&listener, &open))).await;
 
     let deadline = Instant::now() + grace;
     let tasks = &open[0].tasks;
@@ -66,7 +89,7 @@ pub async fn serve(
             let connections = tasks.len();
             warn!(connections, "the grace is over; cutting what is still open");
         }
-        () = accept(&listener, &late) => {}
+        () = unconstrained(accept(&listener, &late)) => {}
     }
     drop(listener);
     open[0].cut().await;
@@ -78,7 +101,10 @@ pub async fn serve(
 async fn accept(listener: &TcpListener, workers: &[Arc<Connections>]) {
     let mut exhausted = false;
     let mut turns = workers.iter().cycle();
-    loop {
+    for nth in 1.. {
+        if nth % ACCEPTS == 0 {
+            yield_now().await;
+        }
         match listener.accept().await {
             Ok((tcp, peer)) => {
                 if std::mem::take(&mut exhausted) {
