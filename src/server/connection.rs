@@ -11,6 +11,7 @@ use tracing::{debug, warn};
 use super::connections::{Connections, HEAD_TIMEOUT, Io, Peer};
 use super::protocol::{self, Protocol};
 use super::socket::Socket;
+use super::tls::Tls;
 use super::{http1, http2};
 use crate::ending::Ending;
 
@@ -49,13 +50,22 @@ async fn prepare(
     let socket = Socket::new(tcp, connections.settings.user_timeout, ending)?;
     match connections.settings.tls.clone() {
         None => speak(connections, socket, peer).await,
-        Some(tls) => {
-            let handshake = tls.acceptor().accept(socket);
-            match in_time(&connections, &peer, handshake).await? {
-                Some(encrypted) => speak(connections, encrypted, peer).await,
-                None => Ok(()),
-            }
-        }
+        // Boxed: a connection that waits for its first byte shall be small.
+        Some(tls) => Box::pin(encrypt(connections, tls, socket, peer)).await,
+    }
+}
+
+/// Shakes hands, and speaks over what comes of it.
+async fn encrypt(
+    connections: Arc<Connections>,
+    tls: Arc<Tls>,
+    socket: Socket,
+    peer: Peer,
+) -> io::Result<()> {
+    let handshake = tls.acceptor().accept(socket);
+    match in_time(&connections, &peer, handshake).await? {
+        Some(encrypted) => speak(connections, encrypted, peer).await,
+        None => Ok(()),
     }
 }
 
@@ -82,5 +92,40 @@ async fn in_time<T>(
         biased;
         done = timeout_at(peer.head_by, step) => done?.map(Some),
         () = connections.last_call() => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::NonZeroUsize;
+    use std::time::Duration;
+
+    use axum::Router;
+    use tokio::net::TcpListener;
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::Settings;
+    use super::super::workers::Workers;
+
+    /// Thousands may wait at once, when all come at once.
+    #[tokio::test]
+    async fn a_connection_that_has_said_nothing_yet_takes_little_memory() {
+        let settings = Settings {
+            threads: NonZeroUsize::MIN,
+            keep_alive: Duration::from_secs(15),
+            user_timeout: Duration::from_secs(20),
+            shutdown_grace: Duration::from_secs(10),
+            tls: None,
+        };
+        let workers = Workers::start(settings.threads).expect("no thread is started");
+        let drain = CancellationToken::new();
+        let open = Connections::new(&workers, &Router::new(), &settings, &drain);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let client = TcpStream::connect(address).await.expect("it is accepted");
+        let serving = serve(open[0].clone(), client, address);
+        let size = size_of_val(&serving);
+        assert!(size < 1500, "{size} bytes");
     }
 }
