@@ -2,6 +2,8 @@
 //! turns what happened into an exit code. Nothing below reads the environment
 //! or hears signals.
 
+mod memory;
+
 use std::future::pending;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
@@ -16,12 +18,9 @@ use headcount::server::{self, Settings, Tls};
 use headcount::{Options, Rooms, router};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
-
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let config = Config::parse();
@@ -37,6 +36,9 @@ fn main() -> ExitCode {
 /// Runs until the first signal and the drain that follows it.
 fn run(config: Config) -> Result<(), String> {
     let _flushed_last = log(config.log_format)?;
+    if let Err(error) = memory::give_back_soon() {
+        debug!(%error, "the allocator keeps its own settings");
+    }
     // The first of the server's threads, each of which has a runtime of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
