@@ -14,7 +14,7 @@ use std::thread::available_parallelism;
 
 use clap::Parser;
 use headcount::config::{Config, LogFormat};
-use headcount::server::{self, Settings, Tls};
+use headcount::server::{self, Server, Settings, Tls};
 use headcount::{Options, Rooms, router};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -63,10 +63,17 @@ async fn serve(config: Config) -> Result<(), String> {
         );
     }
 
-    let listener =
-        server::listen(config.listen).map_err(|error| cannot_listen(config.listen, &error))?;
-    let address = listener
-        .local_addr()
+    let settings = Settings {
+        threads: config.threads.unwrap_or_else(cores),
+        keep_alive: config.keep_alive,
+        user_timeout: config.user_timeout,
+        shutdown_grace: config.shutdown_grace,
+        tls: tls.clone(),
+    };
+    let server = Server::start(config.listen, settings)
+        .map_err(|error| cannot_listen(config.listen, &error))?;
+    let address = server
+        .address()
         .map_err(|error| format!("the listening socket has no address: {error}"))?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     info!(max_streams, file_descriptors = descriptors.0, "listening on {scheme}://{address}");
@@ -82,16 +89,7 @@ async fn serve(config: Config) -> Result<(), String> {
         // What is left of the grace is for those who are slow to take their last.
         drain_spread: config.shutdown_grace.mul_f64(0.8),
     };
-    let settings = Settings {
-        threads: config.threads.unwrap_or_else(cores),
-        keep_alive: config.keep_alive,
-        user_timeout: config.user_timeout,
-        shutdown_grace: config.shutdown_grace,
-        tls,
-    };
-    server::serve(listener, router(Rooms::new(config.max_rooms), options), settings, drain)
-        .await
-        .map_err(|error| format!("cannot serve: {error}"))?;
+    server.serve(router(Rooms::new(config.max_rooms), options), drain).await;
     info!("stopped");
     Ok(())
 }

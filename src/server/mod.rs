@@ -46,55 +46,66 @@ const ACCEPTS: usize = 512;
 /// (`net.core.somaxconn`).
 const BACKLOG: u32 = 65_535;
 
-/// Listens on `address`.
-///
-/// # Errors
-/// What the system says: another program listens there, for one.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Or a restart would have to wait for the last one's connections to time out.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
+/// A server that listens already: what comes waits until it is served.
+pub struct Server {
+    listener: TcpListener,
+    workers: Workers,
+    settings: Settings,
 }
 
-/// Serves `app` to every connection of `listener` until `drain` is cancelled,
-/// and returns when all connections have ended, at the latest after the grace.
-///
-/// `app` is to end its own streams on the same `drain`. While it does, new
-/// connections are answered once each and closed: whoever watches over the
-/// process shall see that it is not ready.
-///
-/// # Errors
-/// If the threads cannot be started.
-pub async fn serve(
-    listener: TcpListener,
-    app: Router,
-    settings: Settings,
-    drain: CancellationToken,
-) -> io::Result<()> {
-    let (grace, workers) = (settings.shutdown_grace, Workers::start(settings.threads)?);
-    let open = Connections::new(&workers, &app, &settings, &drain);
-    drain.run_until_cancelled(unconstrained(accept(&listener, &open))).await;
-
-    let deadline = Instant::now() + grace;
-    let tasks = &open[0].tasks;
-    info!(connections = tasks.len(), "stopping");
-    tasks.close();
-    let late = Connections::late(app, settings);
-    tokio::select! {
-        biased;
-        () = tasks.wait() => {}
-        () = sleep_until(deadline) => {
-            let connections = tasks.len();
-            warn!(connections, "the grace is over; cutting what is still open");
-        }
-        () = unconstrained(accept(&listener, &late)) => {}
+impl Server {
+    /// Listens on `address`, and starts the threads that are to serve.
+    ///
+    /// # Errors
+    /// What the system says: another program listens there, for one.
+    pub fn start(address: SocketAddr, settings: Settings) -> io::Result<Self> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // Or a restart would have to wait for the last one's connections to time out.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
+        let workers = Workers::start(settings.threads)?;
+        Ok(Self { listener, workers, settings })
     }
-    drop(listener);
-    open[0].cut().await;
-    late[0].cut().await;
-    Ok(())
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves `app` to every connection until `drain` is cancelled, and returns
+    /// when all connections have ended, at the latest after the grace.
+    ///
+    /// `app` is to end its own streams on the same `drain`. While it does, new
+    /// connections are answered once each and closed: whoever watches over the
+    /// process shall see that it is not ready.
+    pub async fn serve(self, app: Router, drain: CancellationToken) {
+        let Self { listener, workers, settings } = self;
+        let grace = settings.shutdown_grace;
+        let open = Connections::new(&workers, &app, &settings, &drain);
+        drain.run_until_cancelled(unconstrained(accept(&listener, &open))).await;
+
+        let deadline = Instant::now() + grace;
+        let tasks = &open[0].tasks;
+        info!(connections = tasks.len(), "stopping");
+        tasks.close();
+        let late = Connections::late(app, settings);
+        tokio::select! {
+            biased;
+            () = tasks.wait() => {}
+            () = sleep_until(deadline) => {
+                let connections = tasks.len();
+                warn!(connections, "the grace is over; cutting what is still open");
+            }
+            () = unconstrained(accept(&listener, &late)) => {}
+        }
+        drop(listener);
+        open[0].cut().await;
+        late[0].cut().await;
+    }
 }
 
 /// Accepts connections for ever, and deals them out to the workers.

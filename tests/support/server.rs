@@ -1,6 +1,5 @@
 //! A server inside the test's own process, on a port of its own.
 
-use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -8,7 +7,6 @@ use std::time::Duration;
 use axum::Router;
 use headcount::server::{self, Settings};
 use headcount::{Options, Rooms, router};
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -17,7 +15,7 @@ pub struct Server {
     pub address: SocketAddr,
     pub rooms: Rooms,
     drain: CancellationToken,
-    task: JoinHandle<io::Result<()>>,
+    task: JoinHandle<()>,
 }
 
 impl Server {
@@ -34,8 +32,6 @@ impl Server {
 
     /// Any app that counts in `rooms` and ends its streams on `drain`.
     pub async fn serve(app: Router, rooms: Rooms, drain: CancellationToken) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
         let settings = Settings {
             // This one, and one of the server's own.
             threads: NonZeroUsize::new(2).expect("not zero"),
@@ -44,14 +40,16 @@ impl Server {
             shutdown_grace: Duration::from_secs(10),
             tls: None,
         };
-        let task = tokio::spawn(server::serve(listener, app, settings, drain.clone()));
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = server::Server::start(any_port, settings).expect("a free port");
+        let address = server.address().expect("it is bound");
+        let task = tokio::spawn(server.serve(app, drain.clone()));
         Self { address, rooms, drain, task }
     }
 
     /// Drains the server and waits for it.
     pub async fn stop(self) {
         self.drain.cancel();
-        let ended = super::soon("the drain", self.task).await;
-        ended.expect("the server ends without a panic").expect("and without an error");
+        super::soon("the drain", self.task).await.expect("the server ends without a panic");
     }
 }
