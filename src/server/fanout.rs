@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::subscriber::{Subscriber, Told};
-use crate::http::Life;
 use crate::room::Subscription;
 
 /// So many are told before other tasks of the core have a turn.
@@ -62,23 +61,21 @@ impl Fanouts {
     }
 
     /// Has a stream told what it would hear by the subscription of its own, which
-    /// ends here, and woken when the server stops.
+    /// ends here; told the number again after each `keep_alive` of silence; and
+    /// woken when `drain` is cancelled.
     pub(super) fn join(
         self: &Arc<Self>,
         subscriber: &Arc<impl Subscriber + 'static>,
         mut subscription: Subscription,
-        life: &Life,
+        keep_alive: Duration,
+        drain: &CancellationToken,
     ) -> Membership {
         let room = Arc::as_ptr(subscription.room()).addr();
         let mut by_room = self.by_room();
         let Some(fanout) = by_room.get(&room) else {
             let members = Arc::new(Members::default());
             let place = members.lock().insert(subscriber.clone());
-            let calls = Calls {
-                keep_alive: life.keep_alive(),
-                drain: life.drain().clone(),
-                cut: self.cut.clone(),
-            };
+            let calls = Calls { keep_alive, drain: drain.clone(), cut: self.cut.clone() };
             // Unconstrained: a batch is as much as one turn may do.
             let teller = tokio::spawn(unconstrained(members.clone().tell(subscription, calls)));
             by_room.insert(room, Fanout { members, _teller: AbortOnDropHandle::new(teller) });
@@ -174,5 +171,197 @@ impl Members {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ending::Ending;
+    use crate::event::{Change, Event};
+    use crate::name::Name;
+    use crate::room::Presence;
+    use crate::rooms::Rooms;
+    use tokio::task::yield_now;
+    use tokio::time::{Instant, advance};
+
+    const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+    /// Remembers what it is told.
+    #[derive(Default)]
+    struct Ear(Mutex<Heard>);
+
+    #[derive(Default)]
+    struct Heard {
+        told: Change,
+        numbers: Vec<usize>,
+        woken: bool,
+    }
+
+    impl Subscriber for Ear {
+        fn tell(&self, event: &Event) -> Told {
+            let mut heard = self.0.lock().expect("no panic");
+            if event.change().is_news_after(heard.told) {
+                heard.told = event.change();
+                heard.numbers.push(event.count());
+            }
+            Told::default()
+        }
+
+        fn tell_again(&self, event: &Event) -> Told {
+            self.0.lock().expect("no panic").numbers.push(event.count());
+            Told::default()
+        }
+
+        fn wake(&self) {
+            self.0.lock().expect("no panic").woken = true;
+        }
+    }
+
+    /// A stream, as its fan-out and its room have it.
+    struct Visitor {
+        ear: Arc<Ear>,
+        _membership: Membership,
+        _presence: Presence,
+    }
+
+    impl Visitor {
+        fn numbers(&self) -> Vec<usize> {
+            self.ear.0.lock().expect("no panic").numbers.clone()
+        }
+    }
+
+    struct Core {
+        rooms: Rooms,
+        fanouts: Arc<Fanouts>,
+        drain: CancellationToken,
+        cut: CancellationToken,
+    }
+
+    impl Core {
+        fn new() -> Self {
+            let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
+            Self { rooms: Rooms::default(), fanouts: Fanouts::new(cut.clone()), drain, cut }
+        }
+
+        fn subscribe(&self) -> (Presence, Subscription) {
+            self.rooms.join(&Name::default(), Ending::default()).expect("a room")
+        }
+
+        fn carry(&self, (presence, subscription): (Presence, Subscription)) -> Visitor {
+            let told = subscription.told().change();
+            let ear = Arc::new(Ear(Mutex::new(Heard { told, ..Heard::default() })));
+            let membership = self.fanouts.join(&ear, subscription, KEEP_ALIVE, &self.drain);
+            Visitor { ear, _membership: membership, _presence: presence }
+        }
+
+        fn join(&self) -> Visitor {
+            self.carry(self.subscribe())
+        }
+    }
+
+    /// Lets the tellers have their turns.
+    async fn settle() {
+        for _ in 0..100 {
+            yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn everyone_hears_of_every_change_but_of_their_own_arrival() {
+        let core = Core::new();
+        let first = core.join();
+        let second = core.join();
+        settle().await;
+        let third = core.join();
+        settle().await;
+        drop(second);
+        settle().await;
+        assert_eq!(first.numbers(), [2, 3, 2]);
+        assert_eq!(third.numbers(), [2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_happened_before_a_stream_was_handed_over_is_told_once() {
+        let core = Core::new();
+        let first = core.join();
+        settle().await;
+        let second = core.subscribe();
+        let third = core.join();
+        // The fan-out has told of the third, or has yet to.
+        for turns_before in [true, false] {
+            let late = core.subscribe();
+            let later = core.join();
+            if turns_before {
+                settle().await;
+            }
+            let late = core.carry(late);
+            settle().await;
+            let people = core.rooms.count(&Name::default());
+            assert_eq!(late.numbers(), [people], "{turns_before}");
+            drop((late, later));
+            settle().await;
+        }
+        let second = core.carry(second);
+        assert_eq!(second.numbers().first(), Some(&3));
+        assert_eq!(second.numbers()[1..], third.numbers());
+        assert_eq!(first.numbers()[1..], second.numbers());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_than_a_batch_are_told() {
+        let core = Core::new();
+        let people: Vec<_> = (0..3 * BATCH).map(|_| core.join()).collect();
+        settle().await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let _newcomer = core.join();
+        settle().await;
+        for visitor in &people {
+            assert_eq!(visitor.numbers().last(), Some(&(3 * BATCH + 1)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_silence_the_number_is_said_again() {
+        let core = Core::new();
+        let visitor = core.join();
+        settle().await;
+        let start = Instant::now();
+        while visitor.numbers().is_empty() {
+            advance(Duration::from_millis(10)).await;
+            settle().await;
+        }
+        assert_eq!(visitor.numbers(), [1]);
+        assert!((KEEP_ALIVE..KEEP_ALIVE + Duration::from_secs(1)).contains(&start.elapsed()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_one_to_go_ends_the_fan_out_and_another_begins_anew() {
+        let core = Core::new();
+        let (first, second) = (core.join(), core.join());
+        drop(first);
+        assert_eq!(core.fanouts.by_room().len(), 1);
+        drop(second);
+        assert!(core.fanouts.by_room().is_empty());
+        let (third, _fourth) = (core.join(), core.join());
+        settle().await;
+        assert_eq!(third.numbers(), [2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_and_a_cut_wake_everyone_once_each() {
+        let core = Core::new();
+        let visitor = core.join();
+        let woken = || std::mem::take(&mut visitor.ear.0.lock().expect("no panic").woken);
+        settle().await;
+        assert!(!woken());
+        core.drain.cancel();
+        settle().await;
+        assert!(woken());
+        core.cut.cancel();
+        settle().await;
+        assert!(woken());
+        settle().await;
+        assert!(!woken());
     }
 }

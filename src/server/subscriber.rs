@@ -215,3 +215,94 @@ impl<T: Io> Wire<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    /// As many bytes as an event of one digit has, with its chunk around it.
+    const EVENT: usize = 33;
+
+    /// A connection that takes so many bytes until its client reads.
+    fn line(capacity: usize, chunked: bool) -> (Line<DuplexStream>, DuplexStream) {
+        let (client, server) = duplex(capacity);
+        (Line::new(server, chunked, Event::new(1).change()), client)
+    }
+
+    fn poll<T: Io>(line: &Line<T>) -> Poll<()> {
+        line.poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    /// What the client gets, while the task does its part.
+    async fn read<T: Io>(line: &Line<T>, client: &mut DuplexStream, bytes: usize) -> String {
+        let mut read = vec![0; bytes];
+        let mut at = 0;
+        while at < bytes {
+            let _not_over = poll(line);
+            at += client.read(&mut read[at..]).await.expect("no error");
+        }
+        String::from_utf8(read).expect("text")
+    }
+
+    fn event(count: usize) -> String {
+        format!("1b\r\nevent: user count\ndata: {count}\n\n\r\n")
+    }
+
+    #[tokio::test]
+    async fn news_is_written_at_once_and_what_is_no_news_is_not() {
+        let (line, mut client) = line(1024, true);
+        let second = Event::new(1).next(2);
+        let third = second.next(3);
+        assert_eq!(line.tell(&third), Told { taken: 1, given_up: 0 });
+        assert_eq!(line.tell(&second), Told::NOTHING, "older than what was told");
+        assert_eq!(line.tell(&third), Told::NOTHING);
+        assert_eq!(line.tell_again(&second), Told::NOTHING);
+        assert_eq!(line.tell_again(&third), Told { taken: 1, given_up: 0 });
+        drop(line);
+        let mut all = String::new();
+        client.read_to_string(&mut all).await.expect("text");
+        assert_eq!(all, event(3) + &event(3));
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_is_sent_the_rest_of_a_frame_and_then_the_newest() {
+        let (line, mut client) = line(EVENT + 7, true);
+        let mut newest = Event::new(1);
+        let mut told = Told::default();
+        for count in 2..=9 {
+            newest = newest.next(count);
+            told += line.tell(&newest);
+        }
+        assert_eq!(told, Told { taken: 8, given_up: 5 });
+        assert!(poll(&line).is_pending());
+        assert_eq!(read(&line, &mut client, 3 * EVENT).await, event(2) + &event(3) + &event(9));
+        assert!(poll(&line).is_pending());
+        assert_eq!(line.tell(&newest.next(8)), Told { taken: 1, given_up: 0 });
+        assert_eq!(read(&line, &mut client, EVENT).await, event(8));
+    }
+
+    #[tokio::test]
+    async fn a_farewell_takes_the_place_of_what_waits_and_ends_the_body() {
+        for (chunked, farewell) in
+            [(true, "c\r\nretry: 250\n\n\r\n0\r\n\r\n"), (false, "retry: 250\n\n")]
+        {
+            let (line, mut client) = line(1024, chunked);
+            line.close(Some(Frame::retry(std::time::Duration::from_millis(250))));
+            assert_eq!(line.tell(&Event::new(1).next(2)), Told::NOTHING);
+            assert!(poll(&line).is_ready());
+            let mut all = String::new();
+            client.read_to_string(&mut all).await.expect("text");
+            assert_eq!(all, farewell);
+        }
+    }
+
+    #[tokio::test]
+    async fn whatever_the_client_says_its_end_is_noticed() {
+        let (line, mut client) = line(4096, true);
+        client.write_all(&[b'x'; 3 * UNHEARD]).await.expect("no error");
+        assert!(poll(&line).is_pending());
+        drop(client);
+        assert!(poll(&line).is_ready());
+    }
+}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Shows that the model check, and the stream's own tests, can fail.
+"""Shows that the model check, and the tests of streams and fan-outs, can fail.
 
 Each mutant is one mistake that somebody could make in the product's code. It is
 made in a copy of the sources, never in the work tree, and the tests named with
@@ -24,6 +24,7 @@ PATIENCE = 600
 
 MODEL = ["-p", "headcount-model"]
 STREAM = ["-p", "headcount", "--lib", "http::stream"]
+FANOUT = ["-p", "headcount", "--lib", "server::"]
 
 # (what is done wrong, which tests must see it, the file, [(the code, the mutated code)])
 MUTANTS = [
@@ -38,7 +39,7 @@ MUTANTS = [
                 "        let channel = state.channel.clone();\n"
                 "        drop(state);\n"
                 "        if tell == Tell::Now {\n"
-                "            let _ = channel.send(arrival.clone());\n"
+                "            let _ = channel.send(subscription.told.clone());\n"
                 "        }\n"
                 "        self.follow_up(tell);",
             ),
@@ -59,12 +60,11 @@ MUTANTS = [
         "src/room.rs",
         [
             (
-                "        let events = state.channel.subscribe();\n"
-                "        let arrival = state.newest.clone();\n"
-                "        drop(state);\n",
-                "        let arrival = state.newest.clone();\n"
+                "        let subscription = self.subscribe(&state);\n        drop(state);\n\n        self.follow_up",
+                "        let told = state.newest.clone();\n"
                 "        drop(state);\n"
-                "        let events = self.lock().channel.subscribe();\n",
+                "        let mut subscription = self.subscribe(&self.lock());\n"
+                "        subscription.told = told;\n        self.follow_up",
             )
         ],
     ),
@@ -74,12 +74,11 @@ MUTANTS = [
         "src/room.rs",
         [
             (
-                "        let events = state.channel.subscribe();\n"
-                "        let newest = state.newest.clone();\n"
-                "        drop(state);\n",
-                "        let newest = state.newest.clone();\n"
+                "        let subscription = self.subscribe(&state);\n        drop(state);\n\n        old.",
+                "        let told = state.newest.clone();\n"
                 "        drop(state);\n"
-                "        let events = self.lock().channel.subscribe();\n",
+                "        let mut subscription = self.subscribe(&self.lock());\n"
+                "        subscription.told = told;\n        old.",
             )
         ],
     ),
@@ -89,9 +88,8 @@ MUTANTS = [
         "src/room.rs",
         [
             (
-                "        Some((self.presence(seat, events, &arrival, ending), arrival))",
-                "        self.leave(&seat);\n"
-                "        Some((self.presence(seat, events, &arrival, ending), arrival))",
+                "        info!(room = self.name.as_str(), count, \"user connected\");\n",
+                "        self.leave(&seat);\n",
             ),
         ],
     ),
@@ -101,9 +99,9 @@ MUTANTS = [
         "src/http/frames.rs",
         [
             (
-                "            let event = changed.unwrap_or_else(|_silence| place.presence.now());\n",
-                "            let event = changed.unwrap_or_else(|_silence| place.presence.now());\n"
-                "            if event.count() > 0 { drop(place); return; }\n",
+                "            let event = changed.unwrap_or_else(|_silence| subscription.now());\n",
+                "            let event = changed.unwrap_or_else(|_silence| subscription.now());\n"
+                "            if event.count() > 0 { drop(life); return; }\n",
             )
         ],
     ),
@@ -113,13 +111,14 @@ MUTANTS = [
         "src/http/frames.rs",
         [
             (
-                "    stream! {\n        let seat = place.presence.seat().clone();\n",
-                "    let place: &'static mut Place = Box::leak(Box::new(place));\n"
-                "    stream! {\n        let seat = place.presence.seat().clone();\n",
+                "    stream! {\n",
+                "    let mut life = std::mem::ManuallyDrop::new(life);\n    stream! {\n",
             ),
-            ("        let Place { permit, presence } = place;\n        drop(permit);\n", ""),
-            ("                tokio::spawn(hold(presence));\n", ""),
-            ("                drop(presence);\n", ""),
+            ("    mut life: Life,\n", "    life: Life,\n"),
+            (
+                "        if let Some(farewell) = life.end(reason) {\n            yield farewell;\n        }\n",
+                "        let _ = reason;\n",
+            ),
         ],
     ),
     (
@@ -150,18 +149,47 @@ MUTANTS = [
         "go on with the oldest event after a lag",
         MODEL,
         "src/room.rs",
-        [("                    self.skip_to_newest()\n", "                    continue;\n")],
-    ),
-    (
-        "say the heartbeat without skipping older events",
-        MODEL,
-        "src/room.rs",
         [
             (
-                "        let state = self.room.lock();\n        self.events = state.channel.subscribe();\n",
-                "        let state = self.room.lock();\n",
+                "            Err(RecvError::Lagged(_)) => self.skip(),\n",
+                "            Err(RecvError::Lagged(_)) => self.try_next().unwrap_or_else(|| self.now()),\n",
+            ),
+        ],
+    ),
+    (
+        "tell what is older as news",
+        MODEL,
+        "src/event.rs",
+        [("        self.is_after(told) && self.count != told.count\n", "        self.count != told.count\n")],
+    ),
+    (
+        "forget what waits for a stream that goes over to the fan-out",
+        FANOUT,
+        "src/server/fanout.rs",
+        [
+            (
+                "        while let Some(event) = subscription.try_next() {\n            told += subscriber.tell(&event);\n        }\n",
+                "        let _forgotten = subscription.try_next();\n",
             )
         ],
+    ),
+    (
+        "tell the first batch and nobody else",
+        FANOUT,
+        "src/server/fanout.rs",
+        [("            yield_now().await;\n        }\n    }\n\n    /// Tells", "            return yield_now().await;\n        }\n    }\n\n    /// Tells")],
+    ),
+    (
+        "keep a fan-out that has nobody left",
+        FANOUT,
+        "src/server/fanout.rs",
+        [("        if empty {\n", "        if empty && false {\n")],
+    ),
+    (
+        "send an old number after a newer one to a slow reader",
+        FANOUT,
+        "src/server/subscriber.rs",
+        [("        if wire.blocked {\n", "        if false {\n")],
     ),
     (
         "carry the plan out, and tell nothing",
