@@ -90,6 +90,9 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
 }
 
 /// The token of the seat that a client had before; none if it says anything else.
-pub(super) fn last_seat(headers: &HeaderMap) -> Option<Token> {
-    headers.get("last-event-id")?.to_str().ok()?.parse().ok()
+/// A header is newer than the query: it is of the last stream, the query of that
+/// before the `EventSource` was made.
+pub(super) fn last_seat(head: &Parts) -> Option<Token> {
+    let header = head.headers.get("last-event-id").and_then(|header| header.to_str().ok());
+    header.and_then(|header| header.parse().ok()).or_else(|| query::last_seat(&head.uri))
 }
