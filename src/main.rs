@@ -9,9 +9,9 @@ use std::process::{ExitCode, exit};
 use std::sync::Arc;
 
 use clap::Parser;
-use headcount::config::{Config, LogFormat};
+use headcount::config::{Command, Config, LogFormat};
 use headcount::server::{self, Settings, Tls};
-use headcount::{Options, Rooms, router};
+use headcount::{Options, Rooms, Script, embed, router};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,11 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let config = Config::parse();
+    if let Some(Command::Embed { origin, room }) = &config.command {
+        print!("{}", embed::lines(origin, room.as_ref(), &Script::embedded()));
+        eprintln!("headcount: these lines are for this version; print them anew after an upgrade");
+        return ExitCode::SUCCESS;
+    }
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
@@ -69,6 +74,7 @@ async fn serve(config: Config) -> Result<(), String> {
         max_streams,
         max_streams_per_ip: config.max_streams_per_ip,
         trusted_proxies: config.trusted_proxy,
+        allow_origins: config.allow_origin,
         public_dir: config.public_dir,
         drain: drain.clone(),
         // What is left of the grace is for those who are slow to take their last.
