@@ -38,6 +38,7 @@ missing_packages() {
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
   command -v nginx >/dev/null || echo nginx
   command -v haproxy >/dev/null || echo haproxy
+  command -v caddy >/dev/null || echo caddy
   command -v slowhttptest >/dev/null || echo slowhttptest
   command -v nghttp >/dev/null || echo nghttp2-client
   command -v ip >/dev/null || echo iproute2
@@ -53,8 +54,8 @@ install_packages() {
     fail "the tests need something that is not here; install: $*"
   echo "setup: installing $* with apt-get"
   quietly "${as_root[@]}" apt-get update
-  # Debian starts a service that it installs. The tests start their own nginx
-  # and haproxy, so while this installs, a policy says no (101).
+  # Debian starts a service that it installs. The tests start their own nginx,
+  # haproxy and caddy, so while this installs, a policy says no (101).
   local policy=/usr/sbin/policy-rc.d
   if [[ ! -e $policy ]]; then
     # shellcheck disable=SC2064 # these words, as they are now
