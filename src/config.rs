@@ -95,7 +95,7 @@ pub struct Config {
 
     /// An origin whose pages may count here, beside the server's own; repeatable
     ///
-    /// https://example.org, https://*.example.org for every name below it, or * for any.
+    /// `https://example.org`, `https://*.example.org` for every name below it, or `*` for any.
     /// In the variable, separated by commas. A page of another origin is refused with
     /// 403; curl and its like, which name none, are not.
     #[arg(long, env = "HEADCOUNT_ALLOW_ORIGIN", value_name = "ORIGIN",
