@@ -7,6 +7,18 @@ pub(super) fn event_stream(headers: &HeaderMap) -> bool {
     weight(headers, "text", "event-stream") > 0.0
 }
 
+/// Whether they name it, as `EventSource` does and a loader of images, frames or
+/// scripts doesn't.
+pub(super) fn names_event_stream(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::ACCEPT).iter();
+    values.filter_map(|value| value.to_str().ok()).any(|value| {
+        value.split(',').any(|range| {
+            let name = range.split(';').next().unwrap_or_default();
+            name.trim().eq_ignore_ascii_case("text/event-stream")
+        })
+    })
+}
+
 /// Whether it would rather have `text/plain` than `application/json`.
 pub(super) fn plain_text(headers: &HeaderMap) -> bool {
     weight(headers, "text", "plain") > weight(headers, "application", "json")
@@ -95,6 +107,17 @@ mod tests {
         ] {
             assert!(!accepts(no), "{no:?}");
         }
+    }
+
+    #[test]
+    fn a_stream_is_named_by_who_wants_just_that() {
+        for yes in ["text/event-stream", "text/html, Text/Event-Stream;q=0.1"] {
+            assert!(names_event_stream(&accept(&[yes])), "{yes}");
+        }
+        for no in ["*/*", "text/*", "image/avif,image/*,*/*;q=0.8", "text/event-stream-2", ""] {
+            assert!(!names_event_stream(&accept(&[no])), "{no}");
+        }
+        assert!(!names_event_stream(&accept(&[])));
     }
 
     #[test]

@@ -109,7 +109,7 @@ async fn with_policy(request: Request, next: Next) -> Response {
     }
     if is_types && is_ok {
         // By its ending it would be a film.
-        say(header::CONTENT_TYPE, "application/typescript; charset=utf-8");
+        say(header::CONTENT_TYPE, "text/plain; charset=utf-8");
     }
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     if kind.is_some_and(|kind| kind.starts_with(b"text/html")) {
