@@ -98,12 +98,13 @@ RECIPES = (
 )
 
 
-def reserved():
-    """A port that nobody else is given while the socket is open: caddy, which takes
-    no socket over, can listen there beside it."""
+def reserved(host):
+    """A port that nobody else is given while the socket is open. Caddy, which takes
+    no socket over, can listen there beside it; but on all addresses or none, so the
+    port has to be free on all of them."""
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    sock.bind(("127.0.0.1", 0))
+    sock.bind((host, 0))
     return sock
 
 
@@ -122,11 +123,12 @@ class Proxy:
         made[1].rename(f"{pem}.key")
         self.context = ssl.create_default_context(cafile=pem) if recipe.is_tls else None
         start = getattr(self, "_" + recipe.kind)
-        with reserved() as port, reserved() as other:
+        host = "0.0.0.0" if recipe.kind == "caddy" else "127.0.0.1"
+        with reserved(host) as port, reserved(host) as other:
             if recipe.kind != "caddy":
                 port.listen(64)
-            self.address = port.getsockname()
-            self.host, self.port = self.address
+            self.host, self.port = "127.0.0.1", port.getsockname()[1]
+            self.address = self.host, self.port
             text = (DEPLOY / recipe.file).read_text()
             upstream = f"127.0.0.1:{server.port}"
             tokens = {"127.0.0.1:3000": upstream + recipe.more} | recipe.tokens
@@ -157,8 +159,9 @@ class Proxy:
         try:
             return self.ask("/readyz").status == 200
         except (AssertionError, OSError):
-            said = (self.directory / "stderr").read_text()
-            assert self.process.poll() is None, f"{self.recipe} ended: {said}"
+            if self.process.poll() is not None:
+                said = (self.directory / "stderr").read_text()
+                raise AssertionError(f"{self.recipe} ended: {said}") from None
             return False
 
     def _nginx(self, file, fd):
