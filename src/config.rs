@@ -5,9 +5,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
+use crate::name::Name;
+use crate::origin::{AllowedOrigin, Origin};
 use crate::rooms;
 
 /// How many people are here, right now: a live user counter over Server-Sent
@@ -16,8 +18,13 @@ use crate::rooms;
 /// Open the address in a browser, or watch the count with
 /// `curl -N http://127.0.0.1:3000/events`.
 #[derive(Clone, Debug, Parser)]
-#[command(version, max_term_width = 90, after_help = AFTER_HELP)]
+#[command(version, max_term_width = 90, after_help = AFTER_HELP,
+          disable_help_subcommand = true)]
 pub struct Config {
+    /// What to do in place of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// The address to listen on, as IP:PORT; port 0 takes any that is free
     ///
     /// Loopback by default: to let others in is to be a decision (0.0.0.0:3000
@@ -91,6 +98,15 @@ pub struct Config {
           value_parser = trusted_proxy, value_delimiter = ',')]
     pub trusted_proxy: Vec<IpNet>,
 
+    /// An origin whose pages may count here, beside the server's own; repeatable
+    ///
+    /// `https://example.org`, `https://*.example.org` for every name below it, or `*` for any.
+    /// In the variable, separated by commas. A page of another origin is refused with
+    /// 403; curl and its like, which name none, are not.
+    #[arg(long, env = "HEADCOUNT_ALLOW_ORIGIN", value_name = "ORIGIN",
+          value_parser = allow_origin, value_delimiter = ',')]
+    pub allow_origin: Vec<AllowedOrigin>,
+
     /// Speak TLS with this certificate chain, a PEM file; read again on SIGHUP
     ///
     /// (Without TLS, SIGHUP stops the server as SIGTERM does.)
@@ -111,6 +127,26 @@ pub struct Config {
     #[arg(long, env = "HEADCOUNT_LOG_FORMAT", value_name = "FORMAT", value_enum,
           default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+/// What the binary does in place of serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Print the two lines of HTML that put a live number on a page
+    ///
+    /// They pin this version's script: a browser runs no other in its place. After an
+    /// upgrade of the server they are to be printed, and pasted, anew. Lines that follow
+    /// upgrades by themselves have /client.js for src, and no integrity.
+    Embed {
+        /// Where browsers reach this server
+        #[arg(long, value_name = "ORIGIN", value_parser = origin)]
+        origin: Origin,
+
+        /// The room that the page counts in; `page` is the page's own path [default: one
+        /// room for the whole site]
+        #[arg(long, value_name = "NAME", value_parser = room)]
+        room: Option<Name>,
+    },
 }
 
 /// The form of a log line.
@@ -193,6 +229,26 @@ fn trusted_proxy(text: &str) -> Result<IpNet, String> {
     }
 }
 
+fn allow_origin(text: &str) -> Result<AllowedOrigin, String> {
+    text.trim().parse().map_err(|_| {
+        "expected a scheme, a host and perhaps a port, and nothing more, such as \
+         https://example.org or https://*.example.org; or * for any"
+            .into()
+    })
+}
+
+fn origin(text: &str) -> Result<Origin, String> {
+    text.parse().map_err(|_| {
+        "expected a scheme, a host and perhaps a port, and nothing more, such as \
+         https://count.example.org"
+            .into()
+    })
+}
+
+fn room(text: &str) -> Result<Name, String> {
+    Name::new(text).map_err(|bad| bad.to_string())
+}
+
 fn public_dir(text: &str) -> Result<PathBuf, String> {
     let dir = PathBuf::from(text);
     if dir.join("index.html").is_file() {
@@ -248,6 +304,17 @@ mod tests {
     }
 
     #[test]
+    fn origins_are_as_many_as_there_are() {
+        let config = parse(&[
+            "--allow-origin=https://a.example, HTTPS://*.B.example:443",
+            "--allow-origin=*",
+        ]);
+        let origins = config.expect("they are right").allow_origin;
+        let origins: Vec<_> = origins.iter().map(AllowedOrigin::to_string).collect();
+        assert_eq!(origins, ["https://a.example", "https://*.b.example", "*"]);
+    }
+
+    #[test]
     fn a_certificate_wants_its_key() {
         let message = parse(&["--tls-cert", "a.pem"]).expect_err("it has no key");
         assert!(message.contains("--tls-key <FILE>"), "{message}");
@@ -270,6 +337,11 @@ mod tests {
             (["--max-rooms", "1.5"], "expected a whole number, 1 or more"),
             (["--trusted-proxy", "10.0.0.0/33"], "expected an address or CIDR"),
             (["--trusted-proxy", "::ffff:10.0.0.0/104"], "expected an IPv4 network"),
+            (["--allow-origin", "example.org"], "expected a scheme, a host"),
+            (["--allow-origin", "https://example.org/"], "expected a scheme, a host"),
+            (["--allow-origin", "https://*"], "expected a scheme, a host"),
+            (["--allow-origin", "null"], "expected a scheme, a host"),
+            (["--allow-origin", ""], "expected a scheme, a host"),
             (["--public-dir", "/nowhere"], "expected a directory that has an index.html"),
             (["--log-format", "xml"], "possible values: text, json"),
         ] {

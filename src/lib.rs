@@ -25,15 +25,18 @@
 //! 8. [`ending`] remembers why the visitor left, for the log and the [`tally`],
 //!    which is what `/metrics` tells.
 //!
-//! [`config`] is every setting of the binary.
+//! What is not on that way: [`origin`] says whose pages may come, [`embed`] what a
+//! page of another site has to say, and [`config`] is every setting of the binary.
 //!
 //! [sse]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 pub mod config;
+pub mod embed;
 pub mod ending;
 pub mod event;
 pub mod http;
 pub mod name;
+pub mod origin;
 mod pace;
 pub mod room;
 pub mod rooms;
@@ -44,8 +47,9 @@ pub mod token;
 
 pub use ending::{Ending, Reason};
 pub use event::{Change, Event};
-pub use http::{Options, router};
+pub use http::{Options, Script, router};
 pub use name::{BadName, Name};
+pub use origin::{AllowedOrigin, BadOrigin, Origin};
 pub use room::{Presence, Subscription};
 pub use rooms::{Rooms, TooManyRooms};
 pub use seat::Seat;

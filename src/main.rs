@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use clap::Parser;
-use headcount::config::{Config, LogFormat};
+use headcount::config::{Command, Config, LogFormat};
 use headcount::server::{self, Server, Settings, Tls};
-use headcount::{Options, Rooms, router};
+use headcount::{Options, Rooms, Script, embed, router};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -24,6 +24,11 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let config = Config::parse();
+    if let Some(Command::Embed { origin, room }) = &config.command {
+        print!("{}", embed::lines(origin, room.as_ref(), &Script::embedded()));
+        eprintln!("headcount: these lines are for this version; print them anew after an upgrade");
+        return ExitCode::SUCCESS;
+    }
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
@@ -84,6 +89,7 @@ async fn serve(config: Config) -> Result<(), String> {
         max_streams,
         max_streams_per_ip: config.max_streams_per_ip,
         trusted_proxies: config.trusted_proxy,
+        allow_origins: config.allow_origin,
         public_dir: config.public_dir,
         drain: drain.clone(),
         // What is left of the grace is for those who are slow to take their last.

@@ -42,6 +42,7 @@ async fn a_wrong_value_is_an_error_and_nothing_starts() {
         ("--keep-alive=15", ("HEADCOUNT_KEEP_ALIVE", "15")),
         ("--user-timeout=0s", ("HEADCOUNT_USER_TIMEOUT", "0s")),
         ("--shutdown-grace=x", ("HEADCOUNT_SHUTDOWN_GRACE", "x")),
+        ("--allow-origin=example.org", ("HEADCOUNT_ALLOW_ORIGIN", "example.org")),
         ("--public-dir=/nowhere", ("HEADCOUNT_PUBLIC_DIR", "/nowhere")),
         ("--log-format=xml", ("HEADCOUNT_LOG_FORMAT", "xml")),
     ] {
@@ -63,6 +64,42 @@ async fn a_wrong_value_is_an_error_and_nothing_starts() {
     let (code, _, err) = run(Headcount::command().env("RUST_LOG", "a=b=c")).await;
     assert_eq!(code, 1);
     assert!(err.starts_with("headcount: RUST_LOG is wrong: "), "{err}");
+}
+
+#[tokio::test]
+async fn embed_prints_two_lines_to_paste_and_serves_nothing() {
+    let mut command = Headcount::command();
+    command.args([
+        "embed",
+        "--origin",
+        "https://Count.example.org:443",
+        "--room",
+        "/blog/\"<hello>",
+    ]);
+    let (code, out, err) = run(&mut command).await;
+    let headcount::Script { path, integrity } = headcount::Script::embedded();
+    let lines = format!(
+        "<script defer src=\"https://count.example.org{path}\" integrity=\"{integrity}\" \
+         crossorigin=\"anonymous\"></script>\n\
+         <p><user-count room=\"/blog/&quot;&lt;hello&gt;\">–</user-count> reading this now</p>\n"
+    );
+    assert_eq!((code, out), (0, lines));
+    assert!(err.contains("after an upgrade") && err.lines().count() == 1, "{err}");
+
+    let good = "https://count.example.org";
+    for (args, why) in [
+        (&["embed"][..], "--origin <ORIGIN>"),
+        (&["embed", "--origin", "count.example.org"], "expected a scheme, a host"),
+        (&["embed", "--origin", "https://count.example.org/live"], "expected a scheme, a host"),
+        (&["embed", "--origin", "https://*.example.org"], "expected a scheme, a host"),
+        (&["embed", "--origin", good, "--room", ""], "must not be empty"),
+        (&["embed", "--origin", good, "--room", "a\nb"], "no control characters"),
+        (&["embed", "--origin", good, "/blog"], "unexpected argument"),
+    ] {
+        let (code, out, err) = run(Headcount::command().args(args)).await;
+        assert_eq!((code, &*out), (2, ""), "{err}");
+        assert!(err.starts_with("error: ") && err.contains(why), "{err}");
+    }
 }
 
 #[tokio::test]

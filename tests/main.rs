@@ -10,6 +10,8 @@ mod support;
 
 /// Who comes and goes is counted, and everyone is told.
 mod counting;
+/// Pages of other sites: who may count, and what their browsers are told.
+mod origins;
 /// What else can be asked of the server, and what it refuses.
 mod requests;
 /// Hundreds of clients at random; readers that are slow.

@@ -86,6 +86,106 @@ async fn the_count_is_json_and_joins_nothing() {
 }
 
 #[tokio::test]
+async fn the_count_is_plain_text_for_who_would_rather_have_it() {
+    let server = Server::start().await;
+    let mut stream = Stream::open(server.address).await;
+    stream.reach(1).await;
+    for (accept, body, kind) in [
+        ("text/plain", "1\n", "text/plain; charset=utf-8"),
+        ("text/*, application/json;q=0.5", "1\n", "text/plain; charset=utf-8"),
+        ("*/*", r#"{"room":"lobby","count":1}"#, "application/json"),
+        ("text/html, */*;q=0.8", r#"{"room":"lobby","count":1}"#, "application/json"),
+        ("image/png", r#"{"room":"lobby","count":1}"#, "application/json"),
+    ] {
+        let header = format!("Accept: {accept}\r\n");
+        let answer = Client::ask(server.address, "GET", "/count", &header).await;
+        assert_eq!((answer.head.status, &*answer.body), (200, body), "{accept}");
+        assert_eq!(answer.head.header("content-type"), Some(kind));
+        assert_eq!(answer.head.header("vary"), Some("accept"));
+    }
+    // An error is JSON for everybody.
+    let answer = Client::ask(server.address, "GET", "/count?room=", "Accept: text/plain\r\n").await;
+    assert_refused(&answer, 400, "empty");
+}
+
+#[tokio::test]
+async fn a_badge_shows_the_count_and_joins_nothing() {
+    let server = Server::start().await;
+    let client = Client::connect(server.address).await;
+    let mut stream = Stream::of(client, "/events?room=a").await;
+    stream.reach(1).await;
+    let path = "/badge.svg?room=a&label=%3Cb%3E%22reading%22&color=blue";
+    let answer = Client::ask(server.address, "GET", path, "").await;
+    let says = |name| answer.head.header(name);
+    assert_eq!(answer.head.status, 200);
+    assert_eq!(says("content-type"), Some("image/svg+xml; charset=utf-8"));
+    assert_eq!(says("cache-control"), Some("no-cache, no-store, must-revalidate, max-age=0"));
+    assert_eq!(says("cross-origin-resource-policy"), Some("cross-origin"));
+    assert_eq!(says("x-content-type-options"), Some("nosniff"));
+    // Whoever may not ask for the count may not read it off the picture.
+    assert_eq!(says("access-control-allow-origin"), None);
+    let label = "&lt;b&gt;&quot;reading&quot;";
+    let start = format!(r#"role="img" aria-label="{label}: 1"><title>{label}: 1</title>"#);
+    assert!(answer.body.starts_with("<svg ") && answer.body.contains(&start), "{}", answer.body);
+    assert!(answer.body.contains("#007ec6") && !answer.body.contains("<b>"));
+
+    let lobby = Client::ask(server.address, "GET", "/badge.svg", "").await;
+    assert!(lobby.body.contains("<title>here now: 0</title>"), "{}", lobby.body);
+    for (query, why) in [
+        ("room=", "room"),
+        ("color=puce", "color"),
+        ("label=%0A", "label"),
+        (&format!("label={}", "a".repeat(65)), "label"),
+    ] {
+        let path = format!("/badge.svg?{query}");
+        assert_refused(&Client::ask(server.address, "GET", &path, "").await, 400, why);
+    }
+    assert_eq!(server.rooms.len(), 1);
+    let _second = Stream::of(Client::connect(server.address).await, "/events?room=a").await;
+    assert_eq!(stream.number().await, 2, "no picture was told to anybody");
+}
+
+#[tokio::test]
+async fn a_seat_can_be_named_in_the_query() {
+    let server = Server::start().await;
+    let mut observer = Stream::open(server.address).await;
+    assert_eq!(observer.number().await, 1);
+    let mut old = Stream::open(server.address).await;
+    let first = old.event().await.expect("its first event");
+    let token = first.lines().find_map(|line| line.strip_prefix("id: ")).expect("a token");
+    assert_eq!(observer.number().await, 2);
+
+    let back = async |query: &str, header: &str| {
+        let mut client = Client::connect(server.address).await;
+        let head = client.request("GET", &format!("/events?{query}"), header).await;
+        assert_eq!(head.status, 200, "{query}");
+        let mut stream = Stream::opened(client, head);
+        let first = stream.event().await.expect("its first event");
+        (stream, first.contains(&format!("id: {token}\n")))
+    };
+    let (mut new, has_its_seat) = back(&format!("lastEventID={token}"), "").await;
+    assert!(has_its_seat);
+    while old.event().await.is_some() {}
+    // The header, if it is one, is the newer word.
+    let header = format!("Last-Event-ID: {}\r\n", "0".repeat(32));
+    let (other, has_its_seat) = back(&format!("lastEventID={token}"), &header).await;
+    assert!(!has_its_seat);
+    assert_eq!(observer.number().await, 3, "the return was no news");
+    assert_eq!(new.number().await, 3);
+    drop(other);
+    assert_eq!(observer.number().await, 2);
+    for junk in
+        ["lastEventID=", "lastEventID=junk", "lastEventID=%FF%00", "lastEventID=1&lastEventID=2"]
+    {
+        let (stream, has_its_seat) = back(junk, "").await;
+        assert!(!has_its_seat);
+        assert_eq!(observer.number().await, 3, "{junk}");
+        drop(stream);
+        assert_eq!(observer.number().await, 2);
+    }
+}
+
+#[tokio::test]
 async fn unknown_paths_and_wrong_methods_are_refused() {
     let server = Server::start().await;
     for path in ["/nope", "/public/nope", "/events/", "/../Cargo.toml", "/public/../../Cargo.toml"]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches what the tests need beyond cargo, node, npm, python3 and gcc: from
-# Debian curl, a browser with a font, python3-venv, and what tests/faults bring
+# Debian curl, two browsers with a font, python3-venv, and what tests/faults bring
 # on: proxies, slow attackers, a second HTTP/2; from npm and PyPI the clients,
 # in tests/node_modules and target/venv. Silent when all is there.
 set -euo pipefail
@@ -33,11 +33,13 @@ has_font() {
 missing_packages() {
   command -v curl >/dev/null || echo curl
   [[ -x $browser ]] || echo chromium
+  [[ -x ${FIREFOX:-/usr/bin/firefox-esr} ]] || echo firefox-esr
   has_font || echo fonts-dejavu-core
   # Debian has taken ensurepip out of python3, and venv doesn't work without it.
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
   command -v nginx >/dev/null || echo nginx
   command -v haproxy >/dev/null || echo haproxy
+  command -v caddy >/dev/null || echo caddy
   command -v slowhttptest >/dev/null || echo slowhttptest
   command -v nghttp >/dev/null || echo nghttp2-client
   command -v ip >/dev/null || echo iproute2
@@ -53,8 +55,8 @@ install_packages() {
     fail "the tests need something that is not here; install: $*"
   echo "setup: installing $* with apt-get"
   quietly "${as_root[@]}" apt-get update
-  # Debian starts a service that it installs. The tests start their own nginx
-  # and haproxy, so while this installs, a policy says no (101).
+  # Debian starts a service that it installs. The tests start their own nginx,
+  # haproxy and caddy, so while this installs, a policy says no (101).
   local policy=/usr/sbin/policy-rc.d
   if [[ ! -e $policy ]]; then
     # shellcheck disable=SC2064 # these words, as they are now

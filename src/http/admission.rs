@@ -77,8 +77,14 @@ fn is_meant(headers: &HeaderMap) -> Result<(), Refusal> {
     if says("sec-purpose").is_some_and(|purpose| contains(purpose, b"prefetch")) {
         return Err(Refusal::Prefetch);
     }
+    // Over plain HTTP they don't say it, nor do old ones. But an image, a script or a
+    // frame does not ask for an event stream by its name, and every browser since 1998
+    // calls itself this.
+    let is_browser = says("user-agent").is_some_and(|agent| agent.starts_with(b"Mozilla/"));
+    let is_silent = is_browser && says("sec-fetch-mode").is_none();
     if says("sec-fetch-dest").is_some_and(|dest| !dest.eq_ignore_ascii_case(b"empty"))
         || says("sec-fetch-mode").is_some_and(|mode| mode.eq_ignore_ascii_case(b"no-cors"))
+        || is_silent && !accept::names_event_stream(headers)
     {
         return Err(Refusal::Embedded);
     }
@@ -90,6 +96,9 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
 }
 
 /// The token of the seat that a client had before; none if it says anything else.
-pub(super) fn last_seat(headers: &HeaderMap) -> Option<Token> {
-    headers.get("last-event-id")?.to_str().ok()?.parse().ok()
+/// A header is newer than the query: it is of the last stream, the query of that
+/// before the `EventSource` was made.
+pub(super) fn last_seat(head: &Parts) -> Option<Token> {
+    let header = head.headers.get("last-event-id").and_then(|header| header.to_str().ok());
+    header.and_then(|header| header.parse().ok()).or_else(|| query::last_seat(&head.uri))
 }

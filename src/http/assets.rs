@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{OriginalUri, Request};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -17,6 +17,7 @@ use tower_http::services::ServeDir;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::refusal::Refusal;
+use super::script::Script;
 
 #[derive(RustEmbed)]
 #[folder = "public/"]
@@ -25,9 +26,21 @@ struct Public;
 /// The page for whoever asks for a directory.
 const INDEX: &str = "index.html";
 
+/// The script, which pages of any site may load, as they may its forms below.
+pub(super) const CLIENT: &str = "client.js";
+const MODULE: &str = "client.mjs";
+const TYPES: &str = "client.d.ts";
+
+/// What the page may do, which is little: it runs its own script, shows its own
+/// style, and listens here. Nobody can put it into a frame, where a visitor of that
+/// site would be counted (<https://www.w3.org/TR/CSP3/>).
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'";
+
 /// Serves the files at the root and, as in the exercise that this project
 /// comes from, under `/public/`; and 404 for what nobody serves.
-pub(super) fn router(public_dir: Option<PathBuf>) -> Router {
+pub(super) fn router<S: Clone + Send + Sync + 'static>(public_dir: Option<PathBuf>) -> Router<S> {
     let router = match public_dir {
         Some(dir) => from_disk(dir),
         None => from_binary(),
@@ -37,12 +50,19 @@ pub(super) fn router(public_dir: Option<PathBuf>) -> Router {
     // A copy may be kept, but is to be checked by its ETag before it is used:
     // the page and the script of one release belong together.
     router
+        .merge(pinned())
+        .layer(from_fn(with_policy))
         .layer(from_fn(to_index))
         .layer(header(header::CACHE_CONTROL, "no-cache"))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
 }
 
-fn from_binary() -> Router {
+/// A file of the page that is inside the binary.
+pub(super) fn embedded(path: &str) -> Option<EmbeddedFile> {
+    Public::get(path)
+}
+
+fn from_binary<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let mut router = Router::new().fallback(async || Refusal::NotFound);
     for path in Public::iter() {
         let Some(file) = Public::get(&path).map(Asset::new) else { continue };
@@ -57,11 +77,48 @@ fn from_binary() -> Router {
     router
 }
 
-fn from_disk(dir: PathBuf) -> Router {
+fn from_disk<S: Clone + Send + Sync + 'static>(dir: PathBuf) -> Router<S> {
     let files = ServeDir::new(dir)
         .call_fallback_on_method_not_allowed(true)
         .fallback(get(async || Refusal::NotFound).fallback(async || Refusal::MethodNotAllowed));
     Router::new().nest_service("/public", files.clone()).fallback_service(files)
+}
+
+/// The script by the name that says its version. It never changes, so whoever has
+/// it need not ask again. It is the binary's own, be the page from a directory.
+fn pinned<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    let Some(file) = embedded(CLIENT).map(Asset::new) else { return Router::new() };
+    let for_ever = (header::CACHE_CONTROL, "public, max-age=31536000, immutable");
+    let answer = async move |headers: HeaderMap| ([for_ever], file.answer(&headers));
+    Router::new().route(&Script::embedded().path, get(answer))
+}
+
+/// Says of a file what others may do with it: the script is for pages of any site
+/// (some take in nothing that doesn't say so), the page for nobody's frame.
+async fn with_policy(request: Request, next: Next) -> Response {
+    let file = request.uri().path().rsplit('/').next().unwrap_or_default();
+    let is_types = file == TYPES;
+    let is_for_all = is_types || [CLIENT, MODULE].contains(&file) || file.starts_with("client-");
+    let mut response = next.run(request).await;
+    let is_ok = response.status().is_success();
+    let headers = response.headers_mut();
+    let mut say = |name, value| headers.insert(name, HeaderValue::from_static(value));
+    if is_for_all {
+        say(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*");
+        say(HeaderName::from_static("cross-origin-resource-policy"), "cross-origin");
+    }
+    if is_types && is_ok {
+        // By its ending it would be a film.
+        say(header::CONTENT_TYPE, "text/plain; charset=utf-8");
+    }
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if kind.is_some_and(|kind| kind.starts_with(b"text/html")) {
+        let mut say = |name, value| headers.insert(name, HeaderValue::from_static(value));
+        say(header::CONTENT_SECURITY_POLICY, PAGE_POLICY);
+        // A room's name is nobody else's concern.
+        say(header::REFERRER_POLICY, "no-referrer");
+    }
+    response
 }
 
 /// Sends a client on that asked for a directory without the slash at its end, as

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{Uri, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, Uri, header};
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::Shared;
-use super::query::room;
 use super::refusal::Refusal;
+use super::{Shared, accept, query};
 
 /// `{"room":"lobby","count":3}`
 #[derive(Serialize)]
@@ -22,9 +21,14 @@ struct Count<'a> {
 pub(super) async fn count(
     State(shared): State<Arc<Shared>>,
     uri: Uri,
-) -> Result<impl IntoResponse, Refusal> {
-    let room = room(&uri)?;
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let room = query::room(&uri)?;
     let count = shared.rooms.count(&room);
-    let no_store = [(header::CACHE_CONTROL, "no-store")];
-    Ok((no_store, Json(Count { room: room.as_str(), count })).into_response())
+    let varies = [(header::CACHE_CONTROL, "no-store"), (header::VARY, "accept")];
+    Ok(if accept::plain_text(&headers) {
+        (varies, format!("{count}\n")).into_response()
+    } else {
+        (varies, Json(Count { room: room.as_str(), count })).into_response()
+    })
 }

@@ -4,6 +4,7 @@ mod accept;
 mod address;
 mod admission;
 mod assets;
+mod badge;
 mod count;
 mod frames;
 mod handover;
@@ -11,8 +12,10 @@ mod health;
 mod life;
 mod limits;
 mod metrics;
+mod origins;
 mod query;
 mod refusal;
+mod script;
 mod stream;
 
 use std::path::PathBuf;
@@ -20,16 +23,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get};
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
+use crate::origin::AllowedOrigin;
 use crate::rooms::Rooms;
 pub(crate) use handover::{Handover, Stay};
 pub(crate) use life::Life;
 use limits::Limits;
+use origins::Origins;
 use refusal::{Refusal, Refusals};
+pub use script::Script;
 
 /// How the router behaves. [`Default`] is what the binary does by default, but
 /// that here nothing limits the number of streams.
@@ -49,6 +55,10 @@ pub struct Options {
     pub max_streams_per_ip: Option<usize>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// The origins whose pages may open streams and ask for counts, beside the
+    /// router's own. A page of another is refused with 403; a client that names
+    /// no origin is none of a page.
+    pub allow_origins: Vec<AllowedOrigin>,
     /// Serve the page's files from this directory, read anew for each request,
     /// in place of those inside the binary.
     pub public_dir: Option<PathBuf>,
@@ -69,6 +79,7 @@ impl Default for Options {
             max_streams: usize::MAX,
             max_streams_per_ip: None,
             trusted_proxies: Vec::new(),
+            allow_origins: Vec::new(),
             public_dir: None,
             drain: CancellationToken::new(),
             drain_spread: Duration::from_secs(8),
@@ -80,6 +91,7 @@ impl Default for Options {
 struct Shared {
     rooms: Rooms,
     limits: Arc<Limits>,
+    origins: Origins,
     refusals: Refusals,
     keep_alive: Duration,
     max_age: Option<Duration>,
@@ -93,10 +105,12 @@ struct Shared {
 /// | route | answer |
 /// |---|---|
 /// | `GET /events?room=R` | joins room R and streams its count |
-/// | `GET /count?room=R` | `{"room":"R","count":N}`, joins nothing |
+/// | `GET /count?room=R` | `{"room":"R","count":N}`, or `N` as plain text; joins nothing |
+/// | `GET /badge.svg?room=R` | the count as a picture, joins nothing |
 /// | `GET /healthz`, `/readyz` | 200 while alive; 200 while new streams are taken, else 503 |
 /// | `GET /metrics` | Prometheus' text format |
 /// | `GET /`, `/client.js`, `/style.css`; the same under `/public/` | the page |
+/// | `GET /client-….js` | `client.js` of this version alone, for ever ([`Script`]) |
 ///
 /// Every error is a JSON object `{"error":"…"}`. The router can be nested in
 /// another app; the page finds its streams wherever it is mounted:
@@ -113,8 +127,9 @@ struct Shared {
 /// accept, the reason for which a client left isn't known, and is logged as
 /// `client closed`.
 pub fn router(rooms: Rooms, options: Options) -> Router {
-    let shared = Shared {
+    let shared = Arc::new(Shared {
         rooms,
+        origins: Origins::new(options.allow_origins),
         limits: Limits::new(options.max_streams, options.max_streams_per_ip),
         refusals: Refusals::default(),
         keep_alive: options.keep_alive,
@@ -122,16 +137,24 @@ pub fn router(rooms: Rooms, options: Options) -> Router {
         trusted_proxies: options.trusted_proxies,
         drain: options.drain,
         drain_spread: options.drain_spread,
-    };
-    Router::new()
+    });
+    let not_allowed = async || Refusal::MethodNotAllowed;
+    // What pages of other sites may ask, if they may; errors too are theirs to read.
+    let counts = Router::new()
         // Not `get`: axum answers HEAD with it, and that would be a join and a leave.
         .route("/events", any(stream::events))
         .route("/count", get(count::count))
+        .method_not_allowed_fallback(not_allowed)
+        .layer(from_fn(admission::small_enough))
+        .layer(from_fn_with_state(shared.clone(), origins::guard));
+    Router::new()
+        .route("/badge.svg", get(badge::badge))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::metrics))
-        .with_state(Arc::new(shared))
         .merge(assets::router(options.public_dir))
-        .method_not_allowed_fallback(async || Refusal::MethodNotAllowed)
+        .method_not_allowed_fallback(not_allowed)
         .layer(from_fn(admission::small_enough))
+        .merge(counts)
+        .with_state(shared)
 }

@@ -1,35 +1,62 @@
-//! The room that a query names.
+//! What a query says: the room, and a few things more.
 
 use std::borrow::Cow;
+use std::str::Utf8Error;
 
 use axum::http::Uri;
 use percent_encoding::percent_decode_str;
 
 use super::refusal::Refusal;
 use crate::name::Name;
+use crate::token::Token;
+
+/// Why a parameter has no value that could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BadParameter {
+    /// The query has it twice.
+    Twice,
+    /// What is encoded is no UTF-8.
+    NotUtf8,
+}
+
+/// The value of a parameter, if the query has it. Others are nobody's concern.
+pub(super) fn value(uri: &Uri, name: &str) -> Result<Option<String>, BadParameter> {
+    let mut values = uri.query().unwrap_or_default().split('&').filter_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        decode(key).is_ok_and(|key| key == name).then_some(value)
+    });
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => decode(value).map(Some).map_err(|_| BadParameter::NotUtf8),
+        (Some(_), Some(_)) => Err(BadParameter::Twice),
+    }
+}
 
 /// The room that a query names (`room=R`); the default room if it names none.
-/// Other parameters are nobody's concern.
 pub(super) fn room(uri: &Uri) -> Result<Name, Refusal> {
-    let mut rooms = uri.query().unwrap_or_default().split('&').filter_map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        matches!(decode(key).as_deref(), Ok("room")).then_some(value)
-    });
-    match (rooms.next(), rooms.next()) {
-        (None, _) => Ok(Name::default()),
-        (Some(value), None) => Name::new(&decode(value)?).map_err(Refusal::BadRoom),
-        (Some(_), Some(_)) => Err(Refusal::RoomTwice),
+    match value(uri, "room") {
+        Ok(None) => Ok(Name::default()),
+        Ok(Some(room)) => Name::new(&room).map_err(Refusal::BadRoom),
+        Err(BadParameter::Twice) => Err(Refusal::RoomTwice),
+        Err(BadParameter::NotUtf8) => Err(Refusal::RoomNotUtf8),
     }
+}
+
+/// The token of the seat that a client had before (`lastEventID=T`), for a page
+/// that made its `EventSource` anew and can set no header. The name is that of the
+/// Mercure protocol for the same purpose
+/// (<https://mercure.rocks/spec#reconciliation>). None if it says anything else.
+pub(super) fn last_seat(uri: &Uri) -> Option<Token> {
+    value(uri, "lastEventID").ok()??.parse().ok()
 }
 
 /// Undoes `application/x-www-form-urlencoded`, in which browsers write a query
 /// (<https://url.spec.whatwg.org/#urlencoded-parsing>), but where the standard
 /// replaces what is not UTF-8, this refuses it: two different names must not
 /// become one room.
-fn decode(text: &str) -> Result<String, Refusal> {
+fn decode(text: &str) -> Result<String, Utf8Error> {
     let spaced = text.replace('+', " ");
-    let decoded = percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned);
-    decoded.map_err(|_| Refusal::RoomNotUtf8)
+    percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned)
 }
 
 #[cfg(test)]
@@ -84,6 +111,28 @@ mod tests {
         }
         let long = format!("?room={}", "a".repeat(129));
         assert_eq!(room_of(&long), Err(Refusal::BadRoom(BadName::TooLong)));
+    }
+
+    #[test]
+    fn a_seat_is_named_by_its_token_and_once() {
+        let token = "5c9ef0a2d7c14e6b8a90f3d2b1c4e5a6";
+        for (query, seat) in [
+            (format!("?lastEventID={token}"), Some(token)),
+            (format!("?room=a&lastEventID={token}&x"), Some(token)),
+            (format!("?room=lastEventID&last%45ventID={token}"), Some(token)),
+            (format!("?lastEventId={token}"), None),
+            (format!("?room=lastEventID={token}"), None),
+            (format!("?lastEventID={token}&lastEventID={token}"), None),
+            (format!("?lastEventID={token}0"), None),
+            ("?lastEventID=".into(), None),
+            ("?lastEventID".into(), None),
+            ("?lastEventID=%FF".into(), None),
+            ("?lastEventID=%00%0A<script>".replace('<', "%3C").replace('>', "%3E"), None),
+        ] {
+            let uri = Uri::try_from(format!("/events{query}")).expect("a URI");
+            assert_eq!(last_seat(&uri), seat.map(|s| s.parse().expect("a token")), "{query}");
+            room(&uri).expect("it names no bad room");
+        }
     }
 
     proptest! {

@@ -23,6 +23,8 @@ pub(super) enum Refusal {
     Body,
     /// 406: `Accept` excludes event streams.
     NotAcceptable,
+    /// 403: a page of an origin asks that is not allowed.
+    Origin,
     /// 403: a browser asks on behalf of an image, a script, a frame.
     Embedded,
     /// 403: a browser asks before anybody wants the page.
@@ -33,6 +35,10 @@ pub(super) enum Refusal {
     RoomNotUtf8,
     /// 400: the query names two rooms.
     RoomTwice,
+    /// 400: the label of a badge is none.
+    BadLabel,
+    /// 400: the colour of a badge is none.
+    BadColor,
     /// 414: the path and query are longer than any that is meant.
     UriTooLong,
     /// 431: there are more header fields than in any request that is meant.
@@ -53,10 +59,14 @@ impl Refusal {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed | Self::NotGet => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-            Self::Embedded | Self::Prefetch => StatusCode::FORBIDDEN,
-            Self::Host | Self::Body | Self::BadRoom(_) | Self::RoomNotUtf8 | Self::RoomTwice => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Origin | Self::Embedded | Self::Prefetch => StatusCode::FORBIDDEN,
+            Self::Host
+            | Self::Body
+            | Self::BadRoom(_)
+            | Self::RoomNotUtf8
+            | Self::RoomTwice
+            | Self::BadLabel
+            | Self::BadColor => StatusCode::BAD_REQUEST,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::TooManyRooms | Self::TooManyStreams | Self::Draining => {
@@ -75,10 +85,18 @@ impl Refusal {
             Self::Host => "a request names exactly one host",
             Self::Body => "a request for a stream has no body",
             Self::NotAcceptable => "a stream is text/event-stream, which Accept excludes",
+            Self::Origin => "this server does not count pages of that origin (--allow-origin)",
             Self::Embedded => "a stream is for EventSource or fetch, not to be embedded",
             Self::Prefetch => "a stream is not to be fetched before it is wanted",
             Self::RoomNotUtf8 => "a room's name must be percent-encoded UTF-8",
             Self::RoomTwice => "the query names more than one room",
+            Self::BadLabel => {
+                "a badge has one label, of at most 64 characters and no control characters"
+            }
+            Self::BadColor => {
+                "a badge has one color, such as brightgreen, red or blue, or 3, 6 or 8 \
+                 hexadecimal digits"
+            }
             Self::UriTooLong => "the path and query have at most 8192 bytes",
             Self::TooManyFields => "a request has at most 64 header fields",
             Self::TooManyRooms => "as many rooms are open as may be; try again later",
@@ -94,13 +112,17 @@ impl Refusal {
     /// The reason as a label of the metrics; none where no stream was asked for.
     fn label(self) -> Option<&'static str> {
         Some(match self {
-            Self::NotFound | Self::MethodNotAllowed | Self::UriTooLong | Self::TooManyFields => {
-                return None;
-            }
+            Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::BadLabel
+            | Self::BadColor
+            | Self::UriTooLong
+            | Self::TooManyFields => return None,
             Self::NotGet => "method",
             Self::Host => "host",
             Self::Body => "body",
             Self::NotAcceptable => "accept",
+            Self::Origin => "origin",
             Self::Embedded => "embedded",
             Self::Prefetch => "prefetch",
             Self::BadRoom(_) | Self::RoomNotUtf8 | Self::RoomTwice => "room",
@@ -135,11 +157,12 @@ impl Refusal {
 pub(super) struct Refusals([Counter; Refusals::LABELS.len()]);
 
 impl Refusals {
-    pub(super) const LABELS: [&'static str; 11] = [
+    pub(super) const LABELS: [&'static str; 12] = [
         "method",
         "host",
         "body",
         "accept",
+        "origin",
         "embedded",
         "prefetch",
         "room",

@@ -38,8 +38,8 @@ fn open(shared: &Arc<Shared>, head: &Parts, body: &Body) -> Result<Response, Ref
     let address = client_address(shared, head);
     let ending = head.extensions.get::<Ending>().cloned().unwrap_or_default();
 
-    let returned = last_seat(&head.headers)
-        .and_then(|token| shared.rooms.take_over(&room, token, ending.clone()));
+    let returned =
+        last_seat(head).and_then(|token| shared.rooms.take_over(&room, token, ending.clone()));
     let ((presence, subscription), permit) = match returned {
         Some(joined) => (joined, shared.limits.admit_returning(address)),
         None => {

@@ -37,6 +37,19 @@ REFUSED = [
         "document", "embed", "iframe", "image", "object", "script", "style", "video", "worker",
     )),
     (403, HERE, ["sec-fetch-dest: empty", "sec-fetch-mode: no-cors"]),
+    # Browsers that don't say what a request is for: over plain HTTP, or old ones.
+    *((403, HERE, ["user-agent: Mozilla/5.0 (X11)", *accept]) for accept in (
+        [],
+        ["accept: */*"],
+        ["accept: image/avif,image/webp,image/*,*/*;q=0.8"],
+        ["accept: text/html,application/xml;q=0.9,*/*;q=0.8"],
+        ["accept: text/css,*/*;q=0.1"],
+    )),
+    *((403, HERE, [*EVENT_SOURCE[:2], f"origin: {origin}"]) for origin in (
+        "https://example.org", "http://headcount:8080", "null", "", "junk", "\xff",
+    )),
+    (403, HERE, ["origin: http://headcount", "sec-fetch-site: same-site"]),
+    (403, HERE, [*EVENT_SOURCE[:4], "sec-fetch-site: cross-site"]),
     (403, HERE, ["sec-purpose: prefetch"]),
     (403, HERE, ["sec-purpose: prefetch;prerender"]),
     (403, HERE, ["sec-purpose: prefetch; anonymous-client-ip"]),
@@ -89,7 +102,10 @@ ADMITTED = [
     ["last-event-id: " + "f" * 8_000],
     ["last-event-id: \xff\xfe"],
     ["x-forwarded-for: 192.0.2.1, junk, \xff"],
-    ["cookie: a=b", "origin: https://example.org"],
+    ["cookie: a=b"],
+    ["user-agent: Mozilla/5.0 (X11)", "accept: text/event-stream"],
+    ["user-agent: Mozilla/5.0 (X11)", "sec-fetch-mode: cors"],
+    ["origin: https://example.org", "sec-fetch-site: same-origin"],
 ]
 
 

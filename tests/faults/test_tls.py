@@ -9,6 +9,7 @@ import tempfile
 import unittest
 
 import raw
+from certificate import certificate
 from http2 import Http2
 from server import BINARY
 from support import FaultTest
@@ -19,18 +20,6 @@ from waiting import eventually
 # Time limits of the server, in seconds.
 HEAD = 10.0
 SLACK = 2.0
-
-
-def certificate(directory, name, kind=("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
-    """Makes a self-signed certificate for 127.0.0.1; its file and its key's."""
-    cert, key = directory / f"{name}.crt", directory / f"{name}.key"
-    command = [
-        *("openssl", "req", "-x509", "-nodes", "-days", "2", "-newkey", *kind),
-        *("-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"),
-        *("-keyout", key, "-out", cert),
-    ]
-    subprocess.run(command, check=True, capture_output=True, timeout=20)
-    return cert, key
 
 
 class TlsVisitor(Visitor):

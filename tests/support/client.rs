@@ -28,7 +28,12 @@ pub struct Answer {
 
 impl Head {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.all(name).next()
+    }
+
+    /// The lines of a header that has several.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.headers.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -126,6 +131,11 @@ impl Stream {
     pub async fn of(mut client: Client, path: &str) -> Self {
         let head = client.request("GET", path, "Accept: text/event-stream\r\n").await;
         assert_eq!(head.status, 200, "{head:?}");
+        Self::opened(client, head)
+    }
+
+    /// The stream of a client that has asked for it.
+    pub fn opened(client: Client, head: Head) -> Self {
         assert_eq!(head.header("transfer-encoding"), Some("chunked"));
         Self { client, head, read: String::new() }
     }

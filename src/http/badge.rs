@@ -1,0 +1,164 @@
+//! `GET /badge.svg`: the number as a picture, for where no script can run.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{Uri, header};
+use axum::response::{IntoResponse, Response};
+use shields::{BadgeParams, render_badge_svg};
+
+use super::refusal::Refusal;
+use super::{Shared, query};
+
+/// What stands beside the number, if the query doesn't say.
+const LABEL: &str = "here now";
+const COLOR: &str = "brightgreen";
+
+/// The longest label, in characters: a line of a page.
+const MAX_LABEL: usize = 64;
+
+/// The names that shields.io has for colours (<https://shields.io/badges>).
+const COLORS: [&str; 16] = [
+    "brightgreen",
+    "green",
+    "yellowgreen",
+    "yellow",
+    "orange",
+    "red",
+    "blue",
+    "grey",
+    "gray",
+    "lightgrey",
+    "lightgray",
+    "success",
+    "important",
+    "critical",
+    "informational",
+    "inactive",
+];
+
+pub(super) async fn badge(
+    State(shared): State<Arc<Shared>>,
+    uri: Uri,
+) -> Result<Response, Refusal> {
+    let (room, label, color) = (query::room(&uri)?, label(&uri)?, color(&uri)?);
+    let count = shared.rooms.count(&room).to_string();
+    let params = BadgeParams { message_color: Some(&color), ..BadgeParams::new(&label, &count) };
+    let headers = [
+        (header::CONTENT_TYPE, "image/svg+xml; charset=utf-8"),
+        // The first is what keeps GitHub's proxy of images from keeping it.
+        (header::CACHE_CONTROL, "no-cache, no-store, must-revalidate, max-age=0"),
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // Opened by itself, a picture is a document.
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ];
+    Ok((headers, render_badge_svg(&params)).into_response())
+}
+
+fn label(uri: &Uri) -> Result<String, Refusal> {
+    let label = query::value(uri, "label").map_err(|_| Refusal::BadLabel)?;
+    let label = label.unwrap_or_else(|| LABEL.into());
+    // The last two no XML may hold (<https://www.w3.org/TR/xml/#charsets>).
+    let is_bad = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    if label.chars().count() > MAX_LABEL || label.contains(is_bad) {
+        return Err(Refusal::BadLabel);
+    }
+    Ok(label)
+}
+
+fn color(uri: &Uri) -> Result<String, Refusal> {
+    let color = query::value(uri, "color").map_err(|_| Refusal::BadColor)?;
+    let color = color.unwrap_or_else(|| COLOR.into()).to_ascii_lowercase();
+    let digits = color.strip_prefix('#').unwrap_or(&color);
+    if matches!(digits.len(), 3 | 6 | 8) && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        Ok(format!("#{digits}"))
+    } else if COLORS.contains(&&*color) {
+        Ok(color)
+    } else {
+        Err(Refusal::BadColor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+    use proptest::prelude::*;
+
+    fn uri(query: &str) -> Uri {
+        Uri::try_from(format!("/badge.svg?{query}")).expect("a URI")
+    }
+
+    #[test]
+    fn a_color_is_a_name_or_hexadecimal_digits() {
+        for (query, expected) in [
+            ("", "brightgreen"),
+            ("color=red", "red"),
+            ("color=Blue", "blue"),
+            ("color=4c1", "#4c1"),
+            ("color=%23FF00aa", "#ff00aa"),
+            ("color=ff00aa80", "#ff00aa80"),
+        ] {
+            assert_eq!(color(&uri(query)).as_deref(), Ok(expected), "{query}");
+        }
+        for bad in [
+            "color=",
+            "color=puce",
+            "color=12",
+            "color=12345",
+            "color=%23%23123",
+            "color=red&color=red",
+            "color=%FF",
+            "color=url(%23a)",
+            "color=rgb(1,2,3)",
+            "color=red%22",
+            "color=%23",
+        ] {
+            assert_eq!(color(&uri(bad)), Err(Refusal::BadColor), "{bad}");
+        }
+        // What `shields` does not know it takes for blue.
+        let drawn = |color| {
+            render_badge_svg(&BadgeParams {
+                message_color: Some(color),
+                ..BadgeParams::new("", "1")
+            })
+        };
+        for name in COLORS {
+            assert_ne!(
+                drawn(name) == drawn("blue"),
+                !["blue", "informational"].contains(&name),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_label_is_a_line_of_text() {
+        assert_eq!(label(&uri("room=a")).as_deref(), Ok("here now"));
+        assert_eq!(label(&uri("label=")).as_deref(), Ok(""));
+        assert_eq!(label(&uri("label=%D0%9A+%3C")).as_deref(), Ok("К <"));
+        let (longest, too_long) = ("%C3%BC".repeat(64), "a".repeat(65));
+        assert_eq!(label(&uri(&format!("label={longest}"))), Ok("ü".repeat(64)));
+        for bad in [&*too_long, "%0A", "%00", "%C2%85", "%FF", "%EF%BF%BE", "a&label=b"] {
+            assert_eq!(label(&uri(&format!("label={bad}"))), Err(Refusal::BadLabel), "{bad}");
+        }
+    }
+
+    proptest! {
+        /// Whatever stands in the picture as text or in quotes is escaped.
+        #[test]
+        fn no_label_is_more_than_text(text in "[<>&'\"a-z=/ -]{0,40}") {
+            let encoded = percent_encode(text.as_bytes(), NON_ALPHANUMERIC);
+            let label = label(&uri(&format!("label={encoded}"))).expect("a label");
+            let (with, without) =
+                (render_badge_svg(&BadgeParams::new(&label, "1")), BadgeParams::new("x", "1"));
+            for structural in ['<', '>', '"', '\''] {
+                let count = |svg: &str| svg.matches(structural).count();
+                if !label.trim().is_empty() {
+                    prop_assert_eq!(count(&with), count(&render_badge_svg(&without)));
+                }
+            }
+        }
+    }
+}

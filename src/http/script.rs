@@ -1,0 +1,38 @@
+//! `client.js` as this binary has it, by names that pin its version.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha384};
+
+use super::assets::{self, CLIENT};
+
+/// The script of this version: where it is, and what a browser can check of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Script {
+    /// Its path, of this version alone (`/client-0f3a….js`). It stands beside
+    /// `/client.js`, for the script finds the streams by its own address.
+    pub path: String,
+    /// Its hash (`sha384-…`), for the `integrity` of a `script` element
+    /// (<https://www.w3.org/TR/sri-2/>).
+    pub integrity: String,
+}
+
+impl Script {
+    /// The one that is inside this binary. What [`Options::public_dir`] has in its
+    /// place has no version.
+    ///
+    /// [`Options::public_dir`]: crate::Options::public_dir
+    ///
+    /// # Panics
+    /// If the binary was built without the page, which its tests would not pass.
+    #[must_use]
+    pub fn embedded() -> Self {
+        let file = assets::embedded(CLIENT).expect("the script is one of the page's files");
+        let version: String =
+            file.metadata.sha256_hash()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+        Self {
+            path: format!("/client-{version}.js"),
+            integrity: format!("sha384-{}", STANDARD.encode(Sha384::digest(&file.data))),
+        }
+    }
+}
