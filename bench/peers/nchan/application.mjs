@@ -1,21 +1,35 @@
 // The application behind nchan: nginx tells it of each client that came or left, and
-// it has the new number published. One connection carries all that it publishes, so
-// that no number overtakes another.
+// it asks nchan how many there are now and has that published.
+//
+// It doesn't count by itself: when a crowd leaves at once, more wants to be told than
+// a socket's backlog takes, and nginx doesn't tell again. So a notice only says that
+// something has changed, and those that come while a number is being published are
+// answered together by the next.
 
-import { Agent, createServer, request } from 'node:http';
+import { createServer } from 'node:http';
 
-const publisher = new Agent({ keepAlive: true, maxSockets: 1 });
-const CHANGES = { '/joined': 1, '/left': -1 };
+const publisher = `http://127.0.0.1:${process.env.PORT}/publish`;
 
-let users = 0;
+async function nchan(method, body) {
+  const response = await fetch(publisher, { method, body, headers: { Accept: 'text/json' } });
+  return response.ok ? response.json() : { subscribers: 0 }; // 404: no channel, for want of anybody
+}
 
-function publish(number) {
-  const options = { socketPath: 'publisher', path: '/publish', method: 'POST' };
-  request({ ...options, agent: publisher }, (response) => response.resume()).end(String(number));
+let changed = false;
+let publishing = false;
+
+async function publish() {
+  publishing = true;
+  while (changed) {
+    changed = false;
+    const { subscribers } = await nchan('GET');
+    await nchan('POST', String(subscribers));
+  }
+  publishing = false;
 }
 
 createServer((request, response) => {
-  users += CHANGES[request.url];
-  publish(users);
   response.end();
+  changed = true;
+  if (!publishing) publish();
 }).listen({ path: 'application', writableAll: true }); // nginx's worker is another user
