@@ -6,22 +6,10 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=tests/install.sh
+source tests/install.sh
 browser=${CHROMIUM:-/usr/bin/chromium}
 PATH=$PATH:/usr/sbin:/sbin # where Debian has nginx, haproxy, ip
-
-fail() {
-  echo "setup: $*" >&2
-  exit 1
-}
-
-# Runs a command without its output, unless it fails.
-quietly() {
-  local output
-  output=$("$@" 2>&1) || {
-    printf '%s\n' "$output" >&2
-    fail "this failed: $*"
-  }
-}
 
 has_font() {
   [[ -n $(find /usr/share/fonts /usr/local/share/fonts "${HOME:-/}/.fonts" \
@@ -46,43 +34,10 @@ missing_packages() {
   command -v openssl >/dev/null || echo openssl
 }
 
-install_packages() {
-  local as_root=()
-  if ((EUID != 0)); then
-    as_root=(sudo -n)
-  fi
-  command -v apt-get >/dev/null && "${as_root[@]}" true 2>/dev/null ||
-    fail "the tests need something that is not here; install: $*"
-  echo "setup: installing $* with apt-get"
-  quietly "${as_root[@]}" apt-get update
-  # Debian starts a service that it installs. The tests start their own nginx,
-  # haproxy and caddy, so while this installs, a policy says no (101).
-  local policy=/usr/sbin/policy-rc.d
-  if [[ ! -e $policy ]]; then
-    # shellcheck disable=SC2064 # these words, as they are now
-    trap "${as_root[*]} rm -f $policy" EXIT
-    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" install -m 755 /dev/stdin "$policy"
-  fi
-  quietly "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y --no-install-recommends "$@"
-}
+need_packages missing_packages
+need_npm_packages tests
 
-mapfile -t missing < <(missing_packages)
-if ((${#missing[@]})); then
-  install_packages "${missing[@]}"
-  mapfile -t missing < <(missing_packages)
-  ((${#missing[@]} == 0)) ||
-    fail "installed, and yet this is not where it is looked for: ${missing[*]}"
-fi
-
-# Each stamp is a copy of the list that was installed from, made at the end.
-stamp=tests/node_modules/.headcount-stamp
-if ! cmp -s tests/package-lock.json "$stamp"; then
-  echo 'setup: installing the npm packages in tests/node_modules'
-  quietly npm --prefix tests ci
-  cp tests/package-lock.json "$stamp"
-fi
-
+# As with the npm packages, the stamp is a copy of the list, made at the end.
 stamp=target/venv/.headcount-stamp
 if ! cmp -s tests/clients/requirements.txt "$stamp" || ! target/venv/bin/python -c '' 2>/dev/null; then
   echo 'setup: installing the Python packages in target/venv'
