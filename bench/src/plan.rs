@@ -224,8 +224,7 @@ impl Step {
             }
             Act::Storm(streams) => gather(*streams),
             Act::Rooms(rooms) => {
-                *rooms as f64 / 2000.0
-                    + sizes.changes as f64 / f64::from(sizes.changes_per_second)
+                *rooms as f64 / 2000.0 + sizes.changes as f64 / f64::from(sizes.changes_per_second)
             }
             Act::Cores(_) => {
                 let streams = *sizes.large.last().unwrap_or(&0);

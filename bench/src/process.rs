@@ -57,7 +57,10 @@ impl Tree {
                 parents.push((process, parent));
             }
         }
-        anyhow::ensure!(parents.iter().any(|(process, _)| *process == self.root), "the server is gone");
+        anyhow::ensure!(
+            parents.iter().any(|(process, _)| *process == self.root),
+            "the server is gone"
+        );
         let mut tree = vec![self.root];
         let mut at = 0;
         while at < tree.len() {

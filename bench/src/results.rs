@@ -227,3 +227,11 @@ impl Deliver {
         self.client_cpu_s * 1e6 / self.deliveries as f64
     }
 }
+
+impl Rooms {
+    /// The server's CPU time for one join or leave, in microseconds.
+    #[must_use]
+    pub fn server_cpu_us(&self) -> f64 {
+        self.server_cpu_s * 1e6 / self.changes as f64
+    }
+}

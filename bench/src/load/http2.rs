@@ -107,7 +107,10 @@ fn whole_frames(bytes: &[u8], heard: &mut impl Heard) -> anyhow::Result<usize> {
         at += FRAME_HEAD + length;
         match kind {
             DATA => {
-                ensure!(flags & (PADDED | END_STREAM) == 0, "the server ended HTTP/2 stream {stream}");
+                ensure!(
+                    flags & (PADDED | END_STREAM) == 0,
+                    "the server ended HTTP/2 stream {stream}"
+                );
                 // An event is one frame: a body's piece is split only where a window
                 // is full, and ours are not.
                 Events::default().read(payload, &mut OfStream { heard, at: stream / 2 });

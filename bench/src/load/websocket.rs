@@ -111,7 +111,8 @@ mod tests {
     }
 
     fn session() -> Vec<u8> {
-        let mut session = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n".to_vec();
+        let mut session =
+            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n".to_vec();
         let open = format!("0{{\"sid\":\"{}\",\"pingInterval\":25000}}", "x".repeat(120));
         for payload in [&open, "40{\"sid\":\"y\"}", "42[\"user count\",3]", "2"] {
             session.extend(text(payload));

@@ -89,6 +89,9 @@ mod tests {
 
     #[test]
     fn a_size_has_two_digits_and_whole_connections() {
-        assert_eq!([1_000_000, 873_999, 12_345, 1999].map(round), [1_000_000, 870_000, 12_000, 1900]);
+        assert_eq!(
+            [1_000_000, 873_999, 12_345, 1999].map(round),
+            [1_000_000, 870_000, 12_000, 1900]
+        );
     }
 }

@@ -108,7 +108,10 @@ struct Stage<'a> {
 impl Stage<'_> {
     /// Starts the server, does something with it, and ends it. If that fails, the error
     /// has what the server wrote.
-    fn with(self, act: impl FnOnce(&mut Load, &Server) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    fn with(
+        self,
+        act: impl FnOnce(&mut Load, &Server) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         self.peer.is_there()?;
         let command = |address| -> Command {
             let mut command = self.peer.command(address, self.streams);

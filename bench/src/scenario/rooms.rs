@@ -45,7 +45,10 @@ pub(super) fn run(
     for change in 0..sizes.changes {
         let due = start + Duration::from_secs(1) * change as u32 / sizes.changes_per_second;
         load.rest(due.saturating_duration_since(Instant::now()))?;
-        ensure!(due.elapsed() < LATE, "so many joins and leaves a second are more than it can take");
+        ensure!(
+            due.elapsed() < LATE,
+            "so many joins and leaves a second are more than it can take"
+        );
         // A leave for every join, and every room has its turn.
         if change % 2 == 0 {
             visitors.push_back(load.open(requests[(VISITORS + change / 2) % rooms].clone())?);
