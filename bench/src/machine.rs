@@ -27,6 +27,9 @@ pub struct Machine {
     pub memory: u64,
     /// How many file descriptors a process may have.
     pub descriptors: Option<u64>,
+    /// How many threads wanted to run during the minute before (the load average): the
+    /// less, the better the figures.
+    pub load: f64,
     /// The versions of what was measured, by the peer's name.
     pub versions: BTreeMap<String, String>,
 }
@@ -44,6 +47,7 @@ impl Machine {
             cores,
             memory: kernel::available().unwrap_or_default(),
             descriptors,
+            load: load().unwrap_or_default(),
             versions: versions.collect(),
         }
     }
@@ -53,6 +57,10 @@ fn cpu() -> Option<String> {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = cpuinfo.lines().find(|line| line.starts_with("model name"))?;
     Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+fn load() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
 
 fn commit() -> Option<String> {

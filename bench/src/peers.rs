@@ -90,10 +90,10 @@ pub const PEERS: [Peer; 8] = [
         name: "bun",
         title: "Bun",
         protocol: Protocol::EventStream,
-        crowd: Crowd::Large,
+        crowd: Crowd::Small,
         quick: false,
         program: Program::Script,
-        versions: &[Version::Asked("bun", "--version"), Version::Package("bun")],
+        versions: &[Version::Package("bun")],
     },
     Peer {
         name: "nchan",

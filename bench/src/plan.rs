@@ -55,6 +55,9 @@ pub struct Sizes {
     pub changes_per_second: u32,
     /// How many streams there are over HTTP/2, in a crowd that grows.
     pub million: &'static [usize],
+    /// Whether what Headcount alone does is done in every run, and the others left idle
+    /// too, once.
+    pub all_of_headcount: bool,
 }
 
 /// What `make bench` does.
@@ -70,14 +73,15 @@ pub const FULL: Sizes = Sizes {
     changes: 16_000,
     changes_per_second: 2000,
     million: &[1000, 10_000, 100_000, 1_000_000],
+    all_of_headcount: true,
 };
 
 /// What `make bench-quick` does.
 pub const QUICK: Sizes = Sizes {
     runs: 3,
-    large: &[1000, 4000],
+    large: &[1000, 3000],
     small: &[200, 500],
-    large_storms: &[1000, 4000],
+    large_storms: &[500, 3000],
     small_storms: &[200, 500],
     rounds: 4,
     idle: Duration::from_secs(15),
@@ -85,6 +89,7 @@ pub const QUICK: Sizes = Sizes {
     changes: 2000,
     changes_per_second: 2000,
     million: &[1000, 10_000],
+    all_of_headcount: false,
 };
 
 /// One thing to do, with one server that is started for it.
@@ -140,10 +145,7 @@ pub fn steps(sizes: &Sizes, peers: &[&'static Peer], scenarios: &[Scenario]) -> 
                     Act::Crowd {
                         sizes: if crowd == Crowd::Large { sizes.large } else { sizes.small },
                         memory: wanted(Scenario::Memory),
-                        // It takes long, and hardly varies: the others' once.
-                        idle: wanted(Scenario::Idle)
-                            && (peer.name == HEADCOUNT && sizes.rounds == FULL.rounds
-                                || run == 0 && crowd == peer.crowd && peer.name != FLOOR),
+                        idle: wanted(Scenario::Idle) && is_left_idle(sizes, peer, crowd, run),
                         deliver: wanted(Scenario::Deliver),
                         leave: wanted(Scenario::Leave),
                     },
@@ -161,6 +163,9 @@ pub fn steps(sizes: &Sizes, peers: &[&'static Peer], scenarios: &[Scenario]) -> 
             }
         }
         let Some(headcount) = peers.iter().find(|peer| peer.name == HEADCOUNT) else { continue };
+        if run > 0 && !sizes.all_of_headcount {
+            continue;
+        }
         if wanted(Scenario::Rooms) {
             for rooms in sizes.rooms {
                 add(headcount, Act::Rooms(rooms));
@@ -176,6 +181,16 @@ pub fn steps(sizes: &Sizes, peers: &[&'static Peer], scenarios: &[Scenario]) -> 
         }
     }
     steps
+}
+
+/// Silence takes long and its cost hardly varies: the others have it once, and the floor,
+/// which has no heartbeat, never.
+fn is_left_idle(sizes: &Sizes, peer: &Peer, crowd: Crowd, run: usize) -> bool {
+    match peer.name {
+        HEADCOUNT => run == 0 || sizes.all_of_headcount,
+        FLOOR => false,
+        _ => run == 0 && crowd == peer.crowd && sizes.all_of_headcount,
+    }
 }
 
 /// Who is measured with which crowd. The floor is measured with the small one too if

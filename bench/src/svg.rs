@@ -11,7 +11,7 @@ const QUIET: &str = "#616e7c";
 
 /// Colours that people who confuse colours can tell apart (Okabe and Ito).
 const COLOURS: [&str; 8] =
-    ["#000000", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c6d46"];
+    ["#52606d", "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8c6d46"];
 
 /// One bar, or one line's label.
 #[derive(Clone, Debug)]
@@ -79,8 +79,8 @@ pub(crate) fn bars(title: &str, mark: Option<(f64, &str)>, bars: &[Bar]) -> Stri
 pub(crate) fn lines(title: &str, x: &Axis, y: &Axis, lines: &[Line]) -> String {
     const LEFT: f64 = 76.0;
     const RIGHT: f64 = WIDTH - 30.0;
-    const TOP: f64 = 100.0;
-    const BOTTOM: f64 = 380.0;
+    const TOP: f64 = 124.0;
+    const BOTTOM: f64 = 404.0;
     let mut svg = begin(title, BOTTOM + 50.0);
     let points = || lines.iter().flat_map(|line| &line.points);
     let (x_from, x_to) = x.scale.range(points().map(|point| point.0));
@@ -100,7 +100,7 @@ pub(crate) fn lines(title: &str, x: &Axis, y: &Axis, lines: &[Line]) -> String {
     text(&mut svg, (RIGHT, BOTTOM + 38.0), "end", QUIET, x.label);
     text(&mut svg, (20.0, TOP - 12.0), "start", QUIET, y.label);
 
-    let mut name_at = 20.0;
+    let mut name_at = (20.0, 52.0);
     for series in lines {
         let colour = colour(series.colour);
         let mut path = String::new();
@@ -119,12 +119,15 @@ pub(crate) fn lines(title: &str, x: &Axis, y: &Axis, lines: &[Line]) -> String {
                 let _ = writeln!(svg, r#"<circle cx="{x:.1}" cy="{y:.1}" r="3" fill="{colour}"/>"#);
             }
         }
-        let _ = writeln!(
-            svg,
-            r#"<rect x="{name_at:.1}" y="50" width="16" height="4" fill="{colour}"/>"#
-        );
-        text(&mut svg, (name_at + 21.0, 57.0), "start", INK, &series.label);
-        name_at += 42.0 + 7.0 * series.label.chars().count() as f64;
+        let width = 40.0 + 7.0 * series.label.chars().count() as f64;
+        if name_at.0 + width > WIDTH {
+            name_at = (20.0, name_at.1 + 20.0);
+        }
+        let (x, y) = name_at;
+        let _ =
+            writeln!(svg, r#"<rect x="{x:.1}" y="{y:.1}" width="16" height="4" fill="{colour}"/>"#);
+        text(&mut svg, (x + 21.0, y + 7.0), "start", INK, &series.label);
+        name_at.0 += width;
     }
     svg + "</svg>\n"
 }

@@ -13,8 +13,8 @@ pub(super) const REQUEST: &str = "GET /socket.io/?EIO=4&transport=websocket HTTP
 
 /// `40`, join the default namespace, and `3`, the answer to a ping, as masked text
 /// frames. The mask is zero, which leaves the text as it is.
-const CONNECT: &[u8] = b"\x81\x82\0\0\0\040";
-const PONG: &[u8] = b"\x81\x81\0\0\0\03";
+const CONNECT: &[u8] = b"\x81\x82\x00\x00\x00\x0040";
+const PONG: &[u8] = b"\x81\x81\x00\x00\x00\x003";
 
 const TEXT: u8 = 0x1;
 const CLOSE: u8 = 0x8;

@@ -66,7 +66,8 @@ fn latency(medians: &Medians) -> Option<Plot> {
     let line = |peer: &'static Peer| {
         // Only those with the same crowd can be compared in milliseconds.
         let latencies = medians.latencies(peer.name, largest)?;
-        let points = latencies.iter().enumerate().map(|(p, us)| (us / 1000.0, p as f64));
+        // The very first is of the visitor itself, more often than not.
+        let points = latencies.iter().enumerate().skip(1).map(|(p, us)| (us / 1000.0, p as f64));
         line(peer.title.into(), points.collect(), peer)
     };
     let lines: Vec<_> = medians.peers().filter_map(line).collect();

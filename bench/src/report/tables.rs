@@ -177,6 +177,7 @@ pub(super) fn machine(results: &Results) -> String {
             machine.descriptors.map_or("any".into(), |limit| limit.to_string()),
         ],
     ];
+    rows.push(vec!["load average before".into(), fixed(machine.load)]);
     for (name, version) in &machine.versions {
         rows.push(vec![title(name), version.clone()]);
     }

@@ -25,7 +25,7 @@ use crate::server::Server;
 const PATH: &str = "/events";
 
 /// How many connections are on their way at once when nobody is in a hurry: fewer than
-/// the shortest queue of a listener here has room for (511, nginx and Node).
+/// the shortest queue of a listener here has room for (512, Bun).
 const IN_FLIGHT: usize = 400;
 
 /// How long a crowd may take to gather, and to be told something.
