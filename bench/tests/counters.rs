@@ -84,7 +84,7 @@ fn the_floor_reads_a_request_in_pieces_and_says_what_headcount_says() {
     let expected = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
         cache-control: no-cache, no-transform\r\nx-accel-buffering: no\r\nconnection: close\r\n\
         transfer-encoding: chunked\r\n\r\n\
-        4d\r\nretry: 3172\nid: 5c9ef0a2d7c14e6b8a90f3d2b1c4e5a6\nevent: user count\ndata: 1\n\n\r\n";
+        4c\r\nretry: 3172\nid: 5c9ef0a2d7c14e6b8a90f3d2b1c4e5a6\nevent: user count\ndata: 1\n\n\r\n";
     let mut said = vec![0; expected.len()];
     client.read_exact(&mut said).expect("the first event");
     assert_eq!(String::from_utf8_lossy(&said), expected);
