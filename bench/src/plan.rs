@@ -66,7 +66,7 @@ pub const FULL: Sizes = Sizes {
     large: &[1000, 5000, 18_000],
     small: &[1000, 2000],
     large_storms: &[1000, 3000, 9000, 18_000],
-    small_storms: &[500, 1000, 2000],
+    small_storms: &[500, 2000],
     rounds: 7,
     idle: Duration::from_secs(15),
     rooms: [50, 5000],
@@ -153,11 +153,12 @@ pub fn steps(sizes: &Sizes, peers: &[&'static Peer], scenarios: &[Scenario]) -> 
             }
         }
         if wanted(Scenario::Storm) {
-            for peer in peers {
-                for streams in match peer.crowd {
+            for (peer, crowd) in crowds(peers) {
+                let storms = match crowd {
                     Crowd::Large => sizes.large_storms,
                     Crowd::Small => sizes.small_storms,
-                } {
+                };
+                for streams in storms {
                     add(peer, Act::Storm(*streams));
                 }
             }
@@ -285,7 +286,7 @@ mod tests {
 
     #[test]
     fn the_floor_is_measured_with_every_crowd_that_anybody_is() {
-        let small = |step: &Step| step.peer.name == FLOOR && step.what() == "a crowd of 2000";
+        let small = |step: &Step| step.peer.name == FLOOR && step.act == Act::Storm(2000);
         let with_small = steps(&FULL, &peers(&[], false).expect("peers"), &all());
         assert!(with_small.iter().any(small));
         let only = ["floor".to_owned(), "headcount".to_owned()];
