@@ -17,7 +17,7 @@ struct Arguments {
     #[command(subcommand)]
     instead: Option<Instead>,
     /// Smaller crowds and fewer rounds, in under a minute
-    #[arg(long)]
+    #[arg(long, global = true)]
     quick: bool,
     /// Measure these servers only
     #[arg(long, value_name = "PEER,…", value_delimiter = ',')]
@@ -29,7 +29,7 @@ struct Arguments {
     #[arg(long, value_name = "NUMBER")]
     runs: Option<usize>,
     /// Where the figures and the report go
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     results: Option<PathBuf>,
 }
 

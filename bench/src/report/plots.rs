@@ -82,7 +82,7 @@ fn bar(medians: &Medians, peer: &Peer, value: f64, mut text: String) -> Bar {
     let largest = PEERS.iter().filter_map(|peer| medians.crowd(peer)).max();
     let crowd = medians.crowd(peer);
     if let (true, Some(crowd)) = (crowd != largest, crowd) {
-        text.push_str(&format!(" ({})", thousands(crowd)));
+        text.push_str(&format!(", {} streams", thousands(crowd)));
     }
     Bar { label: peer.title.into(), value, text, colour: colour(peer) }
 }
