@@ -65,12 +65,12 @@ pub const FULL: Sizes = Sizes {
     runs: 3,
     large: &[1000, 5000, 18_000],
     small: &[1000, 2000],
-    large_storms: &[1000, 3000, 9000, 18_000],
-    small_storms: &[500, 2000],
+    large_storms: &[1000, 4000, 18_000],
+    small_storms: &[250, 1000],
     rounds: 7,
     idle: Duration::from_secs(15),
     rooms: [50, 5000],
-    changes: 16_000,
+    changes: 10_000,
     changes_per_second: 2000,
     million: &[1000, 10_000, 100_000, 1_000_000],
     all_of_headcount: true,
@@ -184,13 +184,13 @@ pub fn steps(sizes: &Sizes, peers: &[&'static Peer], scenarios: &[Scenario]) -> 
     steps
 }
 
-/// Silence takes long and its cost hardly varies: the others have it once, and the floor,
-/// which has no heartbeat, never.
+/// Silence takes long and its cost hardly varies: the others have it once, if theirs is
+/// the large crowd, and the floor, which has no heartbeat, never.
 fn is_left_idle(sizes: &Sizes, peer: &Peer, crowd: Crowd, run: usize) -> bool {
     match peer.name {
         HEADCOUNT => run == 0 || sizes.all_of_headcount,
         FLOOR => false,
-        _ => run == 0 && crowd == peer.crowd && sizes.all_of_headcount,
+        _ => run == 0 && crowd == Crowd::Large && sizes.all_of_headcount,
     }
 }
 
@@ -227,7 +227,7 @@ impl Step {
         // What a join of a small crowd costs grows with the crowd.
         let gather = |streams: usize| match self.peer.crowd {
             Crowd::Large => streams as f64 / 6000.0,
-            Crowd::Small => (streams as f64 / 1000.0).powi(2) * 3.0,
+            Crowd::Small => (streams as f64 / 1000.0).powi(2) * 5.0,
         };
         0.3 + match &self.act {
             Act::Crowd { sizes: crowd, memory, idle, deliver, leave } => {
@@ -246,7 +246,7 @@ impl Step {
                 let streams = *sizes.large.last().unwrap_or(&0);
                 gather(streams) + sizes.rounds as f64 * streams as f64 * 60e-6
             }
-            Act::Million => *sizes.million.last().unwrap_or(&0) as f64 * 60e-6,
+            Act::Million => *sizes.million.last().unwrap_or(&0) as f64 * 150e-6,
         }
     }
 
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn the_floor_is_measured_with_every_crowd_that_anybody_is() {
-        let small = |step: &Step| step.peer.name == FLOOR && step.act == Act::Storm(2000);
+        let small = |step: &Step| step.peer.name == FLOOR && step.act == Act::Storm(250);
         let with_small = steps(&FULL, &peers(&[], false).expect("peers"), &all());
         assert!(with_small.iter().any(small));
         let only = ["floor".to_owned(), "headcount".to_owned()];

@@ -13,8 +13,10 @@ use crate::server::Server;
 /// section 6.5.2).
 pub(super) const OF_A_CONNECTION: u32 = 100;
 
-/// How many connections are on their way at once.
-const IN_FLIGHT: usize = 20 * OF_A_CONNECTION as usize;
+/// Which share of the streams is on its way at once: with few of them, most of the time
+/// would go into telling those who are there already. A tenth of a million comes on a
+/// thousand connections, for which a listener's queue has room.
+const IN_FLIGHT: f64 = 0.1;
 
 /// How long so many may take to gather and to be told.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -41,7 +43,7 @@ pub(super) fn run(
         }
         let opening = Instant::now();
         load.watch(size);
-        load.fill(PATH, size, IN_FLIGHT, PATIENCE)?;
+        load.fill(PATH, size, (size as f64 * IN_FLIGHT) as usize, PATIENCE)?;
         load.until_all_know(PATIENCE)?;
         let opening_s = opening.elapsed().as_secs_f64();
         let memory = base.with(load, server.tree())?;
