@@ -79,11 +79,11 @@ pub const FULL: Sizes = Sizes {
 /// What `make bench-quick` does.
 pub const QUICK: Sizes = Sizes {
     runs: 3,
-    large: &[1000, 3000],
-    small: &[200, 500],
+    large: &[3000],
+    small: &[500],
     large_storms: &[500, 3000],
     small_storms: &[200, 500],
-    rounds: 4,
+    rounds: 3,
     idle: Duration::from_secs(15),
     rooms: [50, 1000],
     changes: 2000,
