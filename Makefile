@@ -1,10 +1,10 @@
 # What a person types. CI calls `check`, `test` and `mutants`, and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check mutants screenshots setup
+.PHONY: help run test check mutants screenshots bench bench-quick build-bench setup
 
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build and serve on http://127.0.0.1:3000 (options: make run ARGS="--keep-alive 5s")
 	cargo run --locked --release -- $(ARGS)
@@ -18,11 +18,25 @@ test: setup ## Run every test; installs what it lacks (curl, chromium, npm and P
 check: ## Check the format, the lints and the docs; a warning is an error
 	cargo fmt --all --check
 	cargo clippy --locked --package headcount --all-targets -- --deny warnings
+	cargo clippy --locked --package headcount-bench --all-targets -- --deny warnings
 	cargo clippy --locked --package headcount-model --lib --test checks -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
 
 mutants: ## Make mistakes in copies of the code and see that the tests catch each
 	python3 tests/model/mutants.py
+
+bench: build-bench ## Measure Headcount beside other servers, in a quarter of an hour: bench/results
+	@if [ -x bench/setup.sh ]; then bench/setup.sh; fi
+	target/release/bench
+
+bench-quick: build-bench ## The same in a minute, with small crowds: bench/results/quick
+	@if [ -x bench/setup.sh ]; then bench/setup.sh; fi
+	target/release/bench --quick
+
+# One after the other: built together, each would have the features that the other asks for.
+build-bench:
+	cargo build --locked --release --package headcount
+	cargo build --locked --release --package headcount-bench
 
 screenshots: setup ## Take the README's pictures of the page anew
 	cargo build --locked

@@ -1,0 +1,302 @@
+//! What is done, in which order, and how large: every run of a scenario has each peer
+//! once, so that what disturbs the machine for a while disturbs all alike.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use crate::cores::Placement;
+use crate::peers::{Crowd, FLOOR, HEADCOUNT, PEERS, Peer, peer};
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// One visitor comes and goes, and everybody is told
+    Deliver,
+    /// What an open stream takes
+    Memory,
+    /// All come at once
+    Storm,
+    /// All but one go at once
+    Leave,
+    /// Nothing happens
+    Idle,
+    /// Many small rooms (Headcount only)
+    Rooms,
+    /// One core and two (Headcount only)
+    Cores,
+    /// As many streams as there can be (Headcount only)
+    Million,
+}
+
+/// How large and how long everything is.
+#[derive(Clone, Debug)]
+pub struct Sizes {
+    /// How often each is measured; odd, so that the median is one of them.
+    pub runs: usize,
+    /// At how many streams memory is measured, in a crowd that grows. The last is the
+    /// crowd that all the rest is done with.
+    pub large: &'static [usize],
+    /// The same for those who can't take a large crowd.
+    pub small: &'static [usize],
+    /// How many come at once.
+    pub large_storms: &'static [usize],
+    /// The same for those who can't take a large crowd.
+    pub small_storms: &'static [usize],
+    /// How often the visitor comes and goes.
+    pub rounds: usize,
+    /// How long nothing happens: one heartbeat for each stream.
+    pub idle: Duration,
+    /// How many rooms there are, few and many.
+    pub rooms: [usize; 2],
+    /// How many joins and leaves there are in them, and how many a second.
+    pub changes: usize,
+    /// See `changes`.
+    pub changes_per_second: u32,
+    /// How many streams there are over HTTP/2, in a crowd that grows.
+    pub million: &'static [usize],
+    /// Whether what Headcount alone does is done in every run, and the others left idle
+    /// too, once.
+    pub all_of_headcount: bool,
+}
+
+/// What `make bench` does.
+pub const FULL: Sizes = Sizes {
+    runs: 3,
+    large: &[1000, 5000, 18_000],
+    small: &[1000, 2000],
+    large_storms: &[1000, 4000, 18_000],
+    small_storms: &[250, 1000],
+    rounds: 7,
+    idle: Duration::from_secs(15),
+    rooms: [50, 5000],
+    changes: 10_000,
+    changes_per_second: 2000,
+    million: &[1000, 10_000, 100_000, 1_000_000],
+    all_of_headcount: true,
+};
+
+/// What `make bench-quick` does.
+pub const QUICK: Sizes = Sizes {
+    runs: 3,
+    large: &[3000],
+    small: &[500],
+    large_storms: &[500, 3000],
+    small_storms: &[200, 500],
+    rounds: 3,
+    idle: Duration::from_secs(15),
+    rooms: [50, 1000],
+    changes: 2000,
+    changes_per_second: 2000,
+    million: &[1000, 10_000],
+    all_of_headcount: false,
+};
+
+/// One thing to do, with one server that is started for it.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// To which server.
+    pub peer: &'static Peer,
+    /// In which run.
+    pub run: usize,
+    /// What.
+    pub act: Act,
+}
+
+/// What is done with a server between its start and its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// A crowd gathers, and what is measured of it is measured of this one.
+    Crowd {
+        /// At these sizes its memory is looked at. The last is how large it gets.
+        sizes: &'static [usize],
+        /// Whether that is wanted.
+        memory: bool,
+        /// Whether it is left in silence.
+        idle: bool,
+        /// Whether a visitor comes and goes.
+        deliver: bool,
+        /// Whether it leaves at once.
+        leave: bool,
+    },
+    /// So many come at once.
+    Storm(usize),
+    /// So many rooms.
+    Rooms(usize),
+    /// On these cores.
+    Cores(Placement),
+    /// As many as there can be.
+    Million,
+}
+
+/// Everything that is to be done with these peers in these scenarios.
+#[must_use]
+pub fn steps(sizes: &Sizes, peers: &[&'static Peer], scenarios: &[Scenario]) -> Vec<Step> {
+    let wanted = |scenario| scenarios.contains(&scenario);
+    let mut steps = Vec::new();
+    for run in 0..sizes.runs {
+        let mut add = |peer, act| steps.push(Step { peer, run, act });
+        if [Scenario::Memory, Scenario::Deliver, Scenario::Leave].into_iter().any(wanted)
+            || wanted(Scenario::Idle)
+        {
+            for (peer, crowd) in crowds(peers) {
+                add(
+                    peer,
+                    Act::Crowd {
+                        sizes: if crowd == Crowd::Large { sizes.large } else { sizes.small },
+                        memory: wanted(Scenario::Memory),
+                        idle: wanted(Scenario::Idle) && is_left_idle(sizes, peer, crowd, run),
+                        deliver: wanted(Scenario::Deliver),
+                        leave: wanted(Scenario::Leave),
+                    },
+                );
+            }
+        }
+        if wanted(Scenario::Storm) {
+            for (peer, crowd) in crowds(peers) {
+                let storms = match crowd {
+                    Crowd::Large => sizes.large_storms,
+                    Crowd::Small => sizes.small_storms,
+                };
+                for streams in storms {
+                    add(peer, Act::Storm(*streams));
+                }
+            }
+        }
+        let Some(headcount) = peers.iter().find(|peer| peer.name == HEADCOUNT) else { continue };
+        if run > 0 && !sizes.all_of_headcount {
+            continue;
+        }
+        if wanted(Scenario::Rooms) {
+            for rooms in sizes.rooms {
+                add(headcount, Act::Rooms(rooms));
+            }
+        }
+        if wanted(Scenario::Cores) {
+            for placement in [Placement::Apart, Placement::Together] {
+                add(headcount, Act::Cores(placement));
+            }
+        }
+        if wanted(Scenario::Million) && run == 0 {
+            add(headcount, Act::Million);
+        }
+    }
+    steps
+}
+
+/// Silence takes long and its cost hardly varies: the others have it once, if theirs is
+/// the large crowd, and the floor, which has no heartbeat, never.
+fn is_left_idle(sizes: &Sizes, peer: &Peer, crowd: Crowd, run: usize) -> bool {
+    match peer.name {
+        HEADCOUNT => run == 0 || sizes.all_of_headcount,
+        FLOOR => false,
+        _ => run == 0 && crowd == Crowd::Large && sizes.all_of_headcount,
+    }
+}
+
+/// Who is measured with which crowd. The floor is measured with the small one too if
+/// anybody is: a `send` is cheaper when fewer sockets are in the caches.
+fn crowds(peers: &[&'static Peer]) -> Vec<(&'static Peer, Crowd)> {
+    let mut crowds: Vec<_> = peers.iter().map(|peer| (*peer, peer.crowd)).collect();
+    let floor = peers.iter().find(|peer| peer.name == FLOOR);
+    if let (Some(floor), true) = (floor, peers.iter().any(|peer| peer.crowd == Crowd::Small)) {
+        crowds.push((floor, Crowd::Small));
+    }
+    crowds
+}
+
+/// The peers of these names, or all; of a quick run, only those that are quick.
+///
+/// # Errors
+/// If there is no peer of a name.
+pub fn peers(names: &[String], quick: bool) -> anyhow::Result<Vec<&'static Peer>> {
+    if names.is_empty() {
+        return Ok(PEERS.iter().filter(|peer| peer.quick || !quick).collect());
+    }
+    let known = PEERS.map(|peer| peer.name).join(", ");
+    let find = |name: &String| {
+        peer(name).ok_or_else(|| anyhow::anyhow!("there is no peer {name:?}; there are {known}"))
+    };
+    names.iter().map(find).collect()
+}
+
+impl Step {
+    /// Roughly how long it takes, in seconds. Only the progress bar depends on it.
+    #[must_use]
+    pub fn expected(&self, sizes: &Sizes) -> f64 {
+        // What a join of a small crowd costs grows with the crowd.
+        let gather = |streams: usize| match self.peer.crowd {
+            Crowd::Large => streams as f64 / 6000.0,
+            Crowd::Small => (streams as f64 / 1000.0).powi(2) * 5.0,
+        };
+        0.3 + match &self.act {
+            Act::Crowd { sizes: crowd, memory, idle, deliver, leave } => {
+                let streams = *crowd.last().unwrap_or(&0);
+                gather(streams)
+                    + if *memory { 1.5 * crowd.len() as f64 } else { 0.0 }
+                    + if *idle { sizes.idle.as_secs_f64() } else { 0.0 }
+                    + if *deliver { sizes.rounds as f64 * streams as f64 * 60e-6 } else { 0.0 }
+                    + if *leave { 0.5 } else { 0.0 }
+            }
+            Act::Storm(streams) => gather(*streams),
+            Act::Rooms(rooms) => {
+                *rooms as f64 / 2000.0 + sizes.changes as f64 / f64::from(sizes.changes_per_second)
+            }
+            Act::Cores(_) => {
+                let streams = *sizes.large.last().unwrap_or(&0);
+                gather(streams) + sizes.rounds as f64 * streams as f64 * 60e-6
+            }
+            Act::Million => *sizes.million.last().unwrap_or(&0) as f64 * 150e-6,
+        }
+    }
+
+    /// What is done, in words.
+    #[must_use]
+    pub fn what(&self) -> String {
+        match &self.act {
+            Act::Crowd { sizes, .. } => format!("a crowd of {}", sizes.last().unwrap_or(&0)),
+            Act::Storm(streams) => format!("a storm of {streams}"),
+            Act::Rooms(rooms) => format!("{rooms} rooms"),
+            Act::Cores(Placement::Apart) => "one core".into(),
+            Act::Cores(Placement::Together) => "two cores".into(),
+            Act::Million => "HTTP/2 streams".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<Scenario> {
+        Scenario::value_variants().to_vec()
+    }
+
+    #[test]
+    fn every_peer_has_its_turn_in_every_run() {
+        let steps = steps(&FULL, &peers(&[], false).expect("peers"), &all());
+        for peer in &PEERS {
+            for run in 0..FULL.runs {
+                let of_peer = |step: &&Step| step.peer.name == peer.name && step.run == run;
+                assert!(steps.iter().any(|step| of_peer(&step)), "{} in run {run}", peer.name);
+            }
+        }
+        assert!(steps.is_sorted_by_key(|step| step.run), "interleaved");
+    }
+
+    #[test]
+    fn the_floor_is_measured_with_every_crowd_that_anybody_is() {
+        let small = |step: &Step| step.peer.name == FLOOR && step.act == Act::Storm(250);
+        let with_small = steps(&FULL, &peers(&[], false).expect("peers"), &all());
+        assert!(with_small.iter().any(small));
+        let only = ["floor".to_owned(), "headcount".to_owned()];
+        let without = steps(&FULL, &peers(&only, false).expect("peers"), &all());
+        assert!(!without.iter().any(small));
+    }
+
+    #[test]
+    fn a_peer_that_is_not_there_is_an_error_that_says_who_is() {
+        let failure = peers(&["nobody".to_owned()], false).expect_err("nobody");
+        assert!(failure.to_string().contains("headcount"), "{failure}");
+    }
+}

@@ -1,0 +1,243 @@
+//! The tables of the report: absolute figures, medians of the runs. A table without a
+//! row is no table.
+
+use std::fmt::Write as _;
+
+use super::medians::{Medians, last_us};
+use crate::cores::Placement;
+use crate::peers::{FLOOR, HEADCOUNT, Peer, peer};
+use crate::results::{Deliver, Memory, Results, Rooms};
+
+pub(super) fn cost(medians: &Medians) -> String {
+    let header = ["server", "streams", "µs per delivery", "× the floor", "load client, µs"];
+    let rows = with_crowds(medians).filter_map(|(peer, streams)| {
+        let cost = |name| medians.deliver(name, streams, Deliver::server_cpu_us);
+        let ratio = cost(FLOOR).zip(cost(peer.name)).map(|(floor, cost)| cost / floor);
+        Some(vec![
+            peer.title.into(),
+            thousands(streams),
+            fixed(cost(peer.name)?),
+            ratio.map_or("–".into(), fixed),
+            fixed(medians.deliver(peer.name, streams, Deliver::client_cpu_us)?),
+        ])
+    });
+    table(&header, rows.collect())
+}
+
+pub(super) fn latency(medians: &Medians) -> String {
+    let header =
+        ["server", "streams", "p50, ms", "p90", "p99", "max", "last stream, ms", "deliveries/s"];
+    let rows = with_crowds(medians).filter_map(|(peer, streams)| {
+        let latencies = medians.latencies(peer.name, streams)?;
+        let mut row = vec![peer.title.to_owned(), thousands(streams)];
+        row.extend([50, 90, 99, 100].map(|p| fixed(latencies[p] / 1000.0)));
+        row.push(fixed(medians.deliver(peer.name, streams, last_us)? / 1000.0));
+        let rate = medians.deliver(peer.name, streams, |d| d.deliveries as f64 / d.telling_s)?;
+        row.push(thousands(rate as usize));
+        Some(row)
+    });
+    table(&header, rows.collect())
+}
+
+pub(super) fn memory(medians: &Medians) -> String {
+    let header = ["server", "streams", "kB per stream", "before any, MB", "kernel, kB per stream"];
+    let mut rows = Vec::new();
+    for peer in medians.peers() {
+        for streams in medians.memory_sizes(peer.name) {
+            let of = |figure: fn(&Memory) -> f64| medians.of_memory(peer.name, streams, figure);
+            rows.push(vec![
+                peer.title.into(),
+                thousands(streams),
+                known(of(Memory::of_a_stream).map(|bytes| bytes / 1e3)),
+                known(of(|memory| memory.before as f64 / 1e6)),
+                known(of(Memory::kernel_of_a_stream).map(|bytes| bytes / 1e3)),
+            ]);
+        }
+    }
+    table(&header, rows)
+}
+
+pub(super) fn storm(medians: &Medians) -> String {
+    let header =
+        ["server", "clients", "all know after, s", "server CPU, s", "first event p50, ms", "p99"];
+    let mut rows = Vec::new();
+    for peer in medians.peers() {
+        for streams in medians.storm_sizes(peer.name) {
+            let first = |p: usize| {
+                medians.storm(peer.name, streams, |storm| {
+                    storm.first_event_us.get(p).map_or(f64::NAN, |us| us / 1000.0)
+                })
+            };
+            rows.push(vec![
+                peer.title.into(),
+                thousands(streams),
+                known(medians.storm(peer.name, streams, |storm| storm.converged_s)),
+                known(medians.storm(peer.name, streams, |storm| storm.server_cpu_s)),
+                known(first(50)),
+                known(first(99)),
+            ]);
+        }
+    }
+    table(&header, rows)
+}
+
+pub(super) fn leave_and_idle(medians: &Medians) -> String {
+    let header = ["server", "streams", "all leave, ms", "server CPU, ms", "idle, % of a core"];
+    let rows = with_crowds(medians).filter_map(|(peer, streams)| {
+        let seconds = medians.leave(peer.name, streams, |leave| leave.seconds * 1000.0);
+        let cpu = medians.leave(peer.name, streams, |leave| leave.server_cpu_s * 1000.0);
+        let idle = medians.idle(peer.name, |idle| 100.0 * idle.server_cpu_s / idle.seconds);
+        if seconds.is_none() && idle.is_none() {
+            return None;
+        }
+        Some(vec![peer.title.into(), thousands(streams), known(seconds), known(cpu), known(idle)])
+    });
+    table(&header, rows.collect())
+}
+
+pub(super) fn rooms(medians: &Medians) -> String {
+    let header =
+        ["server", "rooms", "people in each", "joins and leaves a second", "µs of CPU for each"];
+    let rows = medians.room_counts(HEADCOUNT).into_iter().map(|rooms| {
+        let of = |figure: fn(&Rooms) -> f64| medians.rooms(HEADCOUNT, rooms, figure);
+        vec![
+            title(HEADCOUNT),
+            thousands(rooms),
+            of(|rooms| rooms.people as f64).map_or("–".into(), |people| format!("{people:.0}")),
+            of(|rooms| rooms.changes as f64 / rooms.seconds)
+                .map_or("–".into(), |rate| thousands(rate.round() as usize)),
+            known(of(Rooms::server_cpu_us)),
+        ]
+    });
+    table(&header, rows.collect())
+}
+
+pub(super) fn cores(medians: &Medians) -> String {
+    let header = ["server", "cores", "µs per delivery", "deliveries/s"];
+    let rows = [
+        (Placement::Apart, "the server on one, the clients on the other"),
+        (Placement::Together, "both on both"),
+    ];
+    let rows = rows.into_iter().filter_map(|(placement, words)| {
+        let rate = |rounds: &Deliver| rounds.deliveries as f64 / rounds.telling_s;
+        Some(vec![
+            title(HEADCOUNT),
+            words.into(),
+            fixed(medians.cores(HEADCOUNT, placement, Deliver::server_cpu_us)?),
+            thousands(medians.cores(HEADCOUNT, placement, rate)? as usize),
+        ])
+    });
+    table(&header, rows.collect())
+}
+
+pub(super) fn million(medians: &Medians) -> String {
+    let header = [
+        "server",
+        "streams",
+        "kB per stream",
+        "kernel, kB per stream",
+        "opening, s",
+        "one join until all know, s",
+        "µs of CPU per stream told",
+    ];
+    let rows = medians.million_sizes(HEADCOUNT).into_iter().filter_map(|streams| {
+        Some(vec![
+            title(HEADCOUNT),
+            thousands(streams),
+            fixed(medians.million(HEADCOUNT, streams, |m| m.memory.of_a_stream() / 1e3)?),
+            fixed(medians.million(HEADCOUNT, streams, |m| m.memory.kernel_of_a_stream() / 1e3)?),
+            fixed(medians.million(HEADCOUNT, streams, |m| m.opening_s)?),
+            fixed(medians.million(HEADCOUNT, streams, |m| m.telling_s)?),
+            fixed(medians.million(HEADCOUNT, streams, |m| m.server_cpu_us)?),
+        ])
+    });
+    table(&header, rows.collect())
+}
+
+pub(super) fn not_run(results: &Results) -> String {
+    let rows = results.not_run.iter().map(|not_run| {
+        let title = peer(&not_run.peer).map_or(&*not_run.peer, |peer| peer.title);
+        // A server's words may be anything.
+        let why = not_run.why.replace('\n', " ").replace('|', "\\|");
+        vec![title.to_owned(), not_run.what.clone(), why]
+    });
+    table(&["server", "what", "why"], rows.collect())
+}
+
+pub(super) fn machine(results: &Results) -> String {
+    let machine = &results.machine;
+    let mut rows = vec![
+        vec!["date".into(), machine.date.clone()],
+        vec!["commit".into(), machine.commit.clone()],
+        vec!["kernel".into(), format!("Linux {}", machine.kernel)],
+        vec!["processor".into(), format!("{}, {} cores", machine.cpu, machine.cores)],
+        vec!["memory".into(), format!("{:.1} GB free", machine.memory as f64 / 1e9)],
+        vec![
+            "file descriptors of a process".into(),
+            machine.descriptors.map_or("any".into(), |limit| limit.to_string()),
+        ],
+    ];
+    rows.push(vec!["load average before".into(), fixed(machine.load)]);
+    for (name, version) in &machine.versions {
+        rows.push(vec![title(name), version.clone()]);
+    }
+    table(&["", ""], rows)
+}
+
+/// The peers, each with the crowds that it has deliveries to or left.
+fn with_crowds(medians: &Medians) -> impl Iterator<Item = (&'static Peer, usize)> {
+    let mut crowds = std::collections::BTreeSet::new();
+    crowds.extend(medians.peers().filter_map(|peer| medians.crowd(peer)));
+    let crowds: Vec<_> = crowds.into_iter().rev().collect();
+    let peers: Vec<_> = medians.peers().collect();
+    crowds.into_iter().flat_map(move |crowd| {
+        let peers = peers.clone();
+        peers.into_iter().map(move |peer| (peer, crowd))
+    })
+}
+
+fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut table = format!("| {} |\n|{}\n", header.join(" | "), "---|".repeat(header.len()));
+    for row in rows {
+        let _ = writeln!(table, "| {} |", row.join(" | "));
+    }
+    table
+}
+
+fn title(name: &str) -> String {
+    peer(name).map_or(name, |peer| peer.title).to_owned()
+}
+
+fn known(figure: Option<f64>) -> String {
+    figure.map_or("–".into(), fixed)
+}
+
+fn fixed(figure: f64) -> String {
+    format!("{figure:.2}")
+}
+
+/// `18,000`.
+pub(super) fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!([7, 999, 1000, 1_234_567].map(thousands), ["7", "999", "1,000", "1,234,567"]);
+    }
+}
