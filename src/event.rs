@@ -91,6 +91,13 @@ impl Event {
     }
 }
 
+/// Tells a client after how much silence the count is said again
+/// (`event: keep-alive\ndata: 15000\n\n`), in whole milliseconds.
+#[must_use]
+pub fn keep_alive(interval: Duration) -> Bytes {
+    format!("event: keep-alive\ndata: {}\n\n", interval.as_millis()).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,6 +117,12 @@ mod tests {
         assert_eq!(&Event::new(3).frame().chunk()[..], b"1b\r\nevent: user count\ndata: 3\n\n\r\n");
         let ten_digits = Event::new(1_000_000_000).frame().chunk();
         assert_eq!(&ten_digits[..], b"24\r\nevent: user count\ndata: 1000000000\n\n\r\n");
+    }
+
+    #[test]
+    fn a_keep_alive_is_told_in_milliseconds() {
+        let told = keep_alive(Duration::from_millis(1500));
+        assert_eq!(&told[..], b"event: keep-alive\ndata: 1500\n\n");
     }
 
     #[test]

@@ -22,6 +22,12 @@ pub(super) fn room(uri: &Uri) -> Result<Name, Refusal> {
     }
 }
 
+/// Whether a query asks to be told the keep-alive (`tell=keep-alive`). A page can't
+/// see a header of its stream, and wants to know how long silence is no fault.
+pub(super) fn asks_for_keep_alive(uri: &Uri) -> bool {
+    uri.query().unwrap_or_default().split('&').any(|pair| pair == "tell=keep-alive")
+}
+
 /// Undoes `application/x-www-form-urlencoded`, in which browsers write a query
 /// (<https://url.spec.whatwg.org/#urlencoded-parsing>), but where the standard
 /// replaces what is not UTF-8, this refuses it: two different names must not
@@ -84,6 +90,16 @@ mod tests {
         }
         let long = format!("?room={}", "a".repeat(129));
         assert_eq!(room_of(&long), Err(Refusal::BadRoom(BadName::TooLong)));
+    }
+
+    #[test]
+    fn only_who_asks_for_the_keep_alive_is_told() {
+        let asks = |query: &'static str| asks_for_keep_alive(&Uri::from_static(query));
+        assert!(asks("/events?tell=keep-alive"));
+        assert!(asks("/events?room=a&tell=keep-alive"));
+        for query in ["/events", "/events?tell", "/events?tell=keep", "/events?room=tell=keep-alive"] {
+            assert!(!asks(query), "{query}");
+        }
     }
 
     proptest! {

@@ -17,8 +17,10 @@ use super::address;
 use super::admission::{admit, last_seat};
 use super::frames::{Place, frames, in_a_task, retry};
 use super::handover::Handover;
+use super::query;
 use super::refusal::Refusal;
 use crate::ending::Ending;
+use crate::event;
 
 pub(super) async fn events(
     State(shared): State<Arc<Shared>>,
@@ -48,7 +50,10 @@ fn open(shared: &Arc<Shared>, head: &Parts, body: &Body) -> Result<Response, Ref
         }
     };
 
-    let first = arrival.first(retry(), presence.seat().token());
+    let mut first = arrival.first(retry(), presence.seat().token());
+    if query::asks_for_keep_alive(&head.uri) {
+        first = [first, event::keep_alive(shared.keep_alive)].concat().into();
+    }
     shared.rooms.tally().deliveries.count();
     let rest = frames(shared.clone(), Place { permit, presence }, ending);
     let body = match head.extensions.get::<Handover>().cloned() {
@@ -199,6 +204,18 @@ mod tests {
         assert!(token.bytes().all(|b| b.is_ascii_hexdigit()));
         assert_eq!(event, user_count(1), "its own arrival, though a second came since");
         assert_eq!(stream.next().await, Some(user_count(2)));
+    }
+
+    #[tokio::test]
+    async fn who_asks_is_told_the_keep_alive_after_the_first_event() {
+        let counter = Counter::new(Options::default());
+        let request = Request::get("/events?tell=keep-alive").header("host", "test");
+        let request = request.body(Body::empty()).expect("a request");
+        let response = counter.router.clone().oneshot(request).await.expect("infallible");
+        let mut stream = Answer { body: Box::pin(response.into_body()) };
+        let (_, _, events) = stream.first().await;
+        let keep_alive = "event: keep-alive\ndata: 15000\n\n";
+        assert_eq!(events, format!("{}{keep_alive}", user_count(1)));
     }
 
     #[tokio::test(start_paused = true)]
