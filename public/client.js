@@ -29,7 +29,8 @@
   const BACKOFF_MOST = 30000; // ms
   const KEEP_ALIVE = 15000; // ms, the server's default, until it says its own
   const KEEP_ALIVE_LEAST = 1000; // ms: a server may be faster, a network is not
-  const ANSWER = 2000; // ms in which a tab that is not frozen answers another
+  const ANSWER = 2000; // ms in which the tab that leads answers another
+  const LATE = 1500; // ms that a timer may be late: hidden tabs have one a second
 
   /** The feeds that somebody listens to, by the address of their stream. */
   const feeds = new Map();
@@ -44,7 +45,8 @@
     state = 'closed';
     listeners = new Set();
     source = null;
-    timer; // The one thing that happens next if nothing is heard.
+    timer; // The one thing that happens next if nothing is heard,
+    due = 0; // and when, by the wall clock
     failures = 0; // in a row
     keepAlive = KEEP_ALIVE;
     token = ''; // of the seat that this visitor has at the server
@@ -118,7 +120,9 @@
       this.source.addEventListener('user count', event => this.heard(event));
       this.source.addEventListener('keep-alive', event => this.beats(Number(event.data)));
       this.source.addEventListener('error', () => this.failed());
-      this.expect(Math.min(FIRST_WORD * 2 ** this.failures, BACKOFF_MOST));
+      // A server that hangs is not to be pressed. Yet the wait grows slowly: after
+      // a lost network it takes browsers some tries to use up their dead connections.
+      this.expect(FIRST_WORD + (this.failures && this.backoff()));
     }
 
     disconnect() {
@@ -148,8 +152,13 @@
     }
 
     expect(time) {
+      this.next(time, () => this.silent());
+    }
+
+    next(time, action) {
       clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.silent(), time);
+      this.due = Date.now() + time;
+      this.timer = setTimeout(action, time);
     }
 
     silent() {
@@ -164,13 +173,16 @@
         // An answer that is no stream, such as 503: the browser gives up for
         // good. The wait is random, so that not all pages come back together.
         this.disconnect();
-        const most = Math.min(BACKOFF_LEAST * 2 ** this.failures, BACKOFF_MOST);
+        this.next(this.backoff(), () => this.connect());
         this.failures += 1;
-        this.timer = setTimeout(() => this.connect(), Math.random() * most);
       } else {
         // The browser comes back by itself, when the server's `retry:` says.
         this.expect(BROWSER_RETRY + FIRST_WORD);
       }
+    }
+
+    backoff() {
+      return Math.random() * Math.min(BACKOFF_LEAST * 2 ** this.failures, BACKOFF_MOST);
     }
 
     /** The network is back, and what was open before is not to be trusted. */
@@ -242,16 +254,17 @@
       });
     }
 
-    /** Asks for the number. A leader that doesn't answer is frozen, and leads no more. */
+    /** Asks for the number. A leader that doesn't answer leads no more. */
     ask() {
       this.channel.postMessage('ask');
-      clearTimeout(this.timer);
-      this.timer = setTimeout(() => this.stand(true), ANSWER);
+      this.next(ANSWER, () => this.stand(true));
     }
 
     told(what) {
       if (what === 'ask') {
-        if (this.leads) this.say();
+        // A tab that a browser has frozen still gets messages, but nothing from the
+        // network, and its timer stands still: then it had better not answer.
+        if (this.leads && Date.now() < this.due + LATE) this.say();
       } else if (!this.leads) {
         this.token = what.token;
         this.keepAlive = what.keepAlive;
@@ -381,13 +394,14 @@
     #settle() {
       queueMicrotask(() => {
         const feed = this.isConnected ? feedOf(this.#options()) : null;
-        if (feed !== this.#feed) {
-          feed?.add(this.#listener);
-          this.#feed?.remove(this.#listener);
+        const last = this.#feed;
+        if (feed !== last) {
           this.#feed = feed;
           // Another room's number says nothing here.
           this.#fallback ??= this.textContent;
           if (feed && feed.count === null) this.#write(this.#fallback);
+          feed?.add(this.#listener);
+          last?.remove(this.#listener);
         }
         this.#render();
       });

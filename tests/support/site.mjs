@@ -25,7 +25,9 @@ export async function startSite(t, server, pages = {}, answer = () => false) {
   const streams = new Set();
   let refusing = false;
   let refusals = 0;
+  let onRequest = () => {};
   const site = createServer((request, response) => {
+    onRequest(request.url);
     const { pathname } = new URL(request.url, 'http://site');
     if (refusing) {
       refusals += 1;
@@ -51,6 +53,10 @@ export async function startSite(t, server, pages = {}, answer = () => false) {
     /** How many streams are open through the site now. */
     streams: () => streams.size,
     refusals: () => refusals,
+    /** Has `listener` called with what is asked for from now on. */
+    onRequest: (listener) => {
+      onRequest = listener;
+    },
     /** Ends all streams, and answers 503 to everything until `relent()`. */
     refuse: () => {
       refusing = true;
