@@ -45,8 +45,7 @@ pub(super) fn router(public_dir: Option<PathBuf>) -> Router {
 fn from_binary() -> Router {
     let mut router = Router::new().fallback(async || Refusal::NotFound);
     for path in Public::iter() {
-        let Some(file) = Public::get(&path) else { continue };
-        let file = Asset::new(&path, file);
+        let Some(file) = Public::get(&path).map(Asset::new) else { continue };
         let directories = if path == INDEX { &["/", "/public", "/public/"][..] } else { &[] };
         let files = [format!("/{path}"), format!("/public/{path}")];
         for route in files.iter().map(String::as_str).chain(directories.iter().copied()) {
@@ -89,14 +88,12 @@ struct Asset {
 }
 
 impl Asset {
-    fn new(path: &str, file: EmbeddedFile) -> Self {
-        let mut content_type = match path.rsplit_once('.') {
-            Some((_, "mjs")) => "text/javascript",
-            // By these letters alone it would be a video.
-            Some((_, "ts")) => "text/plain",
-            _ => file.metadata.mimetype(),
+    fn new(file: EmbeddedFile) -> Self {
+        let mut content_type = file.metadata.mimetype().to_owned();
+        if content_type == "application/javascript" {
+            // What a module was called before RFC 9239.
+            "text/javascript".clone_into(&mut content_type);
         }
-        .to_owned();
         if content_type.starts_with("text/") {
             content_type.push_str("; charset=utf-8");
         }

@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout};
 use tokio_stream::{Stream, StreamExt};
 
 use super::Shared;
+use super::held::Seated;
 use super::limits::Permit;
 use crate::ending::{Ending, Reason};
 use crate::event::Frame;
@@ -41,7 +42,7 @@ const SPREAD_PER_STREAM: Duration = Duration::from_millis(1);
 /// that somebody left finds the place free.
 pub(super) struct Place {
     pub(super) permit: Permit,
-    pub(super) presence: Presence,
+    pub(super) presence: Seated,
 }
 
 /// What a stream says after its first event, until it is over. It owns the
@@ -72,11 +73,11 @@ pub(super) fn frames(
         drop(permit);
         match reason {
             Reason::AgedOut => {
-                tokio::spawn(hold(presence));
+                tokio::spawn(hold(presence.into_presence()));
                 yield Frame::retry(random_ms(SHORT_RETRY_MS));
             }
             Reason::Shutdown => {
-                drop(presence);
+                drop(presence.into_presence());
                 yield Frame::retry(retry());
             }
             _ => {}

@@ -8,6 +8,7 @@ mod count;
 mod frames;
 mod handover;
 mod health;
+mod held;
 mod limits;
 mod metrics;
 mod query;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::rooms::Rooms;
 pub(crate) use handover::{Handover, Stay};
+use held::Held;
 use limits::Limits;
 use refusal::{Refusal, Refusals};
 
@@ -79,6 +81,7 @@ struct Shared {
     rooms: Rooms,
     limits: Arc<Limits>,
     refusals: Refusals,
+    held: Arc<Held>,
     keep_alive: Duration,
     max_age: Option<Duration>,
     trusted_proxies: Vec<IpNet>,
@@ -115,6 +118,7 @@ pub fn router(rooms: Rooms, options: Options) -> Router {
         rooms,
         limits: Limits::new(options.max_streams, options.max_streams_per_ip),
         refusals: Refusals::default(),
+        held: Arc::default(),
         keep_alive: options.keep_alive,
         max_age: options.max_age,
         trusted_proxies: options.trusted_proxies,

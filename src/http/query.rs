@@ -28,6 +28,11 @@ pub(super) fn asks_for_keep_alive(uri: &Uri) -> bool {
     uri.query().unwrap_or_default().split('&').any(|pair| pair == "tell=keep-alive")
 }
 
+/// Whether a query asks for its seat to be kept a moment after its stream (`hold=1`).
+pub(super) fn asks_to_hold(uri: &Uri) -> bool {
+    uri.query().unwrap_or_default().split('&').any(|pair| pair == "hold=1")
+}
+
 /// Undoes `application/x-www-form-urlencoded`, in which browsers write a query
 /// (<https://url.spec.whatwg.org/#urlencoded-parsing>), but where the standard
 /// replaces what is not UTF-8, this refuses it: two different names must not
@@ -97,7 +102,9 @@ mod tests {
         let asks = |query: &'static str| asks_for_keep_alive(&Uri::from_static(query));
         assert!(asks("/events?tell=keep-alive"));
         assert!(asks("/events?room=a&tell=keep-alive"));
-        for query in ["/events", "/events?tell", "/events?tell=keep", "/events?room=tell=keep-alive"] {
+        for query in
+            ["/events", "/events?tell", "/events?tell=keep", "/events?room=tell=keep-alive"]
+        {
             assert!(!asks(query), "{query}");
         }
     }

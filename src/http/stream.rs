@@ -17,6 +17,7 @@ use super::address;
 use super::admission::{admit, last_seat};
 use super::frames::{Place, frames, in_a_task, retry};
 use super::handover::Handover;
+use super::held::Seated;
 use super::query;
 use super::refusal::Refusal;
 use crate::ending::Ending;
@@ -39,8 +40,11 @@ fn open(shared: &Arc<Shared>, head: &Parts, body: &Body) -> Result<Response, Ref
     let address = client_address(shared, head);
     let ending = head.extensions.get::<Ending>().cloned().unwrap_or_default();
 
+    let take_over = |token| shared.rooms.take_over(&room, token, ending.clone());
+    let held = query::asks_to_hold(&head.uri).then(|| shared.held.clone());
     let returned = last_seat(&head.headers)
-        .and_then(|token| shared.rooms.take_over(&room, token, ending.clone()));
+        .and_then(take_over)
+        .or_else(|| held.as_ref()?.any(&room).and_then(take_over));
     let ((presence, arrival), permit) = match returned {
         Some(joined) => (joined, shared.limits.admit_returning(address)),
         None => {
@@ -55,6 +59,7 @@ fn open(shared: &Arc<Shared>, head: &Parts, body: &Body) -> Result<Response, Ref
         first = [first, event::keep_alive(shared.keep_alive)].concat().into();
     }
     shared.rooms.tally().deliveries.count();
+    let presence = Seated::new(presence, held, ending.clone());
     let rest = frames(shared.clone(), Place { permit, presence }, ending);
     let body = match head.extensions.get::<Handover>().cloned() {
         Some(handover) => {
@@ -103,6 +108,7 @@ fn response(body: Body, version: Version) -> Response {
 #[cfg(test)]
 mod tests {
     use super::super::frames::{HOLD, RETRY_MS, SHORT_RETRY_MS};
+    use super::super::held;
     use super::*;
     use std::pin::Pin;
     use std::time::Duration;
@@ -146,6 +152,13 @@ mod tests {
             let request = request.body(Body::empty()).expect("a request");
             let response = self.router.clone().oneshot(request).await.expect("infallible");
             (response.status(), Answer { body: Box::pin(response.into_body()) })
+        }
+
+        async fn join_by(&self, uri: &str) -> Answer {
+            let request = Request::get(uri).header("host", "test").body(Body::empty());
+            let request = request.expect("a request");
+            let response = self.router.clone().oneshot(request).await.expect("infallible");
+            Answer { body: Box::pin(response.into_body()) }
         }
 
         async fn join(&self) -> Answer {
@@ -209,10 +222,7 @@ mod tests {
     #[tokio::test]
     async fn who_asks_is_told_the_keep_alive_after_the_first_event() {
         let counter = Counter::new(Options::default());
-        let request = Request::get("/events?tell=keep-alive").header("host", "test");
-        let request = request.body(Body::empty()).expect("a request");
-        let response = counter.router.clone().oneshot(request).await.expect("infallible");
-        let mut stream = Answer { body: Box::pin(response.into_body()) };
+        let mut stream = counter.join_by("/events?tell=keep-alive").await;
         let (_, _, events) = stream.first().await;
         let keep_alive = "event: keep-alive\ndata: 15000\n\n";
         assert_eq!(events, format!("{}{keep_alive}", user_count(1)));
@@ -248,6 +258,36 @@ mod tests {
         assert_eq!(counter.count(), 1);
         drop(stream);
         counter.becomes(0).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_for_it_is_counted_a_moment_longer_and_can_come_back() {
+        let counter = Counter::new(Options::default());
+        let mut observer = counter.join().await;
+        observer.first().await;
+        for _ in 0..3 {
+            // Whoever comes has the seat, with its token or without.
+            drop(counter.join_by("/events?hold=1").await);
+            sleep(held::HOLD - Duration::from_millis(10)).await;
+            assert_eq!(counter.count(), 2);
+        }
+        sleep(Duration::from_millis(20)).await;
+        assert_eq!(counter.count(), 1);
+        assert_eq!(observer.next().await, Some(user_count(2)));
+        assert_eq!(observer.next().await, Some(user_count(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_seat_that_waits_is_one_persons() {
+        let counter = Counter::new(Options::default());
+        drop(counter.join_by("/events?hold=1").await);
+        tokio::task::yield_now().await;
+        let _second = counter.join_by("/events?hold=1").await;
+        let _third = counter.join_by("/events?hold=1").await;
+        assert_eq!(counter.count(), 2);
+        let _who_did_not_ask = counter.join().await;
+        sleep(held::HOLD * 2).await;
+        assert_eq!(counter.count(), 3);
     }
 
     #[tokio::test(start_paused = true)]

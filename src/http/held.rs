@@ -1,0 +1,124 @@
+//! Seats that outlive their streams for a moment, because their clients asked for it
+//! (`hold=1`).
+//!
+//! The tabs of a browser that is counted once have one stream. When the tab that has
+//! it is closed, another one comes at once to take the seat over, and a page that is
+//! loaded anew comes without knowing its seat. Were the seat gone in between, everyone
+//! would be told of a leave and a join that never were.
+
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use crate::ending::{Ending, Reason};
+use crate::name::Name;
+use crate::room::Presence;
+use crate::token::Token;
+
+/// How long a seat waits: some round trips of a slow network, and less than the two
+/// seconds within which a visitor who left is to be uncounted.
+pub(super) const HOLD: Duration = Duration::from_millis(1500);
+
+/// The seats that wait, by their rooms.
+#[derive(Debug, Default)]
+pub(super) struct Held(Mutex<HashMap<Name, Vec<Token>>>);
+
+impl Held {
+    /// A seat in `room` that waits, for a client that may have it though it does not
+    /// know its token. Whoever left, the count is the same as if both had come and gone.
+    pub(super) fn any(&self, room: &Name) -> Option<Token> {
+        self.lock().get(room)?.last().copied()
+    }
+
+    fn add(&self, room: &Name, token: Token) {
+        self.lock().entry(room.clone()).or_default().push(token);
+    }
+
+    fn remove(&self, room: &Name, token: Token) {
+        let mut rooms = self.lock();
+        if let Some(tokens) = rooms.get_mut(room) {
+            tokens.retain(|held| *held != token);
+            if tokens.is_empty() {
+                rooms.remove(room);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Vec<Token>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stream's presence, whose seat waits if the client leaves and has asked for that.
+pub(super) struct Seated {
+    presence: Option<Presence>,
+    held: Option<Arc<Held>>,
+    ending: Ending,
+}
+
+impl Seated {
+    pub(super) fn new(presence: Presence, held: Option<Arc<Held>>, ending: Ending) -> Self {
+        Self { presence: Some(presence), held, ending }
+    }
+
+    /// The presence alone, which nothing keeps any longer.
+    pub(super) fn into_presence(mut self) -> Presence {
+        self.presence.take().expect("it is there until the drop")
+    }
+}
+
+impl Deref for Seated {
+    type Target = Presence;
+
+    fn deref(&self) -> &Presence {
+        self.presence.as_ref().expect("it is there until the drop")
+    }
+}
+
+impl DerefMut for Seated {
+    fn deref_mut(&mut self) -> &mut Presence {
+        self.presence.as_mut().expect("it is there until the drop")
+    }
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        let (Some(presence), Some(held)) = (self.presence.take(), self.held.take()) else { return };
+        // Nobody comes for the seat of a client that fell silent.
+        let has_left = matches!(self.ending.reason(), Reason::ClientClosed | Reason::Reset);
+        let Ok(runtime) = Handle::try_current() else { return };
+        if has_left {
+            let waits = Waits::new(held, &presence);
+            runtime.spawn(async move {
+                let _taken_or_not = timeout(HOLD, presence.seat().taken()).await;
+                drop(waits);
+                drop(presence);
+            });
+        }
+    }
+}
+
+/// A seat's entry among those that wait.
+struct Waits {
+    held: Arc<Held>,
+    room: Name,
+    token: Token,
+}
+
+impl Waits {
+    fn new(held: Arc<Held>, presence: &Presence) -> Self {
+        let (room, token) = (presence.room().clone(), presence.seat().token());
+        held.add(&room, token);
+        Self { held, room, token }
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.held.remove(&self.room, self.token);
+    }
+}
