@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Fetches what the tests need beyond cargo, node, npm, python3 and gcc: from
-# Debian curl, a browser with a font, python3-venv, and what tests/faults bring
+# Debian curl, two browsers with a font, python3-venv, and what tests/faults bring
 # on: proxies, slow attackers, a second HTTP/2; from npm and PyPI the clients,
 # in tests/node_modules and target/venv. Silent when all is there.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-browser=${CHROMIUM:-/usr/bin/chromium}
+chromium=${CHROMIUM:-/usr/bin/chromium}
+firefox=${FIREFOX:-/usr/bin/firefox-esr}
 PATH=$PATH:/usr/sbin:/sbin # where Debian has nginx, haproxy, ip
 
 fail() {
@@ -32,7 +33,8 @@ has_font() {
 # The Debian packages of what is not there.
 missing_packages() {
   command -v curl >/dev/null || echo curl
-  [[ -x $browser ]] || echo chromium
+  [[ -x $chromium ]] || echo chromium
+  [[ -x $firefox ]] || echo firefox-esr
   has_font || echo fonts-dejavu-core
   # Debian has taken ensurepip out of python3, and venv doesn't work without it.
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
