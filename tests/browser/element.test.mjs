@@ -1,7 +1,9 @@
 // <user-count> and watch() on somebody's page, in real browsers.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { startServer } from '../support/server.mjs';
 import { PAGE, startSite } from '../support/site.mjs';
 import { visit } from '../support/visitor.mjs';
@@ -9,6 +11,12 @@ import { eventually } from '../support/wait.mjs';
 import { BROWSERS, element, elementShows, goBack, leaveFor, text, told, useBrowser } from './browsers.mjs';
 
 const SILENT = { args: ['--keep-alive', '1h'] };
+
+test('the script is less than 6 kB, compressed', async () => {
+  const script = await readFile(new URL('../../public/client.js', import.meta.url));
+  const { length } = gzipSync(script);
+  assert(length < 6000, `it is ${length} bytes`);
+});
 
 for (const browser of BROWSERS) {
   describe(`the element, in ${browser.name}`, { concurrency: 6, timeout: 120_000 }, () => {

@@ -3,8 +3,8 @@
 // told the numbers besides, and an observer's history is compared as a whole.
 
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
 import { describe, test } from 'node:test';
+import axe from 'axe-core';
 import { run } from '../support/process.mjs';
 import { startServer } from '../support/server.mjs';
 import { startSite } from '../support/site.mjs';
@@ -15,7 +15,6 @@ import { BROWSERS, goBack, leaveFor, live, look, shows, text, useBrowser } from 
 // Without heartbeats a number is told only when it changes.
 const SILENT = { args: ['--keep-alive', '1h'] };
 const MARKUP = '<img src=x onerror=alert(1)>';
-const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js');
 
 const was = (observer, history, within) =>
   eventually('what the observer was told', () => observer.history, history, within);
@@ -322,7 +321,7 @@ for (const browser of BROWSERS) {
         }
         await page.goto(server.page());
         await shows(page, live(1));
-        await page.addScriptTag({ path: AXE });
+        await page.evaluate(axe.source);
         const violations = () =>
           page.evaluate(async () => {
             const { violations } = await window.axe.run();
