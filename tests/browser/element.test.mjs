@@ -175,6 +175,21 @@ for (const browser of BROWSERS) {
       assert.equal((await element(page)).hidden, false);
     });
 
+    test('observe listens without being counted, and nobody else is left out', async (t) => {
+      const { server, page } = await visited(
+        t,
+        `<user-count id="a" room="x" observe>–</user-count>
+         <user-count id="b" room="x" observe show="others">–</user-count>`,
+      );
+      await elementShows(page, '0', 'live', '#a');
+      const visitor = await visit(t, server, 'x');
+      for (const id of ['#a', '#b']) await elementShows(page, '1', 'live', id);
+      assert.deepEqual(visitor.history, [1]);
+      await page.$eval('#a', (one) => one.removeAttribute('observe'));
+      for (const id of ['#a', '#b']) await elementShows(page, '2', 'live', id);
+      assert.deepEqual(visitor.history, [1, 2]);
+    });
+
     for (const [languages, full, compact] of [
       [['en-US'], '1,204', '1.2K'],
       [['de-DE', 'en'], '1.204', '1204'],
