@@ -310,7 +310,8 @@
   /** The feed of a room; one for all who ask for the same. */
   function feedOf({ room, src, per, observe }) {
     const name = room === 'page' ? location.pathname : room || 'lobby';
-    const stream = new URL('events', src ? `${src.replace(/\/+$/, '')}/` : home());
+    const base = src ? new URL(`${src.replace(/\/+$/, '')}/`, document.baseURI) : home();
+    const stream = new URL('events', base);
     stream.searchParams.set('room', name);
     stream.searchParams.set('tell', 'keep-alive');
     if (observe) stream.searchParams.set('observe', 1);

@@ -25,9 +25,9 @@ export async function startSite(t, server, pages = {}, answer = () => false) {
   const streams = new Set();
   let refusing = false;
   let refusals = 0;
-  let onRequest = () => {};
+  const asked = [];
   const site = createServer((request, response) => {
-    onRequest(request.url);
+    asked.push(request.url);
     const { pathname } = new URL(request.url, 'http://site');
     if (refusing) {
       refusals += 1;
@@ -53,10 +53,8 @@ export async function startSite(t, server, pages = {}, answer = () => false) {
     /** How many streams are open through the site now. */
     streams: () => streams.size,
     refusals: () => refusals,
-    /** Has `listener` called with what is asked for from now on. */
-    onRequest: (listener) => {
-      onRequest = listener;
-    },
+    /** All that was asked for so far, in order. */
+    asked,
     /** Ends all streams, and answers 503 to everything until `relent()`. */
     refuse: () => {
       refusing = true;
