@@ -279,10 +279,13 @@ for (const browser of BROWSERS) {
         for (const said of document.querySelectorAll('[aria-live], [role=status]')) {
           observer.observe(said, what);
         }
+        window.heard = [];
+        headcount.watch({}, (count) => window.heard.push(count));
       });
       const before = await received();
       await eventually('the number of heartbeats', received, (count) => count >= before + 5);
       assert.equal(await page.evaluate(() => window.readOut), 0);
+      assert.deepEqual(await page.evaluate(() => window.heard), [1]);
       await visit(t, server);
       await shows(page, live(2));
       assert.notEqual(await page.evaluate(() => window.readOut), 0);
