@@ -6,8 +6,7 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-chromium=${CHROMIUM:-/usr/bin/chromium}
-firefox=${FIREFOX:-/usr/bin/firefox-esr}
+browser=${CHROMIUM:-/usr/bin/chromium}
 PATH=$PATH:/usr/sbin:/sbin # where Debian has nginx, haproxy, ip
 
 fail() {
@@ -33,8 +32,8 @@ has_font() {
 # The Debian packages of what is not there.
 missing_packages() {
   command -v curl >/dev/null || echo curl
-  [[ -x $chromium ]] || echo chromium
-  [[ -x $firefox ]] || echo firefox-esr
+  [[ -x $browser ]] || echo chromium
+  [[ -x ${FIREFOX:-/usr/bin/firefox-esr} ]] || echo firefox-esr
   has_font || echo fonts-dejavu-core
   # Debian has taken ensurepip out of python3, and venv doesn't work without it.
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
