@@ -108,13 +108,42 @@ impl Room {
         let seat = Seat::new(token);
         let mut state = self.lock();
         let old = state.seats.replace(seat.clone())?;
+        Some(self.instead_of(&old, seat, state, ending))
+    }
+
+    /// Lets a newcomer have the place of `left`, a seat that waits for nobody in
+    /// particular: one went and one came, and no event says so. The token is a new
+    /// one, or whoever knows the old one could take the newcomer's seat over. `None`
+    /// if that very seat is not counted any more.
+    pub(crate) fn succeed(
+        self: &Arc<Self>,
+        left: &Arc<Seat>,
+        ending: Ending,
+    ) -> Option<(Presence, Event)> {
+        let seat = Seat::new(Token::random());
+        let mut state = self.lock();
+        if !state.seats.remove(left) {
+            return None;
+        }
+        state.seats.add(seat.clone());
+        Some(self.instead_of(left, seat, state, ending))
+    }
+
+    /// The presence of `seat`, which has just been put in the place of `old`.
+    fn instead_of(
+        self: &Arc<Self>,
+        old: &Seat,
+        seat: Arc<Seat>,
+        state: MutexGuard<'_, State>,
+        ending: Ending,
+    ) -> (Presence, Event) {
         let events = state.channel.subscribe();
         let newest = state.newest.clone();
         drop(state);
 
         old.give_away();
         info!(room = self.name.as_str(), count = newest.count(), "user returned");
-        Some((self.presence(seat, events, &newest, ending), newest))
+        (self.presence(seat, events, &newest, ending), newest)
     }
 
     fn presence(

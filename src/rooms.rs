@@ -9,6 +9,7 @@ use crate::ending::Ending;
 use crate::event::Event;
 use crate::name::Name;
 use crate::room::{Presence, Room};
+use crate::seat::Seat;
 use crate::sync::{Mutex, MutexGuard};
 use crate::tally::Tally;
 use crate::token::Token;
@@ -89,6 +90,19 @@ impl Rooms {
         ending: Ending,
     ) -> Option<(Presence, Event)> {
         self.find(name)?.take_over(token, ending)
+    }
+
+    /// Joins the room `name` in the place of `left`, a seat whose stream has ended,
+    /// if that is still counted. The count is the same all the while, and the token
+    /// is a new one.
+    #[must_use]
+    pub fn succeed(
+        &self,
+        name: &Name,
+        left: &Arc<Seat>,
+        ending: Ending,
+    ) -> Option<(Presence, Event)> {
+        self.find(name)?.succeed(left, ending)
     }
 
     /// How many people are in the room `name`.

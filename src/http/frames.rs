@@ -71,13 +71,14 @@ pub(super) fn frames(
         // Before the farewell: one who never reads it is gone all the same.
         let Place { permit, presence } = place;
         drop(permit);
+        let presence = presence.into_presence();
         match reason {
             Reason::AgedOut => {
-                tokio::spawn(hold(presence.into_presence()));
+                tokio::spawn(hold(presence));
                 yield Frame::retry(random_ms(SHORT_RETRY_MS));
             }
             Reason::Shutdown => {
-                drop(presence.into_presence());
+                drop(presence);
                 yield Frame::retry(retry());
             }
             _ => {}

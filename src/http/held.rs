@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::ending::{Ending, Reason};
 use crate::name::Name;
 use crate::room::Presence;
-use crate::token::Token;
+use crate::seat::Seat;
 
 /// How long a seat waits: some round trips of a slow network, and less than the two
 /// seconds within which a visitor who left is to be uncounted.
@@ -25,30 +25,30 @@ pub(super) const HOLD: Duration = Duration::from_millis(1500);
 
 /// The seats that wait, by their rooms.
 #[derive(Debug, Default)]
-pub(super) struct Held(Mutex<HashMap<Name, Vec<Token>>>);
+pub(super) struct Held(Mutex<HashMap<Name, Vec<Arc<Seat>>>>);
 
 impl Held {
-    /// A seat in `room` that waits, for a client that may have it though it does not
-    /// know its token. Whoever left, the count is the same as if both had come and gone.
-    pub(super) fn any(&self, room: &Name) -> Option<Token> {
-        self.lock().get(room)?.last().copied()
+    /// A seat in `room` that waits, for a client that does not know its token.
+    /// Whoever left, the count is the same as if one had gone and one had come.
+    pub(super) fn any(&self, room: &Name) -> Option<Arc<Seat>> {
+        self.lock().get_mut(room)?.pop()
     }
 
-    fn add(&self, room: &Name, token: Token) {
-        self.lock().entry(room.clone()).or_default().push(token);
+    fn add(&self, room: &Name, seat: &Arc<Seat>) {
+        self.lock().entry(room.clone()).or_default().push(seat.clone());
     }
 
-    fn remove(&self, room: &Name, token: Token) {
+    fn remove(&self, room: &Name, seat: &Arc<Seat>) {
         let mut rooms = self.lock();
-        if let Some(tokens) = rooms.get_mut(room) {
-            tokens.retain(|held| *held != token);
-            if tokens.is_empty() {
+        if let Some(seats) = rooms.get_mut(room) {
+            seats.retain(|held| !Arc::ptr_eq(held, seat));
+            if seats.is_empty() {
                 rooms.remove(room);
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Vec<Token>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Vec<Arc<Seat>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -106,19 +106,19 @@ impl Drop for Seated {
 struct Waits {
     held: Arc<Held>,
     room: Name,
-    token: Token,
+    seat: Arc<Seat>,
 }
 
 impl Waits {
     fn new(held: Arc<Held>, presence: &Presence) -> Self {
-        let (room, token) = (presence.room().clone(), presence.seat().token());
-        held.add(&room, token);
-        Self { held, room, token }
+        let (room, seat) = (presence.room().clone(), presence.seat().clone());
+        held.add(&room, &seat);
+        Self { held, room, seat }
     }
 }
 
 impl Drop for Waits {
     fn drop(&mut self) {
-        self.held.remove(&self.room, self.token);
+        self.held.remove(&self.room, &self.seat);
     }
 }

@@ -40,11 +40,13 @@ fn open(shared: &Arc<Shared>, head: &Parts, body: &Body) -> Result<Response, Ref
     let address = client_address(shared, head);
     let ending = head.extensions.get::<Ending>().cloned().unwrap_or_default();
 
-    let take_over = |token| shared.rooms.take_over(&room, token, ending.clone());
     let held = query::asks_to_hold(&head.uri).then(|| shared.held.clone());
     let returned = last_seat(&head.headers)
-        .and_then(take_over)
-        .or_else(|| held.as_ref()?.any(&room).and_then(take_over));
+        .and_then(|token| shared.rooms.take_over(&room, token, ending.clone()))
+        .or_else(|| {
+            let left = held.as_ref()?.any(&room)?;
+            shared.rooms.succeed(&room, &left, ending.clone())
+        });
     let ((presence, arrival), permit) = match returned {
         Some(joined) => (joined, shared.limits.admit_returning(address)),
         None => {
@@ -275,6 +277,21 @@ mod tests {
         assert_eq!(counter.count(), 1);
         assert_eq!(observer.next().await, Some(user_count(2)));
         assert_eq!(observer.next().await, Some(user_count(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_had_the_seat_does_not_get_it_back_from_a_newcomer() {
+        let counter = Counter::new(Options::default());
+        let mut first = counter.join_by("/events?hold=1").await;
+        let (_, token, _) = first.first().await;
+        drop(first);
+        sleep(Duration::from_millis(1)).await;
+        let mut newcomer = counter.join_by("/events?hold=1").await;
+        assert_ne!(newcomer.first().await.1, token);
+        let (_, _back) = counter.ask(Some(&token)).await;
+        sleep(held::HOLD * 2).await;
+        assert_eq!(counter.count(), 2);
+        assert_eq!(newcomer.next().await, Some(user_count(2)), "its stream goes on");
     }
 
     #[tokio::test(start_paused = true)]

@@ -117,7 +117,12 @@ MUTANTS = [
                 "    let place: &'static mut Place = Box::leak(Box::new(place));\n"
                 "    stream! {\n        let seat = place.presence.seat().clone();\n",
             ),
-            ("        let Place { permit, presence } = place;\n        drop(permit);\n", ""),
+            (
+                "        let Place { permit, presence } = place;\n"
+                "        drop(permit);\n"
+                "        let presence = presence.into_presence();\n",
+                "",
+            ),
             ("                tokio::spawn(hold(presence));\n", ""),
             ("                drop(presence);\n", ""),
         ],

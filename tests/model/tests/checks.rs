@@ -302,3 +302,43 @@ fn two_who_return_for_one_seat_are_one() {
         close(&rooms, people.collect::<Vec<_>>().into_iter().chain([newcomer]));
     });
 }
+
+/// Somebody leaves a seat that waits. A newcomer may have it, and its owner may
+/// come back for it, while it ceases to wait: each is counted, each once, and nobody
+/// hears of one less than there are.
+#[test]
+fn a_seat_that_waits_is_one_persons() {
+    check(|| {
+        let rooms = Rooms::default();
+        let (mut observer, _) = join(&rooms);
+        let (waiting, _) = join(&rooms);
+        settle();
+        told(&mut observer);
+        let (seat, token) = (waiting.seat().clone(), waiting.seat().token());
+        let ceases = thread::spawn(move || drop(waiting));
+        let owner = thread::spawn({
+            let rooms = rooms.clone();
+            move || {
+                let taken = rooms.take_over(&Name::default(), token, Ending::default());
+                taken.unwrap_or_else(|| join(&rooms)).0
+            }
+        });
+        let newcomer = thread::spawn({
+            let rooms = rooms.clone();
+            move || {
+                let taken = rooms.succeed(&Name::default(), &seat, Ending::default());
+                taken.unwrap_or_else(|| join(&rooms)).0
+            }
+        });
+        ceases.join().expect("no panic");
+        let owner = owner.join().expect("no panic");
+        let newcomer = newcomer.join().expect("no panic");
+        settle();
+
+        assert_eq!(count(&rooms), 3);
+        assert_ne!(owner.seat().token(), newcomer.seat().token());
+        let seen = told(&mut observer);
+        assert_eq!(seen.last(), Some(&3), "{seen:?}");
+        close(&rooms, [observer, owner, newcomer]);
+    });
+}
