@@ -9,10 +9,10 @@ help: ## Show this help
 run: ## Build and serve on http://127.0.0.1:3000 (options: make run ARGS="--keep-alive 5s")
 	cargo run --locked --release -- $(ARGS)
 
-test: setup ## Run every test; installs what it lacks (curl, chromium, npm and PyPI packages)
+test: setup ## Run every test; installs what it lacks (curl, browsers, npm and PyPI packages)
 	cargo test --locked --workspace
 	cargo build --locked
-	node --disable-warning=UNDICI-ES --test tests/clients/*.test.mjs tests/browser/*.test.mjs
+	node --disable-warning=UNDICI-ES --test --test-concurrency=3 tests/clients/*.test.mjs tests/browser/*.test.mjs
 	target/venv/bin/python -m unittest discover --start-directory tests/faults
 
 check: ## Check the format, the lints and the docs; a warning is an error
@@ -40,7 +40,7 @@ build-bench:
 
 screenshots: setup ## Take the README's pictures of the page anew
 	cargo build --locked
-	SCREENSHOTS=docs node --test --test-name-pattern=screenshot tests/browser/*.test.mjs
+	SCREENSHOTS=docs node --test tests/browser/screenshots.test.mjs
 
 setup:
 	@bash tests/setup.sh

@@ -1,6 +1,9 @@
 /*
- * The page's side of Headcount: opens the stream, shows the number, draws the
- * chart, and never gives up.
+ * The browser's side of Headcount: <user-count>, an element that shows how many
+ * people are here, and watch(), the same without the element.
+ *
+ *   <script defer src="https://count.example.org/client.js"></script>
+ *   <p><user-count room="/blog/hello">–</user-count> reading this now</p>
  *
  * If you come from the Socket.IO exercise ("handle a disconnect"), this is
  * where each thing went:
@@ -17,240 +20,434 @@
 (() => {
   'use strict';
 
-  const $ = id => document.getElementById(id);
-  const formatter = new Intl.NumberFormat('en');
+  // Two widgets that were pasted into one page bring the script twice.
+  if (globalThis.headcount?.watch) return;
 
-  // The stream's address. It is found from this script's own, so that it is
-  // right under any prefix. The script is served under `public/` too, the
-  // stream is not.
-  const base = new URL('.', document.currentScript.src);
-  base.pathname = base.pathname.replace(/\/public\/$/, '/');
-  const stream = new URL('events', base);
-  const room = new URLSearchParams(location.search).get('room');
-  if (room) {
-    stream.searchParams.set('room', room);
-    $('room').textContent = room;
-  }
-  // In quotes where a shell would take `?` and its like for a pattern.
-  const address = stream.href.replaceAll("'", '%27');
-  $('curl').textContent = `curl -N ${/^[\w:/.%-]+$/.test(address) ? address : `'${address}'`}`;
+  const FIRST_WORD = 5000; // ms in which a stream says its first number
+  const BROWSER_RETRY = 5000; // ms, the longest `retry:` that the server sends
+  const BACKOFF_LEAST = 1000; // ms
+  const BACKOFF_MOST = 30000; // ms
+  const KEEP_ALIVE = 15000; // ms, the server's default, until it says its own
+  const KEEP_ALIVE_LEAST = 1000; // ms: a server may be faster, a network is not
+  const ANSWER = 2000; // ms in which the tab that leads answers another
+  const LATE = 1500; // ms that a timer may be late: hidden tabs have one a second
 
-  // ---- The stream ---------------------------------------------------------
+  /** The feeds that somebody listens to, by the address of their stream. */
+  const feeds = new Map();
 
-  const WORDS = {
-    connecting: 'Connecting…',
-    live: 'Live',
-    reconnecting: 'No connection. Reconnecting…',
-    stale: 'No word from the server, so the number may be stale. Trying again…',
-  };
-  const BACKOFF_LEAST = 1000;
-  const BACKOFF_MOST = 30000;
-  // The longest `retry:` that the server sends.
-  const BROWSER_RETRY = 5000;
-  // Within these the server's keep-alive is believed.
-  const KEEP_ALIVE_LEAST = 1000;
-  const KEEP_ALIVE_MOST = 120000;
-
-  let state = 'connecting';
-  let source = null;
-  let timer; // The one thing that happens next if nothing is heard.
-  let failures = 0; // in a row
-  let keepAlive = 15000; // the server's default, until its heartbeats tell
-  let gap = 0; // before the newest heartbeat
-  let previous = null; // the number before, on this connection
-  let heardAt = 0; // when, by the wall clock
-
-  function open() {
-    close();
-    if (document.prerendering) {
-      // Nobody looks at this page yet, and perhaps nobody ever will.
-      document.addEventListener('prerenderingchange', open, { once: true });
-      return;
-    }
-    source = new EventSource(stream);
-    source.addEventListener('user count', event => heard(event.data));
-    source.addEventListener('error', failed);
-    expectWord();
-  }
-
-  function close() {
-    clearTimeout(timer);
-    source?.close();
+  /**
+   * One room's number, kept fresh by a stream of this tab, for all who listen to
+   * it here. It is open from its first listener to its last, and while it is
+   * open it never gives up.
+   */
+  class Feed {
+    count = null; // until the first number
+    state = 'closed';
+    listeners = new Set();
     source = null;
-  }
+    timer; // The one thing that happens next if nothing is heard,
+    due = 0; // and when, by the wall clock
+    failures = 0; // in a row
+    keepAlive = KEEP_ALIVE;
+    token = ''; // of the seat that this visitor has at the server
 
-  function heard(data) {
-    if (!/^\d{1,15}$/.test(data)) return; // not a number of people
-    const number = Number(data);
-    const now = Date.now();
-    if (number === previous) learn(now - heardAt);
-    previous = number;
-    heardAt = now;
-    failures = 0;
-    expectWord();
-    enter('live');
-    show(number);
-  }
+    constructor(room, url) {
+      this.room = room;
+      this.url = url;
+    }
 
-  // A number said again is a heartbeat, and the time before it the server's
-  // keep-alive. The longer of two such times counts, because a heartbeat that
-  // was held up on its way makes the time after it too short.
-  function learn(time) {
-    if (time < 50) return; // both were held up, and came together
-    keepAlive = Math.min(Math.max(time, gap, KEEP_ALIVE_LEAST), KEEP_ALIVE_MOST);
-    gap = time;
-  }
+    add(listener) {
+      this.listeners.add(listener);
+      if (this.state === 'closed') this.open();
+    }
 
-  function expectWord(grace = 0) {
-    clearTimeout(timer);
-    timer = setTimeout(silent, 2.5 * keepAlive + grace);
-  }
+    remove(listener) {
+      this.listeners.delete(listener);
+      // Who replaces one element by another wants no stream to end in between.
+      queueMicrotask(() => {
+        if (this.listeners.size || feeds.get(this.url) !== this) return;
+        feeds.delete(this.url);
+        this.close();
+      });
+    }
 
-  // A connection can die without a word (the other side lost power, a network
-  // was left), and no browser notices: this is for that.
-  function silent() {
-    lost('stale', heardAt);
-    // Or the server only speaks more seldom than was thought. To expect half as
-    // much each time finds that out, and does not press a server that hangs.
-    keepAlive = Math.min(2 * keepAlive, KEEP_ALIVE_MOST);
-    open();
-  }
+    open() {
+      this.waits();
+      if (!document.prerendering) return this.start();
+      // Nobody looks at this page yet, and perhaps nobody ever will.
+      const activated = () => this.state !== 'closed' && this.start();
+      document.addEventListener('prerenderingchange', activated, { once: true });
+    }
 
-  function failed() {
-    lost('reconnecting');
-    if (source.readyState === EventSource.CLOSED) {
-      // An answer that is no stream, such as 503: the browser gives up for
-      // good. The wait is random, so that not all pages come back together.
-      close();
-      const most = Math.min(BACKOFF_LEAST * 2 ** failures, BACKOFF_MOST);
-      failures += 1;
-      timer = setTimeout(open, Math.random() * most);
-    } else {
-      // The browser comes back by itself, in its own time.
-      expectWord(BROWSER_RETRY);
+    close() {
+      this.stop();
+      this.tell('closed');
+    }
+
+    start() {
+      this.connect();
+    }
+
+    stop() {
+      this.disconnect();
+    }
+
+    /** Tells the listeners what is new, if anything is. */
+    tell(state, count = this.count) {
+      if (state === this.state && count === this.count) return;
+      this.state = state;
+      this.count = count;
+      for (const listener of [...this.listeners]) {
+        try {
+          listener(count, state);
+        } catch (error) {
+          reportError(error); // One listener's fault is not the others'.
+        }
+      }
+    }
+
+    waits() {
+      this.tell(this.count === null ? 'connecting' : 'stale');
+    }
+
+    connect() {
+      this.disconnect();
+      const url = new URL(this.url);
+      // EventSource says its last event's id by itself when it reconnects, but to
+      // a new one it can't be given. (The name of the parameter is Mercure's.)
+      if (this.token) url.searchParams.set('lastEventID', this.token);
+      this.source = new EventSource(url);
+      this.source.addEventListener('user count', event => this.heard(event));
+      this.source.addEventListener('keep-alive', event => this.beats(Number(event.data)));
+      this.source.addEventListener('error', () => this.failed());
+      // A server that hangs is not to be pressed. Yet the wait grows slowly: after
+      // a lost network it takes browsers some tries to use up their dead connections.
+      this.expect(FIRST_WORD + (this.failures && this.backoff()));
+    }
+
+    disconnect() {
+      clearTimeout(this.timer);
+      this.source?.close();
+      this.source = null;
+    }
+
+    heard({ data, lastEventId }) {
+      if (!/^\d{1,15}$/.test(data)) return; // not a number of people
+      this.failures = 0;
+      this.token = lastEventId;
+      this.tell('live', Number(data));
+      this.expectBeat();
+    }
+
+    // After so much silence the server says its number again.
+    beats(interval) {
+      if (interval > 0) this.keepAlive = Math.max(interval, KEEP_ALIVE_LEAST);
+      this.expectBeat();
+    }
+
+    // A connection can die without a word (the other side lost power, a network
+    // was left), and no browser notices: this is for that.
+    expectBeat() {
+      this.expect(2.5 * this.keepAlive);
+    }
+
+    expect(time) {
+      this.next(time, () => this.silent());
+    }
+
+    next(time, action) {
+      clearTimeout(this.timer);
+      this.due = Date.now() + time;
+      this.timer = setTimeout(action, time);
+    }
+
+    silent() {
+      this.waits();
+      this.failures += 1;
+      this.connect();
+    }
+
+    failed() {
+      this.waits();
+      if (this.source.readyState === EventSource.CLOSED) {
+        // An answer that is no stream, such as 503: the browser gives up for
+        // good. The wait is random, so that not all pages come back together.
+        this.disconnect();
+        this.next(this.backoff(), () => this.connect());
+        this.failures += 1;
+      } else {
+        // The browser comes back by itself, when the server's `retry:` says.
+        this.expect(BROWSER_RETRY + FIRST_WORD);
+      }
+    }
+
+    backoff() {
+      return Math.random() * Math.min(BACKOFF_LEAST * 2 ** this.failures, BACKOFF_MOST);
+    }
+
+    /** The network is back, and what was open before is not to be trusted. */
+    online() {
+      if (this.state !== 'closed' && !document.prerendering) this.connect();
     }
   }
 
-  function lost(why, since = Date.now()) {
-    previous = null; // The first number of the next connection is no heartbeat.
-    enter(why);
-    record(null, since);
-    draw();
+  /**
+   * The same for all tabs of a browser together: the tab that holds the lock has
+   * the stream, and tells the others what it hears.
+   */
+  class SharedFeed extends Feed {
+    leads = false;
+
+    get name() {
+      return `headcount ${this.url}`;
+    }
+
+    start() {
+      try {
+        this.channel = new BroadcastChannel(this.name);
+        this.channel.onmessage = event => this.told(event.data);
+        this.follow();
+      } catch {
+        this.goAlone();
+      }
+    }
+
+    stop() {
+      this.term?.abort();
+      this.channel?.close();
+      this.channel = null;
+      this.leads = false;
+      super.stop();
+    }
+
+    // Web Locks exist only where a page is secure, and neither they nor the
+    // channel where a browser keeps an embedded page from all that is shared.
+    goAlone() {
+      this.stop();
+      this.leads = true;
+      this.connect();
+    }
+
+    follow() {
+      this.leads = false;
+      this.disconnect();
+      this.stand();
+      this.ask();
+    }
+
+    /** Leads as soon as nobody else does; by `force`, at once. */
+    stand(force = false) {
+      this.term?.abort();
+      this.term = new AbortController();
+      const { signal } = this.term;
+      const lead = () =>
+        new Promise(resign => {
+          if (signal.aborted) return resign();
+          signal.addEventListener('abort', resign);
+          this.leads = true;
+          this.connect();
+        });
+      navigator.locks.request(this.name, force ? { steal: true } : { signal }, lead).catch(error => {
+        if (signal.aborted) return;
+        if (error.name === 'AbortError') this.follow(); // Somebody else leads by force.
+        else this.goAlone();
+      });
+    }
+
+    /** Asks for the number. A leader that doesn't answer leads no more. */
+    ask() {
+      this.channel.postMessage('ask');
+      this.next(ANSWER, () => this.stand(true));
+    }
+
+    told(what) {
+      if (what === 'ask') {
+        // A tab that a browser has frozen still gets messages, but nothing from the
+        // network, and its timer stands still: then it had better not answer.
+        if (this.leads && Date.now() < this.due + LATE) this.say();
+      } else if (!this.leads) {
+        this.token = what.token;
+        this.keepAlive = what.keepAlive;
+        this.expectBeat();
+        this.tell(what.state, what.count ?? this.count);
+      }
+    }
+
+    say() {
+      const { state, count, token, keepAlive } = this;
+      this.channel?.postMessage({ state, count, token, keepAlive });
+    }
+
+    tell(state, count) {
+      super.tell(state, count);
+      if (this.leads) this.say();
+    }
+
+    beats(interval) {
+      super.beats(interval);
+      this.say();
+    }
+
+    silent() {
+      if (this.leads) return super.silent();
+      this.waits();
+      this.ask();
+    }
+
+    online() {
+      if (this.leads) super.online();
+    }
   }
 
-  addEventListener('online', () => {
-    if (state !== 'live') open();
-  });
-  // Chromium keeps a page that one may come back to, and its stream with it:
+  addEventListener('online', () => feeds.forEach(feed => feed.online()));
+  // Chromium keeps a page that one may come back to, and its streams with it:
   // the visitor would still be counted.
-  addEventListener('pagehide', () => {
-    lost('reconnecting');
-    close();
-  });
+  addEventListener('pagehide', () => feeds.forEach(feed => feed.close()));
   addEventListener('pageshow', event => {
-    if (event.persisted) open();
+    if (event.persisted) feeds.forEach(feed => feed.open());
   });
 
-  // ---- What is seen -------------------------------------------------------
-
-  const calm = matchMedia('(prefers-reduced-motion: reduce)');
-
-  // Writes only what differs: screen readers read out what is written, and a
-  // heartbeat is no news.
-  function say(element, text) {
-    if (element.textContent !== text) element.textContent = text;
+  /** The feed of a room; one for all who ask for the same. */
+  function feedOf({ room, src, per, observe }) {
+    const name = room === 'page' ? location.pathname : room || 'lobby';
+    const base = src ? new URL(`${src.replace(/\/+$/, '')}/`, document.baseURI) : home();
+    const stream = new URL('events', base);
+    stream.searchParams.set('room', name);
+    stream.searchParams.set('tell', 'keep-alive');
+    if (observe) stream.searchParams.set('observe', 1);
+    // When the tab that leads is closed, another one is about to come for its seat.
+    const shared = per === 'browser';
+    if (shared) stream.searchParams.set('hold', 1);
+    const url = stream.href;
+    if (!feeds.has(url)) feeds.set(url, new (shared ? SharedFeed : Feed)(name, url));
+    return feeds.get(url);
   }
 
-  function enter(next) {
-    if (next === state) return;
-    state = next;
-    document.body.dataset.state = next;
-    $('status').dataset.state = next;
-    say($('status'), WORDS[next]);
+  /** Where the server is, by the script's own address, so that any prefix is right. */
+  function home() {
+    const base = new URL('.', headcount.src ?? location.origin);
+    // The script is served under `public/` too, the stream is not.
+    base.pathname = base.pathname.replace(/\/public\/$/, '/');
+    return base;
   }
 
-  function show(number) {
-    const text = formatter.format(number);
-    $('count').dataset.length = text.length; // the style's, to fit it in
-    say($('count'), text);
-    say($('people'), number === 1 ? 'person is here now' : 'people are here now');
-    document.title = `(${text}) Headcount`;
-    if (!calm.matches) {
-      // The dot beats with each word from the server.
-      const beat = { boxShadow: ['0 0 0 0 currentColor', '0 0 0 0.5em transparent'] };
-      $('status').animate(beat, { duration: 900, easing: 'ease-out', pseudoElement: '::before' });
+  /**
+   * Calls `listener(count, state)` with the first number of a room, and whenever
+   * number or state change; returns the function that ends this.
+   */
+  function watch(options, listener) {
+    const feed = feedOf(options);
+    const hear = (count, state) => {
+      if (count !== null) listener(count, state);
+    };
+    let stopped = false;
+    feed.add(hear);
+    // Not before the caller has the function to stop with.
+    if (feed.count !== null) {
+      queueMicrotask(() => stopped || hear(feed.count, feed.state));
     }
-    record(number);
-    draw();
+    return () => {
+      stopped = true;
+      feed.remove(hear);
+    };
   }
 
-  // ---- The chart ----------------------------------------------------------
+  /** <user-count room src per observe show format> */
+  class UserCount extends HTMLElement {
+    static observedAttributes = ['room', 'src', 'per', 'observe', 'show', 'format', 'lang'];
 
-  const SPAN = 300000; // ms that it shows
-  const MERGE = 500; // ms; with SPAN, what bounds the memory
-  const WIDTH = 300; // of its viewBox
-  const HEIGHT = 100;
+    #feed = null;
+    #fallback = null;
+    #seen = {};
+    #listener = () => this.#render();
 
-  // What was known from when on; null for nothing. By the wall clock, for the
-  // other one stands still while a computer sleeps.
-  let points = [];
+    /** How many are in the room, oneself included; null until that is known. */
+    get count() {
+      return this.#feed?.count ?? null;
+    }
 
-  function record(number, at = Date.now()) {
-    const now = Date.now();
-    // None that is later than now, should the clock have been set back. Of
-    // those before the span the last stays: it is the left edge.
-    points = points.filter(
-      (point, i) => point.at <= now && !(points[i + 1]?.at <= now - SPAN)
-    );
-    const last = points.at(-1);
-    if (last?.number === number) return;
-    if (last && at - last.at < MERGE) {
-      last.number = number;
-    } else {
-      points.push({ at, number });
+    /** `connecting`, `live`, `stale` or `closed`. */
+    get state() {
+      return this.#feed?.state ?? 'closed';
+    }
+
+    connectedCallback() {
+      // `room="page"` goes along when a page changes its address by itself.
+      globalThis.navigation?.addEventListener('currententrychange', this);
+      this.#settle();
+    }
+
+    disconnectedCallback() {
+      globalThis.navigation?.removeEventListener('currententrychange', this);
+      this.#settle();
+    }
+
+    attributeChangedCallback() {
+      this.#settle();
+    }
+
+    handleEvent() {
+      this.#settle();
+    }
+
+    // Soon, so that several changes are one, and an element that is only moved
+    // doesn't leave its room.
+    #settle() {
+      queueMicrotask(() => {
+        const feed = this.isConnected ? feedOf(this.#options()) : null;
+        const last = this.#feed;
+        if (feed !== last) {
+          this.#feed = feed;
+          // Another room's number says nothing here.
+          this.#fallback ??= this.textContent;
+          if (feed && feed.count === null) this.#write(this.#fallback);
+          feed?.add(this.#listener);
+          last?.remove(this.#listener);
+        }
+        this.#render();
+      });
+    }
+
+    #options() {
+      const [room, src, per] = ['room', 'src', 'per'].map(name => this.getAttribute(name));
+      return { room, src, per, observe: this.hasAttribute('observe') };
+    }
+
+    #render() {
+      const { count, state } = this;
+      const room = this.#feed?.room ?? this.#seen.room;
+      const others = this.getAttribute('show') === 'others';
+      if (count !== null) {
+        const number = count - (others && !this.hasAttribute('observe') ? 1 : 0);
+        this.#write(this.#format(number));
+        if (others || this.#seen.others) this.hidden = others && number < 1;
+      }
+      this.dataset.state = state;
+      const seen = this.#seen;
+      this.#seen = { room, count, state, others };
+      if (seen.room !== room || seen.count !== count || seen.state !== state) {
+        const detail = { room, count, state };
+        this.dispatchEvent(new CustomEvent('user-count', { bubbles: true, detail }));
+      }
+    }
+
+    // Only what differs: screen readers read out what is written.
+    #write(text) {
+      if (this.textContent !== text) this.textContent = text;
+    }
+
+    #format(number) {
+      const compact = { notation: 'compact', maximumFractionDigits: 1 };
+      const options = this.getAttribute('format') === 'compact' ? compact : {};
+      try {
+        return new Intl.NumberFormat(this.lang || navigator.languages, options).format(number);
+      } catch {
+        return new Intl.NumberFormat([], options).format(number); // That is no language.
+      }
     }
   }
 
-  function draw() {
-    if (document.hidden) return;
-    const start = Date.now() - SPAN;
-    const steps = points
-      .map(({ at, number }, i) => ({
-        number,
-        from: Math.max(at - start, 0),
-        to: Math.min((points[i + 1]?.at ?? Infinity) - start, SPAN),
-        joined: i > 0 && points[i - 1].number !== null,
-        current: i === points.length - 1,
-      }))
-      .filter(({ number, to }) => number !== null && to >= 0);
-    const numbers = steps.map(step => step.number);
-    const high = Math.max(...numbers, 0);
-    const low = Math.min(...numbers, high);
-
-    const x = time => ((time / SPAN) * WIDTH).toFixed(2);
-    const y = number => (HEIGHT - (number / Math.max(high, 1)) * HEIGHT).toFixed(2);
-    let line = '';
-    let area = '';
-    let head = '';
-    for (const { number, from, to, joined, current } of steps) {
-      line += joined && line ? `V${y(number)}H${x(to)}` : `M${x(from)} ${y(number)}H${x(to)}`;
-      area += `M${x(from)} ${HEIGHT}V${y(number)}H${x(to)}V${HEIGHT}Z`;
-      head = current ? `M${WIDTH} ${y(number)}h0` : '';
-    }
-    $('line').setAttribute('d', line);
-    $('area').setAttribute('d', area);
-    $('head').setAttribute('d', head);
-
-    const format = number => formatter.format(number);
-    say($('top'), steps.length && high > 0 ? format(high) : '');
-    say(
-      $('summary'),
-      steps.length ? `Last 5 minutes: low ${format(low)}, high ${format(high)}` : 'Last 5 minutes'
-    );
-  }
-
-  setInterval(draw, 1000);
-  document.addEventListener('visibilitychange', draw);
-
-  open();
+  const headcount = { src: document.currentScript?.src, watch, UserCount };
+  globalThis.headcount = headcount;
+  if (!customElements.get('user-count')) customElements.define('user-count', UserCount);
 })();

@@ -124,14 +124,25 @@ impl Event {
     /// (`retry: 3172\nid: 5c9e…\nevent: user count\ndata: 3\n\n`).
     ///
     /// `retry` is how long the client shall wait before it comes back, sent in
-    /// whole milliseconds. `token` names this stream's seat; a browser sends it
-    /// back by itself as `Last-Event-ID`.
+    /// whole milliseconds. `token` names this stream's seat, if it has one; a
+    /// browser sends it back by itself as `Last-Event-ID`.
     #[must_use]
-    pub fn first(&self, retry: Duration, token: Token) -> Bytes {
-        let mut first = format!("retry: {}\nid: {token}\n", retry.as_millis()).into_bytes();
-        first.extend_from_slice(&self.frame.text());
+    pub fn first(&self, retry: Duration, token: Option<Token>) -> Bytes {
+        let mut first = format!("retry: {}\n", retry.as_millis());
+        if let Some(token) = token {
+            first.push_str(&format!("id: {token}\n"));
+        }
+        let mut first = first.into_bytes();
+        first.extend_from_slice(self.frame.bytes(false));
         first.into()
     }
+}
+
+/// Tells a client after how much silence the count is said again
+/// (`event: keep-alive\ndata: 15000\n\n`), in whole milliseconds.
+#[must_use]
+pub fn keep_alive(interval: Duration) -> Bytes {
+    format!("event: keep-alive\ndata: {}\n\n", interval.as_millis()).into()
 }
 
 #[cfg(test)]
@@ -160,11 +171,21 @@ mod tests {
     }
 
     #[test]
+    fn a_keep_alive_is_told_in_milliseconds() {
+        let told = keep_alive(Duration::from_millis(1500));
+        assert_eq!(&told[..], b"event: keep-alive\ndata: 1500\n\n");
+    }
+
+    #[test]
     fn the_first_event_also_carries_retry_and_the_seats_token() {
         let token = "0000000000000000000000000000005c".parse().expect("a token");
         assert_eq!(
-            &Event::new(3).first(Duration::from_millis(3172), token)[..],
+            &Event::new(3).first(Duration::from_millis(3172), Some(token))[..],
             b"retry: 3172\nid: 0000000000000000000000000000005c\nevent: user count\ndata: 3\n\n"
+        );
+        assert_eq!(
+            &Event::new(3).first(Duration::from_millis(3172), None)[..],
+            b"retry: 3172\nevent: user count\ndata: 3\n\n"
         );
     }
 

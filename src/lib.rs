@@ -50,7 +50,7 @@ pub use event::{Change, Event};
 pub use http::{Options, Script, router};
 pub use name::{BadName, Name};
 pub use origin::{AllowedOrigin, BadOrigin, Origin};
-pub use room::{Presence, Subscription};
+pub use room::{Observer, Presence, Subscription};
 pub use rooms::{Rooms, TooManyRooms};
 pub use seat::Seat;
 pub use token::Token;

@@ -1,6 +1,6 @@
 //! One room: its count and its broadcast channel, changed together;
-//! [`Presence`], the guard that is one open stream; and [`Subscription`], what
-//! is heard of the room.
+//! [`Presence`], the guard that is one open stream; [`Observer`], one who is not
+//! counted; and [`Subscription`], what either hears of the room.
 //!
 //! The order of events is the order of changes because both happen in one
 //! critical section. With an atomic count and a send after it, two changes can
@@ -49,10 +49,12 @@ pub(crate) struct Room {
 struct State {
     /// Who is here: one seat for each person counted.
     seats: Seats,
+    /// How many listen without being counted.
+    observers: usize,
     /// The event that says how many, as it is.
     newest: Event,
-    /// Set by the change that empties the room. An emptied room is on its way
-    /// off the registry and takes nobody in any more.
+    /// Set when the last one has left, be it an observer. An emptied room is on its
+    /// way off the registry and takes nobody in any more.
     emptied: bool,
     channel: broadcast::Sender<Event>,
     pace: Pace,
@@ -63,6 +65,7 @@ impl Room {
     pub(crate) fn new(name: Name, vacated: Vacated, tally: Arc<Tally>) -> Arc<Self> {
         let state = State {
             seats: Seats::default(),
+            observers: 0,
             newest: Event::new(0),
             emptied: false,
             channel: broadcast::Sender::new(CAPACITY),
@@ -113,13 +116,52 @@ impl Room {
         let seat = Seat::new(token);
         let mut state = self.lock();
         let old = state.seats.replace(seat.clone())?;
+        Some(self.instead_of(&old, seat, state, ending))
+    }
+
+    /// Lets a newcomer have the place of `left`, a seat that waits for nobody in
+    /// particular: one went and one came, and no event says so. The token is a new
+    /// one, or whoever knows the old one could take the newcomer's seat over. `None`
+    /// if that very seat is not counted any more.
+    pub(crate) fn succeed(
+        self: &Arc<Self>,
+        left: &Arc<Seat>,
+        ending: Ending,
+    ) -> Option<(Presence, Subscription)> {
+        let seat = Seat::new(Token::random());
+        let mut state = self.lock();
+        if !state.seats.remove(left) {
+            return None;
+        }
+        state.seats.add(seat.clone());
+        Some(self.instead_of(left, seat, state, ending))
+    }
+
+    /// The presence of `seat`, which has just been put in the place of `old`.
+    fn instead_of(
+        self: &Arc<Self>,
+        old: &Seat,
+        seat: Arc<Seat>,
+        state: MutexGuard<'_, State>,
+        ending: Ending,
+    ) -> (Presence, Subscription) {
         let subscription = self.subscribe(&state);
         drop(state);
 
         old.give_away();
         let count = subscription.told.count();
         info!(room = self.name.as_str(), count, "user returned");
-        Some((self.presence(seat, ending), subscription))
+        (self.presence(seat, ending), subscription)
+    }
+
+    /// Lets somebody listen who is not counted. `None` if the room has been emptied.
+    pub(crate) fn observe(self: &Arc<Self>) -> Option<(Observer, Subscription)> {
+        let mut state = self.lock();
+        if state.emptied {
+            return None;
+        }
+        state.observers += 1;
+        Some((Observer { room: self.clone() }, self.subscribe(&state)))
     }
 
     fn presence(self: &Arc<Self>, seat: Arc<Seat>, ending: Ending) -> Presence {
@@ -142,15 +184,21 @@ impl Room {
         }
         let tell = self.change(&mut state);
         let count = state.newest.count();
-        state.emptied = count == 0;
-        drop(state);
-
-        if count == 0 {
-            (self.vacated)(self);
-        } else {
+        if !self.vacate(state) {
             self.follow_up(tell);
         }
         count
+    }
+
+    /// Empties the room if whoever has just left was the last one.
+    fn vacate(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> bool {
+        let emptied = state.seats.len() == 0 && state.observers == 0;
+        state.emptied = emptied;
+        drop(state);
+        if emptied {
+            (self.vacated)(self);
+        }
+        emptied
     }
 
     /// Says that the number of seats has changed, or learns when to.
@@ -167,7 +215,7 @@ impl Room {
     fn publish(&self, state: &mut State) {
         self.tally.published.count();
         let _nobody_listens = state.channel.send(state.newest.clone());
-        state.pace.told(state.newest.count());
+        state.pace.told(state.seats.len() + state.observers);
     }
 
     /// Plans to tell the changes that are merged, if this change is the first of
@@ -246,6 +294,21 @@ impl Drop for Presence {
             reason = reason.as_str(),
             "user disconnected"
         );
+    }
+}
+
+/// One who listens to a room without being counted. As long as it lives, the room is
+/// there, though nobody be in it.
+#[derive(Debug)]
+pub struct Observer {
+    room: Arc<Room>,
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        let mut state = self.room.lock();
+        state.observers -= 1;
+        self.room.vacate(state);
     }
 }
 

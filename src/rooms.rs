@@ -7,7 +7,8 @@ use std::sync::{Arc, PoisonError, Weak};
 
 use crate::ending::Ending;
 use crate::name::Name;
-use crate::room::{Presence, Room, Subscription};
+use crate::room::{Observer, Presence, Room, Subscription};
+use crate::seat::Seat;
 use crate::sync::{Mutex, MutexGuard};
 use crate::tally::Tally;
 use crate::token::Token;
@@ -70,10 +71,28 @@ impl Rooms {
         name: &Name,
         ending: Ending,
     ) -> Result<(Presence, Subscription), TooManyRooms> {
+        self.enter(name, |room| room.join(ending.clone()))
+    }
+
+    /// Listens to the room `name` without being counted: answers with what keeps
+    /// the room while it lives, though nobody be there, and with what is heard,
+    /// from the number as it is.
+    ///
+    /// # Errors
+    /// [`TooManyRooms`] if the room would be one more than there may be.
+    pub fn observe(&self, name: &Name) -> Result<(Observer, Subscription), TooManyRooms> {
+        self.enter(name, Room::observe)
+    }
+
+    fn enter<T>(
+        &self,
+        name: &Name,
+        enter: impl Fn(&Arc<Room>) -> Option<T>,
+    ) -> Result<T, TooManyRooms> {
         loop {
             let room = self.find_or_open(name)?;
-            if let Some(joined) = room.join(ending.clone()) {
-                return Ok(joined);
+            if let Some(entered) = enter(&room) {
+                return Ok(entered);
             }
             // Between the two locks the last person left. Whoever comes first,
             // they or we, takes the emptied room off the map.
@@ -94,13 +113,26 @@ impl Rooms {
         self.find(name)?.take_over(token, ending)
     }
 
+    /// Joins the room `name` in the place of `left`, a seat whose stream has ended,
+    /// if that is still counted. The count is the same all the while, and the token
+    /// is a new one.
+    #[must_use]
+    pub fn succeed(
+        &self,
+        name: &Name,
+        left: &Arc<Seat>,
+        ending: Ending,
+    ) -> Option<(Presence, Subscription)> {
+        self.find(name)?.succeed(left, ending)
+    }
+
     /// How many people are in the room `name`.
     #[must_use]
     pub fn count(&self, name: &Name) -> usize {
         self.find(name).map_or(0, |room| room.count())
     }
 
-    /// How many rooms have someone in them.
+    /// How many rooms have someone in them, if only an observer.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.lock().len()

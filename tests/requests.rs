@@ -221,9 +221,12 @@ async fn while_it_drains_the_server_is_alive_but_takes_no_stream() {
     }
 }
 
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 6] = [
     ("index.html", "text/html; charset=utf-8"),
     ("client.js", "text/javascript; charset=utf-8"),
+    ("client.mjs", "text/javascript; charset=utf-8"),
+    ("page.js", "text/javascript; charset=utf-8"),
+    ("words.js", "text/javascript; charset=utf-8"),
     ("style.css", "text/css; charset=utf-8"),
 ];
 

@@ -147,6 +147,10 @@ struct Asset {
 impl Asset {
     fn new(file: EmbeddedFile) -> Self {
         let mut content_type = file.metadata.mimetype().to_owned();
+        if content_type == "application/javascript" {
+            // What a module was called before RFC 9239.
+            "text/javascript".clone_into(&mut content_type);
+        }
         if content_type.starts_with("text/") {
             content_type.push_str("; charset=utf-8");
         }

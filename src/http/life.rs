@@ -12,10 +12,12 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use super::held::Held;
 use super::limits::Permit;
 use crate::ending::Reason;
 use crate::event::Frame;
-use crate::room::Presence;
+use crate::room::{Observer, Presence};
+use crate::token::Token;
 
 /// How long, in milliseconds, a client shall wait before it comes back. Random
 /// for each: no browser spreads its return by itself, so after a restart all
@@ -38,13 +40,33 @@ const SPREAD_PER_STREAM: Duration = Duration::from_millis(1);
 /// that somebody left finds the place free.
 pub(super) struct Place {
     pub(super) permit: Permit,
-    pub(super) presence: Presence,
+    pub(super) guest: Guest,
+}
+
+/// Whose stream it is.
+pub(super) enum Guest {
+    /// Somebody who is counted, and whose seat is to wait there if they leave and
+    /// have asked for it.
+    Counted(Presence, Option<Arc<Held>>),
+    /// Somebody who is not.
+    Observer(#[expect(dead_code, reason = "its `Drop` is what it is for")] Observer),
+}
+
+impl Guest {
+    /// What names their seat, if they have one.
+    pub(super) fn token(&self) -> Option<Token> {
+        match self {
+            Self::Counted(presence, _) => Some(presence.seat().token()),
+            Self::Observer(_) => None,
+        }
+    }
 }
 
 /// One stream's life. Dropping it ends it, and the client has left; the server's
 /// own reasons to end it are told by [`poll_over`](Self::poll_over).
 pub(crate) struct Life {
-    place: Place,
+    /// Until it is over.
+    place: Option<Place>,
     shared: Arc<Shared>,
     /// Until it is too old; and once the server stops, until its turn.
     timer: Option<Pin<Box<Sleep>>>,
@@ -55,6 +77,7 @@ impl Life {
     pub(super) fn new(place: Place, shared: Arc<Shared>) -> Self {
         // Jittered, or those who came together would go together.
         let age = shared.max_age.map(|age| age.mul_f64(random_range(0.8..=1.0)));
+        let place = Some(place);
         Self { place, shared, timer: age.map(|age| Box::pin(sleep(age))), drained: false }
     }
 
@@ -82,7 +105,9 @@ impl Life {
     /// Ready when the server has a reason to end the stream. The task is woken for
     /// it, but not by the drain: who polls this is to see to that.
     pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
-        if self.place.presence.seat().poll_taken(cx).is_ready() {
+        if let Some(Place { guest: Guest::Counted(presence, _), .. }) = &self.place
+            && presence.seat().poll_taken(cx).is_ready()
+        {
             return Poll::Ready(Reason::Replaced);
         }
         if !self.drained && self.shared.drain.is_cancelled() {
@@ -100,18 +125,30 @@ impl Life {
     }
 
     /// Ends the stream, and answers with what its client is to be told yet.
-    pub(crate) fn end(self, reason: Reason) -> Option<Frame> {
+    pub(crate) fn end(mut self, reason: Reason) -> Option<Frame> {
         // Before the farewell: one who never reads it is gone all the same.
-        let Place { permit, presence } = self.place;
-        presence.ending().note(reason);
+        let Place { permit, guest } = self.place.take()?;
         drop(permit);
-        match reason {
-            Reason::AgedOut => {
+        if let Guest::Counted(presence, _) = guest {
+            presence.ending().note(reason);
+            if reason == Reason::AgedOut {
                 tokio::spawn(hold(presence));
-                Some(Frame::retry(random_ms(SHORT_RETRY_MS)))
             }
+        }
+        match reason {
+            Reason::AgedOut => Some(Frame::retry(random_ms(SHORT_RETRY_MS))),
             Reason::Shutdown => Some(Frame::retry(retry())),
             _ => None,
+        }
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        let Some(Place { permit, guest }) = self.place.take() else { return };
+        drop(permit);
+        if let Guest::Counted(presence, Some(held)) = guest {
+            held.keep(presence);
         }
     }
 }

@@ -9,6 +9,7 @@ mod count;
 mod frames;
 mod handover;
 mod health;
+mod held;
 mod life;
 mod limits;
 mod metrics;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::origin::AllowedOrigin;
 use crate::rooms::Rooms;
 pub(crate) use handover::{Handover, Stay};
+use held::Held;
 pub(crate) use life::Life;
 use limits::Limits;
 use origins::Origins;
@@ -93,6 +95,7 @@ struct Shared {
     limits: Arc<Limits>,
     origins: Origins,
     refusals: Refusals,
+    held: Arc<Held>,
     keep_alive: Duration,
     max_age: Option<Duration>,
     trusted_proxies: Vec<IpNet>,
@@ -132,6 +135,7 @@ pub fn router(rooms: Rooms, options: Options) -> Router {
         origins: Origins::new(options.allow_origins),
         limits: Limits::new(options.max_streams, options.max_streams_per_ip),
         refusals: Refusals::default(),
+        held: Arc::default(),
         keep_alive: options.keep_alive,
         max_age: options.max_age,
         trusted_proxies: options.trusted_proxies,

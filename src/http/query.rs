@@ -50,6 +50,27 @@ pub(super) fn last_seat(uri: &Uri) -> Option<Token> {
     value(uri, "lastEventID").ok()??.parse().ok()
 }
 
+/// Whether a query asks to be told the keep-alive (`tell=keep-alive`). A page can't
+/// see a header of its stream, and wants to know how long silence is no fault.
+pub(super) fn asks_for_keep_alive(uri: &Uri) -> bool {
+    value(uri, "tell").is_ok_and(|told| told.as_deref() == Some("keep-alive"))
+}
+
+/// Whether a query asks for its seat to be kept a moment after its stream (`hold=1`).
+pub(super) fn asks_to_hold(uri: &Uri) -> bool {
+    value(uri, "hold").is_ok_and(|hold| hold.as_deref() == Some("1"))
+}
+
+/// Whether a query asks to listen without being counted (`observe=1`). Anything that
+/// is neither yes nor no is refused, or somebody would be counted by mistake.
+pub(super) fn asks_to_observe(uri: &Uri) -> Result<bool, Refusal> {
+    match value(uri, "observe").as_ref().map(Option::as_deref) {
+        Ok(None | Some("0")) => Ok(false),
+        Ok(Some("1")) => Ok(true),
+        _ => Err(Refusal::BadObserve),
+    }
+}
+
 /// Undoes `application/x-www-form-urlencoded`, in which browsers write a query
 /// (<https://url.spec.whatwg.org/#urlencoded-parsing>), but where the standard
 /// replaces what is not UTF-8, this refuses it: two different names must not
@@ -132,6 +153,33 @@ mod tests {
             let uri = Uri::try_from(format!("/events{query}")).expect("a URI");
             assert_eq!(last_seat(&uri), seat.map(|s| s.parse().expect("a token")), "{query}");
             room(&uri).expect("it names no bad room");
+        }
+    }
+
+    #[test]
+    fn only_who_asks_for_the_keep_alive_is_told() {
+        let asks = |query: &'static str| asks_for_keep_alive(&Uri::from_static(query));
+        assert!(asks("/events?tell=keep-alive"));
+        assert!(asks("/events?room=a&tell=keep-alive"));
+        for query in
+            ["/events", "/events?tell", "/events?tell=keep", "/events?room=tell=keep-alive"]
+        {
+            assert!(!asks(query), "{query}");
+        }
+    }
+
+    #[test]
+    fn an_observer_says_so_clearly() {
+        let asks = |query: &'static str| asks_to_observe(&Uri::from_static(query));
+        for (query, observes) in [
+            ("/events", Ok(false)),
+            ("/events?observe=0", Ok(false)),
+            ("/events?room=a&observe=1", Ok(true)),
+            ("/events?observe", Err(Refusal::BadObserve)),
+            ("/events?observe=yes", Err(Refusal::BadObserve)),
+            ("/events?observe=1&observe=1", Err(Refusal::BadObserve)),
+        ] {
+            assert_eq!(asks(query), observes, "{query}");
         }
     }
 

@@ -35,6 +35,8 @@ pub(super) enum Refusal {
     RoomNotUtf8,
     /// 400: the query names two rooms.
     RoomTwice,
+    /// 400: the query asks to observe, or not, in words that nobody understands.
+    BadObserve,
     /// 400: the label of a badge is none.
     BadLabel,
     /// 400: the colour of a badge is none.
@@ -65,6 +67,7 @@ impl Refusal {
             | Self::BadRoom(_)
             | Self::RoomNotUtf8
             | Self::RoomTwice
+            | Self::BadObserve
             | Self::BadLabel
             | Self::BadColor => StatusCode::BAD_REQUEST,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
@@ -90,6 +93,7 @@ impl Refusal {
             Self::Prefetch => "a stream is not to be fetched before it is wanted",
             Self::RoomNotUtf8 => "a room's name must be percent-encoded UTF-8",
             Self::RoomTwice => "the query names more than one room",
+            Self::BadObserve => "observe is 1 for who is not to be counted, and left out otherwise",
             Self::BadLabel => {
                 "a badge has one label, of at most 64 characters and no control characters"
             }
@@ -126,6 +130,7 @@ impl Refusal {
             Self::Embedded => "embedded",
             Self::Prefetch => "prefetch",
             Self::BadRoom(_) | Self::RoomNotUtf8 | Self::RoomTwice => "room",
+            Self::BadObserve => "observe",
             Self::TooManyRooms => "max_rooms",
             Self::TooManyStreams => "max_streams",
             Self::TooManyOfAddress => "max_streams_per_ip",
@@ -157,7 +162,7 @@ impl Refusal {
 pub(super) struct Refusals([Counter; Refusals::LABELS.len()]);
 
 impl Refusals {
-    pub(super) const LABELS: [&'static str; 12] = [
+    pub(super) const LABELS: [&'static str; 13] = [
         "method",
         "host",
         "body",
@@ -166,6 +171,7 @@ impl Refusals {
         "embedded",
         "prefetch",
         "room",
+        "observe",
         "max_rooms",
         "max_streams",
         "max_streams_per_ip",

@@ -17,9 +17,13 @@ use super::address;
 use super::admission::{admit, last_seat};
 use super::frames::{frames, in_a_task};
 use super::handover::Handover;
-use super::life::{Life, Place, retry};
+use super::life::{Guest, Life, Place, retry};
+use super::query;
 use super::refusal::Refusal;
 use crate::ending::Ending;
+use crate::event;
+use crate::name::Name;
+use crate::room::Subscription;
 
 pub(super) async fn events(
     State(shared): State<Arc<Shared>>,
@@ -29,30 +33,23 @@ pub(super) async fn events(
     open(&shared, &head, &body).inspect_err(|refusal| shared.refusals.count(*refusal))
 }
 
-/// Joins the room that the request names, and answers with its stream.
+/// Opens the stream that is asked for, and answers with it.
 fn open(shared: &Arc<Shared>, head: &Parts, body: &Body) -> Result<Response, Refusal> {
     let room = admit(head, body)?;
+    let observes = query::asks_to_observe(&head.uri)?;
     if shared.drain.is_cancelled() {
         return Err(Refusal::Draining);
     }
-    let address = client_address(shared, head);
-    let ending = head.extensions.get::<Ending>().cloned().unwrap_or_default();
-
-    let returned =
-        last_seat(head).and_then(|token| shared.rooms.take_over(&room, token, ending.clone()));
-    let ((presence, subscription), permit) = match returned {
-        Some(joined) => (joined, shared.limits.admit_returning(address)),
-        None => {
-            let permit = shared.limits.admit(address)?;
-            let joined = shared.rooms.join(&room, ending);
-            (joined.map_err(|_| Refusal::TooManyRooms)?, permit)
-        }
-    };
+    let (place, subscription) =
+        if observes { observe(shared, head, &room)? } else { join(shared, head, &room)? };
 
     let tally = shared.rooms.tally();
-    let first = subscription.told().first(retry(), presence.seat().token());
+    let mut first = subscription.told().first(retry(), place.guest.token());
+    if query::asks_for_keep_alive(&head.uri) {
+        first = [first, event::keep_alive(shared.keep_alive)].concat().into();
+    }
     tally.deliveries.count();
-    let life = Life::new(Place { permit, presence }, shared.clone());
+    let life = Life::new(place, shared.clone());
     let body = match head.extensions.get::<Handover>().cloned() {
         Some(handover) => {
             handover.leave(life, subscription, head.version);
@@ -73,6 +70,40 @@ fn open(shared: &Arc<Shared>, head: &Parts, body: &Body) -> Result<Response, Ref
         }
     };
     Ok(response(body, head.version))
+}
+
+/// Joins the room, or takes the client's seat over.
+fn join(shared: &Arc<Shared>, head: &Parts, room: &Name) -> Result<(Place, Subscription), Refusal> {
+    let address = client_address(shared, head);
+    let ending = head.extensions.get::<Ending>().cloned().unwrap_or_default();
+    let held = query::asks_to_hold(&head.uri).then(|| shared.held.clone());
+    let returned = last_seat(head)
+        .and_then(|token| shared.rooms.take_over(room, token, ending.clone()))
+        .or_else(|| {
+            let left = held.as_ref()?.any(room)?;
+            shared.rooms.succeed(room, &left, ending.clone())
+        });
+    let ((presence, subscription), permit) = match returned {
+        Some(joined) => (joined, shared.limits.admit_returning(address)),
+        None => {
+            let permit = shared.limits.admit(address)?;
+            let joined = shared.rooms.join(room, ending);
+            (joined.map_err(|_| Refusal::TooManyRooms)?, permit)
+        }
+    };
+    Ok((Place { permit, guest: Guest::Counted(presence, held) }, subscription))
+}
+
+/// Listens to the room without being counted.
+fn observe(
+    shared: &Arc<Shared>,
+    head: &Parts,
+    room: &Name,
+) -> Result<(Place, Subscription), Refusal> {
+    let permit = shared.limits.admit(client_address(shared, head))?;
+    let observing = shared.rooms.observe(room);
+    let (observer, subscription) = observing.map_err(|_| Refusal::TooManyRooms)?;
+    Ok((Place { permit, guest: Guest::Observer(observer) }, subscription))
 }
 
 fn client_address(shared: &Shared, head: &Parts) -> Option<IpAddr> {
@@ -98,6 +129,7 @@ fn response(body: Body, version: Version) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use super::super::held;
     use super::super::life::{HOLD, RETRY_MS, SHORT_RETRY_MS};
     use super::*;
     use std::pin::Pin;
@@ -142,6 +174,13 @@ mod tests {
             let request = request.body(Body::empty()).expect("a request");
             let response = self.router.clone().oneshot(request).await.expect("infallible");
             (response.status(), Answer { body: Box::pin(response.into_body()) })
+        }
+
+        async fn join_by(&self, uri: &str) -> Answer {
+            let request = Request::get(uri).header("host", "test").body(Body::empty());
+            let request = request.expect("a request");
+            let response = self.router.clone().oneshot(request).await.expect("infallible");
+            Answer { body: Box::pin(response.into_body()) }
         }
 
         async fn join(&self) -> Answer {
@@ -202,6 +241,15 @@ mod tests {
         assert_eq!(stream.next().await, Some(user_count(2)));
     }
 
+    #[tokio::test]
+    async fn who_asks_is_told_the_keep_alive_after_the_first_event() {
+        let counter = Counter::new(Options::default());
+        let mut stream = counter.join_by("/events?tell=keep-alive").await;
+        let (_, _, events) = stream.first().await;
+        let keep_alive = "event: keep-alive\ndata: 15000\n\n";
+        assert_eq!(events, format!("{}{keep_alive}", user_count(1)));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn after_silence_the_count_is_said_again() {
         let counter = Counter::new(Options::default());
@@ -232,6 +280,88 @@ mod tests {
         assert_eq!(counter.count(), 1);
         drop(stream);
         counter.becomes(0).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_for_it_is_counted_a_moment_longer_and_can_come_back() {
+        let counter = Counter::new(Options::default());
+        let mut observer = counter.join().await;
+        observer.first().await;
+        for _ in 0..3 {
+            // Whoever comes has the seat, with its token or without.
+            drop(counter.join_by("/events?hold=1").await);
+            sleep(held::HOLD - Duration::from_millis(10)).await;
+            assert_eq!(counter.count(), 2);
+        }
+        sleep(Duration::from_millis(20)).await;
+        assert_eq!(counter.count(), 1);
+        assert_eq!(observer.next().await, Some(user_count(2)));
+        assert_eq!(observer.next().await, Some(user_count(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_had_the_seat_does_not_get_it_back_from_a_newcomer() {
+        let counter = Counter::new(Options::default());
+        let mut first = counter.join_by("/events?hold=1").await;
+        let (_, token, _) = first.first().await;
+        drop(first);
+        sleep(Duration::from_millis(1)).await;
+        let mut newcomer = counter.join_by("/events?hold=1").await;
+        assert_ne!(newcomer.first().await.1, token);
+        let (_, _back) = counter.ask(Some(&token)).await;
+        sleep(held::HOLD * 2).await;
+        assert_eq!(counter.count(), 2);
+        assert_eq!(newcomer.next().await, Some(user_count(2)), "its stream goes on");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_observer_is_told_and_not_counted() {
+        let counter = Counter::new(Options::default());
+        let mut observer = counter.join_by("/events?observe=1").await;
+        let first = observer.next().await.expect("a first frame");
+        let (retry, event) = first.split_once('\n').expect("retry comes first");
+        assert!(retry.starts_with("retry: "));
+        assert_eq!(event, user_count(0), "and no id");
+        assert_eq!((counter.count(), counter.rooms.len()), (0, 1));
+
+        let mut visitor = counter.join().await;
+        assert_eq!(visitor.first().await.2, user_count(1));
+        assert_eq!(observer.next().await, Some(user_count(1)));
+        drop(visitor);
+        assert_eq!(observer.next().await, Some(user_count(0)));
+        sleep(Duration::from_secs(15)).await;
+        assert_eq!(observer.next().await, Some(user_count(0)), "the heartbeat");
+        drop(observer);
+        sleep(Duration::from_millis(1)).await;
+        assert!(counter.rooms.is_empty(), "nobody is left");
+        assert_eq!(counter.rooms.tally().joins.get(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_observer_takes_a_place_for_as_long_as_it_listens() {
+        let age = Duration::from_secs(60);
+        let options = Options { max_streams: 1, max_age: Some(age), ..Default::default() };
+        let counter = Counter::new(options);
+        let observer = counter.join_by("/events?observe=1").await;
+        assert_eq!(counter.ask(None).await.0, StatusCode::SERVICE_UNAVAILABLE);
+        sleep(age).await;
+        assert!(counter.rooms.is_empty(), "it has reached its age");
+        let (status, _visitor) = counter.ask(None).await;
+        assert_eq!(status, StatusCode::OK);
+        drop(observer);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_seat_that_waits_is_one_persons() {
+        let counter = Counter::new(Options::default());
+        drop(counter.join_by("/events?hold=1").await);
+        sleep(Duration::from_millis(1)).await;
+        let _second = counter.join_by("/events?hold=1").await;
+        let _third = counter.join_by("/events?hold=1").await;
+        assert_eq!(counter.count(), 2);
+        let _who_did_not_ask = counter.join().await;
+        sleep(held::HOLD * 2).await;
+        assert_eq!(counter.count(), 3);
     }
 
     #[tokio::test(start_paused = true)]

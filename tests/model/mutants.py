@@ -143,7 +143,22 @@ MUTANTS = [
         "take a seat over without telling the old stream",
         MODEL,
         "src/room.rs",
-        [("        old.give_away();\n", "        drop(old);\n")],
+        [("        old.give_away();\n", "")],
+    ),
+    (
+        "give a newcomer the token of the seat that waited",
+        MODEL,
+        "src/room.rs",
+        [
+            (
+                "        let seat = Seat::new(Token::random());\n"
+                "        let mut state = self.lock();\n"
+                "        if !state.seats.remove(left) {\n",
+                "        let seat = Seat::new(left.token());\n"
+                "        let mut state = self.lock();\n"
+                "        if !state.seats.remove(left) {\n",
+            )
+        ],
     ),
     (
         "go on with the oldest event after a lag",

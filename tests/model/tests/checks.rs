@@ -348,3 +348,78 @@ fn who_goes_over_to_a_shared_subscription_hears_all_of_it_once_and_in_order() {
         close(&rooms, people.into_iter().chain([(teller, shared)]));
     });
 }
+
+/// Somebody leaves a seat that waits. A newcomer may have it, and its owner may
+/// come back for it, while it ceases to wait: each is counted, each once, and nobody
+/// hears of one less than there are.
+#[test]
+fn a_seat_that_waits_is_one_persons() {
+    check(|| {
+        let rooms = Rooms::default();
+        let mut observer = join(&rooms);
+        let waiting = join(&rooms);
+        settle();
+        told(&mut observer);
+        let (seat, token) = (waiting.0.seat().clone(), waiting.0.seat().token());
+        let ceases = thread::spawn(move || drop(waiting));
+        let owner = thread::spawn({
+            let rooms = rooms.clone();
+            move || {
+                let taken = rooms.take_over(&Name::default(), token, Ending::default());
+                taken.unwrap_or_else(|| join(&rooms))
+            }
+        });
+        let newcomer = thread::spawn({
+            let rooms = rooms.clone();
+            move || {
+                let taken = rooms.succeed(&Name::default(), &seat, Ending::default());
+                taken.unwrap_or_else(|| join(&rooms))
+            }
+        });
+        ceases.join().expect("no panic");
+        let owner = owner.join().expect("no panic");
+        let newcomer = newcomer.join().expect("no panic");
+        settle();
+
+        assert_eq!(count(&rooms), 3);
+        assert_ne!(owner.0.seat().token(), newcomer.0.seat().token());
+        let seen = told(&mut observer);
+        assert_eq!(seen.last(), Some(&3), "{seen:?}");
+        close(&rooms, [observer, owner, newcomer]);
+    });
+}
+
+/// Somebody observes while the room empties and another one comes: the observer hears
+/// of it, for its room is the one that the newcomer finds; and nothing is left when
+/// the observer, too, has gone.
+#[test]
+fn an_observer_keeps_the_room_and_is_not_counted() {
+    check(|| {
+        let rooms = Rooms::default();
+        let first = join(&rooms);
+        let leaver = thread::spawn(move || drop(first));
+        let observes = thread::spawn({
+            let rooms = rooms.clone();
+            move || rooms.observe(&Name::default()).expect("a room")
+        });
+        let passer = thread::spawn({
+            let rooms = rooms.clone();
+            move || drop(rooms.observe(&Name::default()))
+        });
+        let (observer, mut heard) = observes.join().expect("no panic");
+        let newcomer = join(&rooms);
+        leaver.join().expect("no panic");
+        passer.join().expect("no panic");
+        settle();
+
+        assert_eq!((rooms.len(), count(&rooms)), (1, 1));
+        while heard.try_next().is_some() {}
+        assert_eq!(heard.told().count(), 1);
+        drop(newcomer);
+        settle();
+        while heard.try_next().is_some() {}
+        assert_eq!((rooms.len(), heard.told().count()), (1, 0));
+        drop(observer);
+        assert!(rooms.is_empty());
+    });
+}
