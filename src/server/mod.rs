@@ -37,6 +37,10 @@ use workers::Workers;
 /// no file descriptor left: there is nothing to do but let some close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
+/// After so long without an error it is over; while descriptors are scarce, one is
+/// free now and then, and the log need not tell of each.
+const RECOVERED: Duration = Duration::from_secs(2);
+
 /// So many connections are accepted before other tasks have a turn. Those that
 /// wait to be accepted are few before the system drops what comes, and whoever
 /// was dropped tries again after a second.
@@ -110,7 +114,7 @@ impl Server {
 
 /// Accepts connections for ever, and deals them out to the workers.
 async fn accept(listener: &TcpListener, workers: &[Arc<Connections>]) {
-    let mut exhausted = false;
+    let mut exhausted: Option<Instant> = None;
     let mut turns = workers.iter().cycle();
     for nth in 1.. {
         if nth % ACCEPTS == 0 {
@@ -118,7 +122,7 @@ async fn accept(listener: &TcpListener, workers: &[Arc<Connections>]) {
         }
         match listener.accept().await {
             Ok((tcp, peer)) => {
-                if std::mem::take(&mut exhausted) {
+                if exhausted.take_if(|last| last.elapsed() > RECOVERED).is_some() {
                     info!("connections are accepted again");
                 }
                 if let Some(connections) = turns.next() {
@@ -127,7 +131,8 @@ async fn accept(listener: &TcpListener, workers: &[Arc<Connections>]) {
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                if !std::mem::replace(&mut exhausted, true) {
+                let last = exhausted.replace(Instant::now());
+                if last.is_none_or(|last| last.elapsed() > RECOVERED) {
                     warn!(%error, "cannot accept connections; trying again until it works");
                 }
                 sleep(ACCEPT_PAUSE).await;

@@ -8,6 +8,11 @@ use crate::load::Load;
 use crate::results::{Figures, Idle, Leave};
 use crate::server::Server;
 
+/// So many come and go before memory is looked at, but for the first of them …
+const FIRST: usize = 100;
+/// … and so much later.
+const QUIET: Duration = Duration::from_secs(2);
+
 /// What is measured of it.
 pub(super) struct Parts {
     pub(super) memory: bool,
@@ -23,6 +28,9 @@ pub(super) fn run(
     parts: &Parts,
     keep: &mut impl FnMut(Figures),
 ) -> anyhow::Result<()> {
+    if parts.memory {
+        warm_up(load)?;
+    }
     let base = Base::of(server)?;
     for size in sizes {
         load.fill(PATH, *size, IN_FLIGHT, GATHERING)?;
@@ -42,6 +50,15 @@ pub(super) fn run(
         keep(Figures::Leave(leave(load, server)?));
     }
     Ok(())
+}
+
+/// What a server sets up with its first clients is not what a stream takes.
+fn warm_up(load: &mut Load) -> anyhow::Result<()> {
+    load.fill(PATH, FIRST, IN_FLIGHT, GATHERING)?;
+    load.watch(1);
+    load.close_all_but_the_first();
+    load.until_all_know(GATHERING)?;
+    load.rest(QUIET)
 }
 
 fn idle(load: &mut Load, server: &Server, window: Duration) -> anyhow::Result<Idle> {
