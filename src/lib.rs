@@ -18,11 +18,14 @@
 //! 5. [`room`] counts the visitor and subscribes them, in one critical section
 //!    that also tells everyone else. What the visitor holds from here on is a
 //!    [`Presence`]: its `Drop` is the only way out; and what it hears is a
-//!    [`Subscription`]. Each has a [`seat`], named by a [`token`]: who comes back with theirs while the
-//!    lost connection is still counted takes the seat over.
+//!    [`Subscription`]. Each has a [`seat`], named by a [`token`]: who comes back
+//!    with theirs while the lost connection is still counted takes the seat over.
 //! 6. [`event`] is the wire form of what is told, encoded once for everybody.
-//! 7. `pace` (private) says how soon a large crowd may be told again.
-//! 8. [`ending`] remembers why the visitor left, for the log and the [`tally`],
+//! 7. [`server`] takes the stream back from hyper once the first event is sent. From
+//!    then on its room's fan-out writes each event to it, and a small task waits for
+//!    its end.
+//! 8. `pace` (private) says how soon a large crowd may be told again.
+//! 9. [`ending`] remembers why the visitor left, for the log and the [`tally`],
 //!    which is what `/metrics` tells.
 //!
 //! What is not on that way: [`origin`] says whose pages may come, [`embed`] what a

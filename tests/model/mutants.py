@@ -44,13 +44,13 @@ MUTANTS = [
                 "        self.follow_up(tell);",
             ),
             (
-                "        drop(state);\n\n        if count == 0 {",
+                "        if !self.vacate(state) {\n",
                 "        let (channel, event) = (state.channel.clone(), state.newest.clone());\n"
-                "        drop(state);\n"
+                "        let vacated = self.vacate(state);\n"
                 "        if tell == Tell::Now {\n"
                 "            let _ = channel.send(event);\n"
                 "        }\n"
-                "        if count == 0 {",
+                "        if !vacated {\n",
             ),
         ],
     ),
@@ -125,7 +125,18 @@ MUTANTS = [
         "let people into a room that was emptied",
         MODEL,
         "src/room.rs",
-        [("        if state.emptied {\n            return None;\n        }\n", "")],
+        [
+            (
+                "        if state.emptied {\n            return None;\n        }\n        state.seats.add",
+                "        state.seats.add",
+            )
+        ],
+    ),
+    (
+        "let a room go while somebody observes it",
+        MODEL,
+        "src/room.rs",
+        [("state.seats.len() == 0 && state.observers == 0", "state.seats.len() == 0")],
     ),
     (
         "remove whatever room has the name",
