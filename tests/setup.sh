@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Fetches what the tests need beyond cargo, node, npm, python3 and gcc: from
 # Debian curl, two browsers with a font, python3-venv, and what tests/faults bring
-# on: proxies, slow attackers, a second HTTP/2; from npm and PyPI the clients,
-# in tests/node_modules and target/venv. Silent when all is there.
+# on: proxies, slow attackers, a second HTTP/2, valgrind; from npm and PyPI the
+# clients, in tests/node_modules and target/venv. Silent when all is there.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -32,6 +32,7 @@ missing_packages() {
   command -v nghttp >/dev/null || echo nghttp2-client
   command -v ip >/dev/null || echo iproute2
   command -v openssl >/dev/null || echo openssl
+  command -v valgrind >/dev/null || echo valgrind
 }
 
 need_packages missing_packages

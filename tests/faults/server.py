@@ -36,16 +36,19 @@ class Server:
 
     `quiet` keeps the two lines of each stream out of the log. `namespace` has a
     context `entered()` in which the server is started and asked (test_cable.py).
+    `under` is a command that runs the binary in its own process (test_cost.py).
     """
 
-    def __init__(self, *args, listen="127.0.0.1:0", quiet=False, env=None, namespace=None):
+    def __init__(
+        self, *args, listen="127.0.0.1:0", quiet=False, env=None, namespace=None, under=(),
+    ):
         self._entered = namespace.entered if namespace else contextlib.nullcontext
         # The developer's own settings are not the test's.
         settings = {k: v for k, v in os.environ.items() if not k.startswith("HEADCOUNT_")}
         settings["RUST_LOG"] = "headcount=info,headcount::room=warn" if quiet else "info"
         with self._entered():
             self.process = subprocess.Popen(
-                [BINARY, "--listen", listen, "--log-format", "json", *map(str, args)],
+                [*under, BINARY, "--listen", listen, "--log-format", "json", *map(str, args)],
                 env=settings | (env or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -26,7 +26,7 @@ def eventually(what, probe, expected, within=DEADLINE):
         time.sleep(0.005)
 
 
-_measured = {}
+_measured, _counted = {}, {}
 
 
 def measured(what, seconds):
@@ -35,8 +35,15 @@ def measured(what, seconds):
     _measured[what] = max(seconds, _measured.get(what, 0.0))
 
 
+def counted(what, number):
+    """The same for what is counted instead."""
+    _counted[what] = max(number, _counted.get(what, 0))
+
+
 @atexit.register
 def _say_what_was_measured():
     if os.environ.get("MEASURE"):
         for what, seconds in _measured.items():
             print(f"measured: {what}: {seconds * 1000:.1f} ms", file=sys.stderr)
+        for what, number in _counted.items():
+            print(f"counted: {what}: {number:,.0f}", file=sys.stderr)
