@@ -1,6 +1,6 @@
 //! The allocator of the binary: jemalloc, told to give memory back.
 //!
-//! When all come at once, each connection takes some 20 kB until its stream has
+//! When all come at once, each connection takes some 17 kB until its stream has
 //! left hyper. With jemalloc an open stream takes 0.9 kB afterwards; what glibc and
 //! mimalloc keep of a storm makes it several times as much (`bench/README.md`).
 
