@@ -55,7 +55,7 @@ pub(crate) fn bars(title: &str, mark: Option<(f64, &str)>, bars: &[Bar]) -> Stri
     const TOP: f64 = 74.0;
     let height = TOP + ROW * bars.len() as f64 + 20.0;
     let most = bars.iter().map(|bar| bar.value).fold(0.0, f64::max);
-    let scale = (WIDTH - LEFT - 160.0) / if most > 0.0 { most } else { 1.0 };
+    let scale = (WIDTH - LEFT - 190.0) / if most > 0.0 { most } else { 1.0 };
     let mut svg = begin(title, height);
     if let Some((at, name)) = mark {
         let (x, end) = (LEFT + at * scale, height - 14.0);
