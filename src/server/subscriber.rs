@@ -71,29 +71,27 @@ pub(super) struct Line<T> {
 struct Wire<T> {
     io: T,
     told: Change,
-    /// What is left of the frame that is being written.
-    writing: Bytes,
-    /// The newest frame that came while one could not be written.
-    next: Bytes,
-    /// The task has something to write, and until it has, nobody else writes.
-    blocked: bool,
+    /// What the task has to write. Until it has, nobody else writes. Boxed, for most
+    /// streams have none, and what is touched for each event shall be small.
+    backlog: Option<Box<Backlog>>,
     /// The stream is over: what waits is its last.
     over: bool,
     task: Option<Waker>,
 }
 
+/// What could not be written at once. Empty, it is still to be flushed.
+#[derive(Default)]
+struct Backlog {
+    /// What is left of the frame that is being written.
+    writing: Bytes,
+    /// The newest frame that came while one could not be written.
+    next: Bytes,
+}
+
 impl<T: Io> Line<T> {
     /// A connection on which the event of `told` was the last one sent.
     pub(super) fn new(io: T, chunked: bool, told: Change) -> Self {
-        let wire = Wire {
-            io,
-            told,
-            writing: Bytes::new(),
-            next: Bytes::new(),
-            blocked: false,
-            over: false,
-            task: None,
-        };
+        let wire = Wire { io, told, backlog: None, over: false, task: None };
         Self { chunked, wire: Mutex::new(wire) }
     }
 
@@ -104,7 +102,7 @@ impl<T: Io> Line<T> {
             last.extend_from_slice(Frame::LAST_CHUNK);
         }
         let mut wire = self.wire();
-        wire.next = last.into();
+        wire.backlog.get_or_insert_default().next = last.into();
         wire.over = true;
     }
 
@@ -118,17 +116,8 @@ impl<T: Io> Line<T> {
         if !wire.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             wire.task = Some(cx.waker().clone());
         }
-        loop {
-            match wire.poll_written(cx) {
-                Poll::Ready(Ok(())) => wire.blocked = false,
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => return Poll::Pending,
-            }
-            if wire.next.is_empty() {
-                break;
-            }
-            wire.writing = take(&mut wire.next);
-            wire.blocked = true;
+        if ready!(wire.poll_backlog(cx)).is_err() {
+            return Poll::Ready(());
         }
         if wire.over { Pin::new(&mut wire.io).poll_shutdown(cx).map(drop) } else { Poll::Pending }
     }
@@ -143,16 +132,18 @@ impl<T: Io> Line<T> {
         }
         wire.told = event.change();
         let bytes = event.frame().bytes(self.chunked);
-        if wire.blocked {
-            let given_up = u64::from(!wire.next.is_empty());
-            wire.next = Bytes::copy_from_slice(bytes);
-            return Told { taken: 1, given_up };
-        }
-        if !wire.sent_at_once(bytes) {
-            wire.blocked = true;
-            wire.wake();
-        }
-        Told { taken: 1, given_up: 0 }
+        let given_up = match &mut wire.backlog {
+            Some(backlog) => {
+                let waited = !backlog.next.is_empty();
+                backlog.next = Bytes::copy_from_slice(bytes);
+                u64::from(waited)
+            }
+            None => {
+                wire.write_at_once(bytes);
+                0
+            }
+        };
+        Told { taken: 1, given_up }
     }
 }
 
@@ -186,27 +177,39 @@ impl<T: Io> Wire<T> {
         }
     }
 
-    /// Writes as much as the connection takes; `false` leaves the rest, or the
-    /// failure, to the task.
-    fn sent_at_once(&mut self, bytes: &[u8]) -> bool {
+    /// Writes as much as the connection takes now. What is left, and a failure, is the
+    /// task's.
+    fn write_at_once(&mut self, bytes: &[u8]) {
         let mut cx = Context::from_waker(Waker::noop());
-        match Pin::new(&mut self.io).poll_write(&mut cx, bytes) {
-            Poll::Ready(Ok(written)) if written == bytes.len() => {}
-            Poll::Ready(Ok(written)) => self.writing = Bytes::copy_from_slice(&bytes[written..]),
-            Poll::Ready(Err(_)) => return false,
-            Poll::Pending => self.writing = Bytes::copy_from_slice(bytes),
+        let written = match Pin::new(&mut self.io).poll_write(&mut cx, bytes) {
+            Poll::Ready(Ok(written)) => written,
+            Poll::Ready(Err(_)) | Poll::Pending => 0,
+        };
+        let all = written == bytes.len();
+        if all && matches!(Pin::new(&mut self.io).poll_flush(&mut cx), Poll::Ready(Ok(()))) {
+            return;
         }
-        matches!(self.poll_written(&mut cx), Poll::Ready(Ok(())))
+        let writing = Bytes::copy_from_slice(&bytes[written..]);
+        self.backlog = Some(Box::new(Backlog { writing, next: Bytes::new() }));
+        self.wake();
     }
 
-    /// Ready when the frame is out of our hands. Flushed too, for TLS takes some
+    /// Ready when all that waits is out of our hands. Flushed too, for TLS takes some
     /// 64 kB of frames without having sent the first.
-    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.writing.is_empty() {
-            let written = ready!(Pin::new(&mut self.io).poll_write(cx, &self.writing))?;
-            self.writing.advance(written);
+    fn poll_backlog(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(backlog) = &mut self.backlog {
+            while !backlog.writing.is_empty() {
+                let written = ready!(Pin::new(&mut self.io).poll_write(cx, &backlog.writing))?;
+                backlog.writing.advance(written);
+            }
+            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            if backlog.next.is_empty() {
+                self.backlog = None;
+            } else {
+                backlog.writing = take(&mut backlog.next);
+            }
         }
-        Pin::new(&mut self.io).poll_flush(cx)
+        Poll::Ready(Ok(()))
     }
 
     fn wake(&self) {

@@ -215,7 +215,7 @@ MUTANTS = [
         "send an old number after a newer one to a slow reader",
         FANOUT,
         "src/server/subscriber.rs",
-        [("        if wire.blocked {\n", "        if false {\n")],
+        [("match &mut wire.backlog {", "match &mut None::<Box<Backlog>> {")],
     ),
     (
         "carry the plan out, and tell nothing",
