@@ -18,6 +18,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 TREE = ROOT / "target" / "mutants" / "tree"
 BUILD = ROOT / "target" / "mutants" / "build"
 COPIED = ["Cargo.toml", "Cargo.lock", "src", "public", "examples", "tests/model", "tests/main.rs"]
+# A workspace has all of its members.
+COPIED += ["bench/Cargo.toml", "bench/src", "bench/benches"]
 
 # Seconds that a build or a run of tests may take.
 PATIENCE = 600
