@@ -1,8 +1,9 @@
 //! The allocator of the binary: jemalloc, told to give memory back.
 //!
 //! When all come at once, each connection takes some 17 kB until its stream has
-//! left hyper. With jemalloc an open stream takes 0.9 kB afterwards; what glibc and
-//! mimalloc keep of a storm makes it several times as much (`bench/README.md`).
+//! left hyper. With these settings an open stream takes 1 kB afterwards; with what
+//! jemalloc keeps by default, or mimalloc, of such a storm, it is several times as much
+//! (`bench/README.md`).
 
 use tikv_jemalloc_ctl::{Access, AsName, Error, background_thread};
 use tikv_jemallocator::Jemalloc;
