@@ -40,7 +40,7 @@ impl Held {
         if let (true, Ok(runtime)) = (has_left, Handle::try_current()) {
             let waits = Waits::new(self, &presence);
             runtime.spawn(async move {
-                let _taken_or_not = timeout(HOLD, presence.seat().taken()).await;
+                wait(&presence, HOLD).await;
                 drop(waits);
                 drop(presence);
             });
@@ -64,6 +64,11 @@ impl Held {
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, Vec<Arc<Seat>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Keeps the seat of a client that is to come back, for so long or until it has.
+pub(super) async fn wait(presence: &Presence, time: Duration) {
+    let _taken_or_not = timeout(time, presence.seat().taken()).await;
 }
 
 /// A seat's entry among those that wait.

@@ -8,11 +8,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rand::random_range;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
-use super::held::Held;
+use super::held::{self, Held};
 use super::limits::Permit;
 use crate::ending::Reason;
 use crate::event::Frame;
@@ -132,7 +132,7 @@ impl Life {
         if let Guest::Counted(presence, _) = guest {
             presence.ending().note(reason);
             if reason == Reason::AgedOut {
-                tokio::spawn(hold(presence));
+                tokio::spawn(async move { held::wait(&presence, HOLD).await });
             }
         }
         match reason {
@@ -151,13 +151,6 @@ impl Drop for Life {
             held.keep(presence);
         }
     }
-}
-
-/// Keeps the seat of a client that was told to come back.
-async fn hold(presence: Presence) {
-    let seat = presence.seat().clone();
-    let _taken_or_not = timeout(HOLD, seat.taken()).await;
-    drop(presence);
 }
 
 /// The time over which a stop spreads the ends of so many streams, so that
