@@ -73,18 +73,27 @@ pub struct Config {
 
     /// How many streams one address may have; one more is refused with 429 (default: any)
     ///
-    /// Whole offices and mobile networks share one address; with IPv6, on the other
-    /// hand, one visitor can have many.
+    /// Whole offices and mobile networks share one address. With IPv6 one client has a
+    /// whole /64 of them, which counts as one.
     #[arg(long, env = "HEADCOUNT_MAX_STREAMS_PER_IP", value_name = "NUMBER",
           value_parser = at_least_1)]
     pub max_streams_per_ip: Option<usize>,
 
     /// How many rooms there may be; a stream for one more is refused with 503
     ///
-    /// Whoever can reach the server can open rooms; each costs some 2 kB.
+    /// Anyone who can reach the server can open rooms; each costs some 2 kB. The room
+    /// `lobby` can always be joined.
     #[arg(long, env = "HEADCOUNT_MAX_ROOMS", value_name = "NUMBER", value_parser = at_least_1,
           default_value_t = rooms::MAX_ROOMS)]
     pub max_rooms: usize,
+
+    /// How many rooms one address may be in; a stream for one more is refused with 429
+    ///
+    /// Nobody shall take all rooms. `lobby` is not one of them. Default: a tenth of
+    /// --max-rooms, at least 100.
+    #[arg(long, env = "HEADCOUNT_MAX_ROOMS_PER_IP", value_name = "NUMBER",
+          value_parser = at_least_1)]
+    pub max_rooms_per_ip: Option<usize>,
 
     /// How many threads serve streams (default: one for each core)
     #[arg(long, env = "HEADCOUNT_THREADS", value_name = "NUMBER", value_parser = threads)]
@@ -127,6 +136,14 @@ pub struct Config {
     #[arg(long, env = "HEADCOUNT_LOG_FORMAT", value_name = "FORMAT", value_enum,
           default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+impl Config {
+    /// How many rooms one address may be in.
+    #[must_use]
+    pub fn max_rooms_per_ip(&self) -> usize {
+        self.max_rooms_per_ip.unwrap_or((self.max_rooms / 10).max(100))
+    }
 }
 
 /// What the binary does in place of serving.

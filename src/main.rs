@@ -83,11 +83,13 @@ async fn serve(config: Config) -> Result<(), String> {
     let scheme = if tls.is_some() { "https" } else { "http" };
     info!(max_streams, file_descriptors = descriptors.0, "listening on {scheme}://{address}");
 
+    let max_rooms_per_ip = Some(config.max_rooms_per_ip());
     let options = Options {
         keep_alive: config.keep_alive,
         max_age: config.max_age,
         max_streams,
         max_streams_per_ip: config.max_streams_per_ip,
+        max_rooms_per_ip,
         trusted_proxies: config.trusted_proxy,
         allow_origins: config.allow_origin,
         public_dir: config.public_dir,

@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::future::pending;
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -17,6 +18,7 @@ use tracing::info;
 
 use crate::ending::Ending;
 use crate::event::Event;
+use crate::limits::Full;
 use crate::name::Name;
 use crate::pace::{self, Pace, Tell};
 use crate::seat::{Seat, Seats};
@@ -107,16 +109,20 @@ impl Room {
 
     /// Gives the seat of `token` to a new stream, if it is still counted, and
     /// tells the old stream. Nobody came and nobody went: the count is the same
-    /// before, after and in between, and no event says so.
+    /// before, after and in between, and no event says so. Its place among the limits
+    /// goes with it, or nothing happens.
     pub(crate) fn take_over(
         self: &Arc<Self>,
         token: Token,
+        address: Option<IpAddr>,
         ending: Ending,
-    ) -> Option<(Presence, Subscription)> {
+    ) -> Result<Option<(Presence, Subscription)>, Full> {
         let seat = Seat::new(token);
         let mut state = self.lock();
-        let old = state.seats.replace(seat.clone())?;
-        Some(self.instead_of(&old, seat, state, ending))
+        let Some(old) = state.seats.get(token).cloned() else { return Ok(None) };
+        old.bequeath(&seat, address)?;
+        state.seats.replace(seat.clone());
+        Ok(Some(self.instead_of(&old, seat, state, ending)))
     }
 
     /// Lets a newcomer have the place of `left`, a seat that waits for nobody in
@@ -126,15 +132,18 @@ impl Room {
     pub(crate) fn succeed(
         self: &Arc<Self>,
         left: &Arc<Seat>,
+        address: Option<IpAddr>,
         ending: Ending,
-    ) -> Option<(Presence, Subscription)> {
+    ) -> Result<Option<(Presence, Subscription)>, Full> {
         let seat = Seat::new(Token::random());
         let mut state = self.lock();
-        if !state.seats.remove(left) {
-            return None;
+        if !state.seats.has(left) {
+            return Ok(None);
         }
+        left.bequeath(&seat, address)?;
+        state.seats.remove(left);
         state.seats.add(seat.clone());
-        Some(self.instead_of(left, seat, state, ending))
+        Ok(Some(self.instead_of(left, seat, state, ending)))
     }
 
     /// The presence of `seat`, which has just been put in the place of `old`.
@@ -182,6 +191,9 @@ impl Room {
         if !state.seats.remove(seat) {
             return state.newest.count();
         }
+        // Under the lock, after the seat is gone and before anybody hears of it: at no
+        // moment are there more seats than places, and who hears of it finds one.
+        seat.free();
         let tell = self.change(&mut state);
         let count = state.newest.count();
         if !self.vacate(state) {

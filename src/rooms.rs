@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, Weak};
 
 use crate::ending::Ending;
+use crate::limits::Full;
 use crate::name::Name;
 use crate::room::{Observer, Presence, Room, Subscription};
 use crate::seat::Seat;
@@ -51,7 +53,8 @@ struct Registry {
 pub struct TooManyRooms;
 
 impl Rooms {
-    /// A registry of at most `max_rooms` rooms.
+    /// A registry of at most `max_rooms` rooms, and the default room: nobody can lock
+    /// others out of that.
     #[must_use]
     pub fn new(max_rooms: usize) -> Self {
         let rooms = Mutex::new(HashMap::new());
@@ -103,27 +106,34 @@ impl Rooms {
     /// Takes over the seat of `token` in the room `name`, if somebody is still
     /// counted there by that token: their connection is lost, but nobody noticed
     /// yet. The old stream is told, and the count is the same all the while.
-    #[must_use]
+    ///
+    /// # Errors
+    /// [`Full`] if a client at `address` may not have the seat's place among the
+    /// limits; then nothing has changed.
     pub fn take_over(
         &self,
         name: &Name,
         token: Token,
+        address: Option<IpAddr>,
         ending: Ending,
-    ) -> Option<(Presence, Subscription)> {
-        self.find(name)?.take_over(token, ending)
+    ) -> Result<Option<(Presence, Subscription)>, Full> {
+        self.find(name).map_or(Ok(None), |room| room.take_over(token, address, ending))
     }
 
     /// Joins the room `name` in the place of `left`, a seat whose stream has ended,
     /// if that is still counted. The count is the same all the while, and the token
     /// is a new one.
-    #[must_use]
+    ///
+    /// # Errors
+    /// As [`take_over`](Self::take_over).
     pub fn succeed(
         &self,
         name: &Name,
         left: &Arc<Seat>,
+        address: Option<IpAddr>,
         ending: Ending,
-    ) -> Option<(Presence, Subscription)> {
-        self.find(name)?.succeed(left, ending)
+    ) -> Result<Option<(Presence, Subscription)>, Full> {
+        self.find(name).map_or(Ok(None), |room| room.succeed(left, address, ending))
     }
 
     /// How many people are in the room `name`.
@@ -156,7 +166,7 @@ impl Rooms {
 
     fn find_or_open(&self, name: &Name) -> Result<Arc<Room>, TooManyRooms> {
         let mut rooms = self.0.lock();
-        let full = rooms.len() >= self.0.max_rooms;
+        let full = rooms.len() >= self.0.max_rooms && *name != Name::default();
         match rooms.entry(name.clone()) {
             Entry::Occupied(entry) => Ok(entry.get().clone()),
             Entry::Vacant(_) if full => Err(TooManyRooms),
@@ -280,5 +290,14 @@ mod tests {
         assert_eq!(heard.told().count(), 2);
         drop((in_a, also_in_a));
         rooms.join(&name("b"), Ending::default()).expect("a room");
+    }
+
+    #[test]
+    fn the_default_room_is_open_when_all_others_are_taken() {
+        let rooms = Rooms::new(1);
+        let (_in_a, _) = rooms.join(&name("a"), Ending::default()).expect("a room");
+        rooms.join(&Name::default(), Ending::default()).expect("the default room");
+        rooms.observe(&Name::default()).expect("the default room");
+        assert_eq!(rooms.join(&name("b"), Ending::default()).err(), Some(TooManyRooms));
     }
 }

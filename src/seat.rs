@@ -7,12 +7,14 @@ use std::borrow::Borrow;
 use std::collections::HashSet;
 use std::future::poll_fn;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
 
+use crate::limits::{Full, Permit};
 use crate::token::Token;
 
 /// A place, for the time that one stream has it.
@@ -21,18 +23,51 @@ pub struct Seat {
     token: Token,
     is_taken: AtomicBool,
     waker: AtomicWaker,
+    /// Its place among the limits, which it has for as long as it is counted.
+    permit: Mutex<Option<Permit>>,
 }
 
 impl Seat {
     /// The place that `token` names, for a stream that has it now.
     pub(crate) fn new(token: Token) -> Arc<Self> {
-        Arc::new(Self { token, is_taken: AtomicBool::new(false), waker: AtomicWaker::new() })
+        Arc::new(Self {
+            token,
+            is_taken: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            permit: Mutex::default(),
+        })
     }
 
     /// What names the place.
     #[must_use]
     pub fn token(&self) -> Token {
         self.token
+    }
+
+    /// Has the seat take a place among the limits with it. It is to be a new seat, of
+    /// which nobody knows the token yet.
+    pub(crate) fn hold(&self, permit: Permit) {
+        self.set_permit(Some(permit));
+    }
+
+    /// Gives the place among the limits to `heir`, whose client is at `address`, if
+    /// that may have one more.
+    pub(crate) fn bequeath(&self, heir: &Self, address: Option<IpAddr>) -> Result<(), Full> {
+        let mut permit = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(permit) = &mut *permit {
+            permit.move_to(address)?;
+        }
+        heir.set_permit(permit.take());
+        Ok(())
+    }
+
+    /// Frees the place among the limits, if it has one yet.
+    pub(crate) fn free(&self) {
+        self.set_permit(None);
+    }
+
+    fn set_permit(&self, permit: Option<Permit>) {
+        *self.permit.lock().unwrap_or_else(PoisonError::into_inner) = permit;
     }
 
     /// Waits until another stream has this place. Of several who wait at once
@@ -71,6 +106,16 @@ impl Seats {
         self.0.insert(ByToken(seat));
     }
 
+    /// The seat that `token` names, if it is here.
+    pub(crate) fn get(&self, token: Token) -> Option<&Arc<Seat>> {
+        self.0.get(&token).map(|ByToken(seat)| seat)
+    }
+
+    /// Whether this very seat is here, and not one that has taken its place.
+    pub(crate) fn has(&self, seat: &Arc<Seat>) -> bool {
+        self.get(seat.token).is_some_and(|here| Arc::ptr_eq(here, seat))
+    }
+
     /// Puts `seat` in the place of the one with its token; `None` if there is none.
     pub(crate) fn replace(&mut self, seat: Arc<Seat>) -> Option<Arc<Seat>> {
         let ByToken(old) = self.0.take(&seat.token)?;
@@ -80,8 +125,7 @@ impl Seats {
 
     /// Takes this very seat away, and not one that has taken its place.
     pub(crate) fn remove(&mut self, seat: &Arc<Seat>) -> bool {
-        let is_here = self.0.get(&seat.token).is_some_and(|ByToken(here)| Arc::ptr_eq(here, seat));
-        is_here && self.0.remove(&seat.token)
+        self.has(seat) && self.0.remove(&seat.token)
     }
 }
 
@@ -142,11 +186,11 @@ mod tests {
     }
 
     #[test]
-    fn a_seat_costs_at_most_100_bytes() {
+    fn a_seat_with_its_place_among_the_limits_costs_at_most_150_bytes() {
         let allocation = size_of::<Seat>() + 2 * size_of::<usize>();
         // A set is between 7/16 and 7/8 full, with a byte of its own for each slot.
         let slots = (size_of::<ByToken>() + 1) * 16 / 7;
         let pointer = size_of::<Arc<Seat>>();
-        assert!(allocation + slots + pointer <= 100, "{allocation} + {slots} + {pointer}");
+        assert!(allocation + slots + pointer <= 150, "{allocation} + {slots} + {pointer}");
     }
 }

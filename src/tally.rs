@@ -1,6 +1,6 @@
-//! What has happened so far, in numbers that only rise.
+//! What happens, in numbers: how many are there, and how many there were.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::ending::Reason;
 
@@ -25,9 +25,32 @@ impl Counter {
     }
 }
 
+/// A number that rises and falls.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicUsize);
+
+impl Gauge {
+    /// One more.
+    pub fn up(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One less.
+    pub fn down(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many now.
+    pub fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The counters of a registry and all of its rooms.
 #[derive(Debug, Default)]
 pub struct Tally {
+    /// Streams that are open.
+    pub streams: Gauge,
     /// Streams that were opened; those that took a seat over among them.
     pub joins: Counter,
     ends: [Counter; Reason::ALL.len()],

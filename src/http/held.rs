@@ -27,10 +27,24 @@ pub(super) const HOLD: Duration = Duration::from_millis(1500);
 pub(super) struct Held(Mutex<HashMap<Name, Vec<Arc<Seat>>>>);
 
 impl Held {
-    /// A seat in `room` that waits, for a client that does not know its token.
-    /// Whoever left, the count is the same as if one had gone and one had come.
-    pub(super) fn any(&self, room: &Name) -> Option<Arc<Seat>> {
-        self.lock().get_mut(room)?.pop()
+    /// Has a seat that waits in `room` taken, for a client that does not know its
+    /// token. Whoever left, the count is the same as if one had gone and one had come.
+    /// If `take` is refused, the seat waits on.
+    pub(super) fn give<T, E>(
+        &self,
+        room: &Name,
+        mut take: impl FnMut(&Arc<Seat>) -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, E> {
+        let mut rooms = self.lock();
+        let Some(seats) = rooms.get_mut(room) else { return Ok(None) };
+        while let Some(seat) = seats.last() {
+            let taken = take(seat)?;
+            seats.pop();
+            if taken.is_some() {
+                return Ok(taken);
+            }
+        }
+        Ok(None)
     }
 
     /// Has the seat of a client that has left wait, unless it fell silent: nobody

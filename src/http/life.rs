@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::held::{self, Held};
-use super::limits::Permit;
 use crate::ending::Reason;
 use crate::event::Frame;
+use crate::limits::Permit;
 use crate::room::{Observer, Presence};
 use crate::token::Token;
 
@@ -36,20 +36,14 @@ const HANDFUL: usize = 100;
 /// … and of more, each adds so much to the time over which they are spread.
 const SPREAD_PER_STREAM: Duration = Duration::from_millis(1);
 
-/// What a stream holds as long as it lives. Dropped in this order: whoever hears
-/// that somebody left finds the place free.
-pub(super) struct Place {
-    pub(super) permit: Permit,
-    pub(super) guest: Guest,
-}
-
 /// Whose stream it is.
 pub(super) enum Guest {
-    /// Somebody who is counted, and whose seat is to wait there if they leave and
-    /// have asked for it.
+    /// Somebody who is counted, whose place among the limits is their seat's, and
+    /// whose seat is to wait there if they leave and have asked for it.
     Counted(Presence, Option<Arc<Held>>),
     /// Somebody who is not.
-    Observer(#[expect(dead_code, reason = "its `Drop` is what it is for")] Observer),
+    #[expect(dead_code, reason = "their `Drop` is what they are for")]
+    Observer(Observer, Permit),
 }
 
 impl Guest {
@@ -57,7 +51,7 @@ impl Guest {
     pub(super) fn token(&self) -> Option<Token> {
         match self {
             Self::Counted(presence, _) => Some(presence.seat().token()),
-            Self::Observer(_) => None,
+            Self::Observer(..) => None,
         }
     }
 }
@@ -66,7 +60,7 @@ impl Guest {
 /// own reasons to end it are told by [`poll_over`](Self::poll_over).
 pub(crate) struct Life {
     /// Until it is over.
-    place: Option<Place>,
+    guest: Option<Guest>,
     shared: Arc<Shared>,
     /// Until it is too old; and once the server stops, until its turn.
     timer: Option<Pin<Box<Sleep>>>,
@@ -74,11 +68,12 @@ pub(crate) struct Life {
 }
 
 impl Life {
-    pub(super) fn new(place: Place, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(guest: Guest, shared: Arc<Shared>) -> Self {
         // Jittered, or those who came together would go together.
         let age = shared.max_age.map(|age| age.mul_f64(random_range(0.8..=1.0)));
-        let place = Some(place);
-        Self { place, shared, timer: age.map(|age| Box::pin(sleep(age))), drained: false }
+        shared.rooms.tally().streams.up();
+        let guest = Some(guest);
+        Self { guest, shared, timer: age.map(|age| Box::pin(sleep(age))), drained: false }
     }
 
     /// After so long a silence the stream is to be told the count again.
@@ -105,14 +100,14 @@ impl Life {
     /// Ready when the server has a reason to end the stream. The task is woken for
     /// it, but not by the drain: who polls this is to see to that.
     pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
-        if let Some(Place { guest: Guest::Counted(presence, _), .. }) = &self.place
+        if let Some(Guest::Counted(presence, _)) = &self.guest
             && presence.seat().poll_taken(cx).is_ready()
         {
             return Poll::Ready(Reason::Replaced);
         }
         if !self.drained && self.shared.drain.is_cancelled() {
             self.drained = true;
-            let spread = spread(self.shared.limits.streams(), self.shared.drain_spread);
+            let spread = spread(self.shared.rooms.tally().streams.get(), self.shared.drain_spread);
             self.timer = Some(Box::pin(sleep(spread.mul_f64(random_range(0.0..=1.0)))));
         }
         match &mut self.timer {
@@ -124,12 +119,17 @@ impl Life {
         }
     }
 
+    /// Uncounts an open stream, once, and answers whose it was.
+    fn close(&mut self) -> Option<Guest> {
+        let guest = self.guest.take()?;
+        self.shared.rooms.tally().streams.down();
+        Some(guest)
+    }
+
     /// Ends the stream, and answers with what its client is to be told yet.
     pub(crate) fn end(mut self, reason: Reason) -> Option<Frame> {
         // Before the farewell: one who never reads it is gone all the same.
-        let Place { permit, guest } = self.place.take()?;
-        drop(permit);
-        if let Guest::Counted(presence, _) = guest {
+        if let Guest::Counted(presence, _) = self.close()? {
             presence.ending().note(reason);
             if reason == Reason::AgedOut {
                 tokio::spawn(async move { held::wait(&presence, HOLD).await });
@@ -145,9 +145,7 @@ impl Life {
 
 impl Drop for Life {
     fn drop(&mut self) {
-        let Some(Place { permit, guest }) = self.place.take() else { return };
-        drop(permit);
-        if let Guest::Counted(presence, Some(held)) = guest {
+        if let Some(Guest::Counted(presence, Some(held))) = self.close() {
             held.keep(presence);
         }
     }

@@ -11,7 +11,6 @@ mod handover;
 mod health;
 mod held;
 mod life;
-mod limits;
 mod metrics;
 mod origins;
 mod query;
@@ -29,12 +28,12 @@ use axum::routing::{any, get};
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
+use crate::limits::Limits;
 use crate::origin::AllowedOrigin;
-use crate::rooms::Rooms;
+use crate::rooms::{self, Rooms};
 pub(crate) use handover::{Handover, Stay};
 use held::Held;
 pub(crate) use life::Life;
-use limits::Limits;
 use origins::Origins;
 use refusal::{Refusal, Refusals};
 pub use script::Script;
@@ -52,9 +51,13 @@ pub struct Options {
     /// How many streams may be open; one more is refused with 503.
     pub max_streams: usize,
     /// How many streams one address may have open; one more is refused with 429.
+    /// An IPv6 address counts as its whole /64.
     /// The address is known where requests carry axum's
     /// [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo).
     pub max_streams_per_ip: Option<usize>,
+    /// How many rooms the streams of one address may be in, the default room aside; a
+    /// stream for one more is refused with 429. The address is known as above.
+    pub max_rooms_per_ip: Option<usize>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// The origins whose pages may open streams and ask for counts, beside the
@@ -80,6 +83,7 @@ impl Default for Options {
             max_age: None,
             max_streams: usize::MAX,
             max_streams_per_ip: None,
+            max_rooms_per_ip: Some(rooms::MAX_ROOMS / 10),
             trusted_proxies: Vec::new(),
             allow_origins: Vec::new(),
             public_dir: None,
@@ -133,7 +137,11 @@ pub fn router(rooms: Rooms, options: Options) -> Router {
     let shared = Arc::new(Shared {
         rooms,
         origins: Origins::new(options.allow_origins),
-        limits: Limits::new(options.max_streams, options.max_streams_per_ip),
+        limits: Limits::new(
+            options.max_streams,
+            options.max_streams_per_ip,
+            options.max_rooms_per_ip,
+        ),
         refusals: Refusals::default(),
         held: Arc::default(),
         keep_alive: options.keep_alive,

@@ -5,6 +5,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::limits::Full;
 use crate::name::BadName;
 use crate::tally::Counter;
 
@@ -51,6 +52,8 @@ pub(super) enum Refusal {
     TooManyStreams,
     /// 429: the stream would be one too many of its address.
     TooManyOfAddress,
+    /// 429: its address would be in one room too many.
+    TooManyRoomsOfAddress,
     /// 503: the server is stopping.
     Draining,
 }
@@ -75,7 +78,7 @@ impl Refusal {
             Self::TooManyRooms | Self::TooManyStreams | Self::Draining => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::TooManyOfAddress => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyOfAddress | Self::TooManyRoomsOfAddress => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -108,6 +111,9 @@ impl Refusal {
             Self::TooManyOfAddress => {
                 "as many streams are open from your address as may be; close one, or try again later"
             }
+            Self::TooManyRoomsOfAddress => {
+                "your address is in as many rooms as may be; leave one, or try again later"
+            }
             Self::Draining => "the server is stopping; try again soon",
         };
         message.into()
@@ -134,6 +140,7 @@ impl Refusal {
             Self::TooManyRooms => "max_rooms",
             Self::TooManyStreams => "max_streams",
             Self::TooManyOfAddress => "max_streams_per_ip",
+            Self::TooManyRoomsOfAddress => "max_rooms_per_ip",
             Self::Draining => "draining",
         })
     }
@@ -149,10 +156,23 @@ impl Refusal {
             // Seconds. Whoever takes over is up by then, or the next try finds out.
             Self::Draining => Some((header::RETRY_AFTER, HeaderValue::from_static("5"))),
             // Nobody knows when somebody leaves; this keeps clients from hammering.
-            Self::TooManyRooms | Self::TooManyStreams | Self::TooManyOfAddress => {
+            Self::TooManyRooms
+            | Self::TooManyStreams
+            | Self::TooManyOfAddress
+            | Self::TooManyRoomsOfAddress => {
                 Some((header::RETRY_AFTER, HeaderValue::from_static("30")))
             }
             _ => None,
+        }
+    }
+}
+
+impl From<Full> for Refusal {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Streams => Self::TooManyStreams,
+            Full::StreamsOfAddress => Self::TooManyOfAddress,
+            Full::RoomsOfAddress => Self::TooManyRoomsOfAddress,
         }
     }
 }
@@ -162,7 +182,7 @@ impl Refusal {
 pub(super) struct Refusals([Counter; Refusals::LABELS.len()]);
 
 impl Refusals {
-    pub(super) const LABELS: [&'static str; 13] = [
+    pub(super) const LABELS: [&'static str; 14] = [
         "method",
         "host",
         "body",
@@ -175,6 +195,7 @@ impl Refusals {
         "max_rooms",
         "max_streams",
         "max_streams_per_ip",
+        "max_rooms_per_ip",
         "draining",
     ];
 

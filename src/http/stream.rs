@@ -17,7 +17,7 @@ use super::address;
 use super::admission::{admit, last_seat};
 use super::frames::{frames, in_a_task};
 use super::handover::Handover;
-use super::life::{Guest, Life, Place, retry};
+use super::life::{Guest, Life, retry};
 use super::query;
 use super::refusal::Refusal;
 use crate::ending::Ending;
@@ -40,16 +40,16 @@ fn open(shared: &Arc<Shared>, head: &Parts, body: &Body) -> Result<Response, Ref
     if shared.drain.is_cancelled() {
         return Err(Refusal::Draining);
     }
-    let (place, subscription) =
+    let (guest, subscription) =
         if observes { observe(shared, head, &room)? } else { join(shared, head, &room)? };
 
     let tally = shared.rooms.tally();
-    let mut first = subscription.told().first(retry(), place.guest.token());
+    let mut first = subscription.told().first(retry(), guest.token());
     if query::asks_for_keep_alive(&head.uri) {
         first = [first, event::keep_alive(shared.keep_alive)].concat().into();
     }
     tally.deliveries.count();
-    let life = Life::new(place, shared.clone());
+    let life = Life::new(guest, shared.clone());
     let body = match head.extensions.get::<Handover>().cloned() {
         Some(handover) => {
             handover.leave(life, subscription, head.version);
@@ -73,25 +73,28 @@ fn open(shared: &Arc<Shared>, head: &Parts, body: &Body) -> Result<Response, Ref
 }
 
 /// Joins the room, or takes the client's seat over.
-fn join(shared: &Arc<Shared>, head: &Parts, room: &Name) -> Result<(Place, Subscription), Refusal> {
+fn join(shared: &Arc<Shared>, head: &Parts, room: &Name) -> Result<(Guest, Subscription), Refusal> {
     let address = client_address(shared, head);
     let ending = head.extensions.get::<Ending>().cloned().unwrap_or_default();
     let held = query::asks_to_hold(&head.uri).then(|| shared.held.clone());
-    let returned = last_seat(head)
-        .and_then(|token| shared.rooms.take_over(room, token, ending.clone()))
-        .or_else(|| {
-            let left = held.as_ref()?.any(room)?;
-            shared.rooms.succeed(room, &left, ending.clone())
-        });
-    let ((presence, subscription), permit) = match returned {
-        Some(joined) => (joined, shared.limits.admit_returning(address)),
+    let rooms = &shared.rooms;
+    let mut joined = match last_seat(head) {
+        Some(token) => rooms.take_over(room, token, address, ending.clone())?,
+        None => None,
+    };
+    if let (None, Some(held)) = (&joined, &held) {
+        joined = held.give(room, |left| rooms.succeed(room, left, address, ending.clone()))?;
+    }
+    let (presence, subscription) = match joined {
+        Some(returned) => returned,
         None => {
-            let permit = shared.limits.admit(address)?;
-            let joined = shared.rooms.join(room, ending);
-            (joined.map_err(|_| Refusal::TooManyRooms)?, permit)
+            let permit = shared.limits.admit(address, room)?;
+            let newcomer = rooms.join(room, ending).map_err(|_| Refusal::TooManyRooms)?;
+            newcomer.0.seat().hold(permit);
+            newcomer
         }
     };
-    Ok((Place { permit, guest: Guest::Counted(presence, held) }, subscription))
+    Ok((Guest::Counted(presence, held), subscription))
 }
 
 /// Listens to the room without being counted.
@@ -99,11 +102,11 @@ fn observe(
     shared: &Arc<Shared>,
     head: &Parts,
     room: &Name,
-) -> Result<(Place, Subscription), Refusal> {
-    let permit = shared.limits.admit(client_address(shared, head))?;
+) -> Result<(Guest, Subscription), Refusal> {
+    let permit = shared.limits.admit(client_address(shared, head), room)?;
     let observing = shared.rooms.observe(room);
     let (observer, subscription) = observing.map_err(|_| Refusal::TooManyRooms)?;
-    Ok((Place { permit, guest: Guest::Observer(observer) }, subscription))
+    Ok((Guest::Observer(observer, permit), subscription))
 }
 
 fn client_address(shared: &Shared, head: &Parts) -> Option<IpAddr> {
@@ -491,6 +494,42 @@ mod tests {
         assert_eq!(counter.count(), 1);
         sleep(HOLD + Duration::from_millis(10)).await;
         assert!(counter.rooms.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_seat_that_waits_keeps_its_place_and_who_takes_it_takes_the_place_too() {
+        let counter = Counter::new(Options { max_streams: 2, ..Default::default() });
+        for _ in 0..3 {
+            drop((
+                counter.join_by("/events?hold=1").await,
+                counter.join_by("/events?hold=1").await,
+            ));
+            sleep(Duration::from_millis(1)).await;
+            assert_eq!(counter.ask(None).await.0, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(counter.count(), 2);
+        }
+        let _back =
+            [counter.join_by("/events?hold=1").await, counter.join_by("/events?hold=1").await];
+        let mut third = counter.join_by("/events?hold=1").await;
+        assert!(third.next().await.expect("an error").contains("as many streams"));
+        sleep(held::HOLD * 2).await;
+        assert_eq!(counter.count(), 2);
+        assert_eq!(counter.ask(None).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_seat_of_a_stream_that_got_too_old_keeps_its_place() {
+        let age = Duration::from_secs(1);
+        let options = Options { max_age: Some(age), max_streams: 1, ..Default::default() };
+        let counter = Counter::new(options);
+        let mut stream = counter.join().await;
+        let (_, token, _) = stream.first().await;
+        sleep(age * 2).await;
+        assert_eq!(counter.count(), 1);
+        assert_eq!(counter.ask(None).await.0, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(counter.ask(Some(&token)).await.0, StatusCode::OK);
+        sleep(age + HOLD * 2).await;
+        assert_eq!(counter.ask(None).await.0, StatusCode::OK, "nobody came for the place");
     }
 
     #[tokio::test]

@@ -11,6 +11,8 @@ mod broadcast;
 pub mod ending;
 #[path = "../../../src/event.rs"]
 pub mod event;
+#[path = "../../../src/limits.rs"]
+pub mod limits;
 #[path = "../../../src/name.rs"]
 pub mod name;
 pub mod pace;

@@ -247,7 +247,8 @@ fn who_takes_a_seat_over_is_never_counted_twice() {
         let returned = thread::spawn({
             let rooms = rooms.clone();
             move || {
-                let taken = rooms.take_over(&Name::default(), token, Ending::default());
+                let taken = rooms.take_over(&Name::default(), token, None, Ending::default());
+                let taken = taken.expect("it has no limit");
                 let was_there = taken.is_some();
                 (taken.unwrap_or_else(|| join(&rooms)), was_there)
             }
@@ -281,7 +282,8 @@ fn two_who_return_for_one_seat_are_one() {
             .map(|_| {
                 let rooms = rooms.clone();
                 thread::spawn(move || {
-                    let taken = rooms.take_over(&Name::default(), token, Ending::default());
+                    let taken = rooms.take_over(&Name::default(), token, None, Ending::default());
+                    let taken = taken.expect("it has no limit");
                     taken.expect("the seat is counted all the while")
                 })
             })
@@ -365,14 +367,16 @@ fn a_seat_that_waits_is_one_persons() {
         let owner = thread::spawn({
             let rooms = rooms.clone();
             move || {
-                let taken = rooms.take_over(&Name::default(), token, Ending::default());
+                let taken = rooms.take_over(&Name::default(), token, None, Ending::default());
+                let taken = taken.expect("it has no limit");
                 taken.unwrap_or_else(|| join(&rooms))
             }
         });
         let newcomer = thread::spawn({
             let rooms = rooms.clone();
             move || {
-                let taken = rooms.succeed(&Name::default(), &seat, Ending::default());
+                let taken = rooms.succeed(&Name::default(), &seat, None, Ending::default());
+                let taken = taken.expect("it has no limit");
                 taken.unwrap_or_else(|| join(&rooms))
             }
         });

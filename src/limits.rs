@@ -1,0 +1,287 @@
+//! How many there may be: streams in all, and streams and rooms of one address.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::name::Name;
+
+/// The places for streams.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    max_streams: usize,
+    max_streams_per_address: Option<usize>,
+    max_rooms_per_address: Option<usize>,
+    taken: Mutex<Taken>,
+}
+
+/// Kept of an address only as long as it has a place, and only what is limited.
+#[derive(Debug, Default)]
+struct Taken {
+    places: usize,
+    by_address: HashMap<IpAddr, usize>,
+    rooms: HashMap<IpAddr, usize>,
+    by_room: HashMap<(IpAddr, Name), usize>,
+}
+
+/// Why there is no place for a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// As many streams are open as may be.
+    Streams,
+    /// As many streams of this address are open as may be.
+    StreamsOfAddress,
+    /// This address is in as many rooms as it may be.
+    RoomsOfAddress,
+}
+
+/// The place of one stream, or of a seat that is kept for its client. Dropping it
+/// frees the place.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    limits: Arc<Limits>,
+    /// Known where an address has a limit.
+    address: Option<IpAddr>,
+    /// Known where it counts among the rooms of an address.
+    room: Option<Name>,
+}
+
+impl Limits {
+    pub(crate) fn new(
+        max_streams: usize,
+        max_streams_per_address: Option<usize>,
+        max_rooms_per_address: Option<usize>,
+    ) -> Arc<Self> {
+        let taken = Mutex::default();
+        Arc::new(Self { max_streams, max_streams_per_address, max_rooms_per_address, taken })
+    }
+
+    /// Takes a place in `room` for a client at `address`, if there is one. The default
+    /// room is not one of those that an address has a limit of: everybody may come
+    /// into that.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+        room: &Name,
+    ) -> Result<Permit, Full> {
+        let is_limited =
+            self.max_streams_per_address.is_some() || self.max_rooms_per_address.is_some();
+        let address = address.filter(|_| is_limited).map(network);
+        let is_limited = self.max_rooms_per_address.is_some() && *room != Name::default();
+        let room = Some(room).filter(|_| is_limited).cloned();
+        let mut taken = self.lock();
+        if taken.places >= self.max_streams {
+            return Err(Full::Streams);
+        }
+        self.charge(&mut taken, address, room.as_ref())?;
+        taken.places += 1;
+        Ok(Permit { limits: self.clone(), address, room })
+    }
+
+    /// How many places are taken.
+    pub(crate) fn places(&self) -> usize {
+        self.lock().places
+    }
+
+    /// Counts a place for its address, if that may have one more.
+    fn charge(
+        &self,
+        taken: &mut Taken,
+        address: Option<IpAddr>,
+        room: Option<&Name>,
+    ) -> Result<(), Full> {
+        let Some(address) = address else { return Ok(()) };
+        let is_full = |max: Option<usize>, now: Option<&usize>| {
+            max.is_some_and(|max| now.copied().unwrap_or_default() >= max)
+        };
+        if is_full(self.max_streams_per_address, taken.by_address.get(&address)) {
+            return Err(Full::StreamsOfAddress);
+        }
+        if let Some(room) = room {
+            let in_room = taken.by_room.entry((address, room.clone()));
+            if let Entry::Vacant(_) = in_room {
+                if is_full(self.max_rooms_per_address, taken.rooms.get(&address)) {
+                    return Err(Full::RoomsOfAddress);
+                }
+                *taken.rooms.entry(address).or_default() += 1;
+            }
+            *in_room.or_default() += 1;
+        }
+        if self.max_streams_per_address.is_some() {
+            *taken.by_address.entry(address).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// Undoes what [`charge`](Self::charge) did.
+    fn discharge(&self, taken: &mut Taken, address: Option<IpAddr>, room: Option<&Name>) {
+        let Some(address) = address else { return };
+        if self.max_streams_per_address.is_some() {
+            one_less(&mut taken.by_address, address);
+        }
+        if let Some(room) = room
+            && one_less(&mut taken.by_room, (address, room.clone())) == 0
+        {
+            one_less(&mut taken.rooms, address);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whose limit an address counts for: with IPv6 that of its whole /64, of which one
+/// client has every address (RFC 4291, section 2.5.4).
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+        v4 => v4,
+    }
+}
+
+/// Counts one less, and answers with how many are left.
+fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) -> usize {
+    let Entry::Occupied(mut entry) = counts.entry(key) else { return 0 };
+    *entry.get_mut() -= 1;
+    let left = *entry.get();
+    if left == 0 {
+        entry.remove();
+    }
+    left
+}
+
+impl Permit {
+    /// Gives the place to a client at `address`, if that may have one more. It is one
+    /// place all the while.
+    pub(crate) fn move_to(&mut self, address: Option<IpAddr>) -> Result<(), Full> {
+        let address = address.map(network);
+        if self.address.is_none() || address.is_none() || address == self.address {
+            return Ok(());
+        }
+        let mut taken = self.limits.lock();
+        self.limits.charge(&mut taken, address, self.room.as_ref())?;
+        self.limits.discharge(&mut taken, self.address, self.room.as_ref());
+        drop(taken);
+        self.address = address;
+        Ok(())
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut taken = self.limits.lock();
+        taken.places -= 1;
+        self.limits.discharge(&mut taken, self.address, self.room.as_ref());
+    }
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Streams => "as many streams are open as may be",
+            Self::StreamsOfAddress => "as many streams of this address are open as may be",
+            Self::RoomsOfAddress => "this address is in as many rooms as it may be",
+        })
+    }
+}
+
+impl std::error::Error for Full {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)));
+    const B: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2)));
+
+    fn room(text: &str) -> Name {
+        Name::new(text).expect("a good name")
+    }
+
+    fn is_forgotten(limits: &Limits) -> bool {
+        let Taken { places, by_address, rooms, by_room } = &*limits.lock();
+        (*places, by_address.len(), rooms.len(), by_room.len()) == (0, 0, 0, 0)
+    }
+
+    #[test]
+    fn a_place_is_free_again_when_its_permit_is_dropped() {
+        let limits = Limits::new(2, None, None);
+        let first = limits.admit(A, &room("a")).expect("the first place");
+        let _second = limits.admit(A, &room("a")).expect("the second place");
+        assert_eq!(limits.admit(B, &room("a")).err(), Some(Full::Streams));
+        assert_eq!(limits.places(), 2);
+        drop(first);
+        let _third = limits.admit(B, &room("a")).expect("the place that was freed");
+    }
+
+    #[test]
+    fn an_address_has_a_limit_of_its_own_and_is_forgotten_after_its_last_stream() {
+        let limits = Limits::new(100, Some(1), Some(100));
+        let first = limits.admit(A, &room("a")).expect("a place");
+        assert_eq!(limits.admit(A, &room("a")).err(), Some(Full::StreamsOfAddress));
+        let other = limits.admit(B, &room("a")).expect("a place for another");
+        drop(first);
+        drop(limits.admit(A, &room("a")).expect("a place again"));
+        drop(other);
+        assert!(is_forgotten(&limits));
+    }
+
+    #[test]
+    fn an_address_may_be_in_so_many_rooms_and_in_each_as_often_as_it_likes() {
+        let limits = Limits::new(100, None, Some(2));
+        let first = limits.admit(A, &room("a")).expect("the first room");
+        let again = limits.admit(A, &room("a")).expect("the same room");
+        let second = limits.admit(A, &room("b")).expect("the second room");
+        assert_eq!(limits.admit(A, &room("c")).err(), Some(Full::RoomsOfAddress));
+        assert_eq!(limits.places(), 3, "who is refused takes no place");
+        let default = limits.admit(A, &Name::default()).expect("everybody's room");
+        let other = limits.admit(B, &room("c")).expect("another's room");
+        drop(first);
+        assert_eq!(limits.admit(A, &room("c")).err(), Some(Full::RoomsOfAddress));
+        drop(again);
+        let third = limits.admit(A, &room("c")).expect("a room was left");
+        drop((second, third, default, other));
+        assert!(is_forgotten(&limits));
+    }
+
+    #[test]
+    fn a_place_that_moves_is_paid_for_where_it_goes() {
+        let limits = Limits::new(1, Some(1), Some(1));
+        let mut moving = limits.admit(A, &room("a")).expect("the place");
+        moving.move_to(A).expect("it has it already");
+        moving.move_to(B).expect("it has none yet");
+        assert_eq!(limits.places(), 1);
+        drop(moving);
+        assert!(is_forgotten(&limits));
+
+        let limits = Limits::new(3, Some(1), Some(1));
+        let mut moving = limits.admit(A, &room("a")).expect("a place");
+        let other = limits.admit(B, &room("b")).expect("a place");
+        assert_eq!(moving.move_to(B).err(), Some(Full::StreamsOfAddress));
+        assert_eq!(limits.admit(A, &room("a")).err(), Some(Full::StreamsOfAddress));
+        drop((moving, other));
+        assert!(is_forgotten(&limits));
+    }
+
+    #[test]
+    fn the_addresses_of_one_ipv6_network_are_one_client() {
+        let at = |text: &str| Some(text.parse().expect("an address"));
+        let limits = Limits::new(100, Some(1), None);
+        let mut first = limits.admit(at("2001:db8::1"), &room("a")).expect("a place");
+        let again = limits.admit(at("2001:db8::ffff:2"), &room("a"));
+        assert_eq!(again.err(), Some(Full::StreamsOfAddress));
+        first.move_to(at("2001:db8::3")).expect("it has it already");
+        limits.admit(at("2001:db8:0:1::1"), &room("a")).expect("another network");
+        assert_eq!(network(at("::ffff:192.0.2.1").expect("one")), A.expect("one"));
+    }
+
+    #[test]
+    fn who_has_no_known_address_has_no_limit_by_it() {
+        let limits = Limits::new(100, Some(1), Some(1));
+        let _permits = ["a", "b"].map(|r| limits.admit(None, &room(r)).expect("a place"));
+    }
+}
