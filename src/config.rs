@@ -49,6 +49,15 @@ pub struct Config {
           value_parser = user_timeout, default_value = "20s")]
     pub user_timeout: Duration,
 
+    /// How long a client may take nothing of what waits for it (1s to 1h) [default:
+    /// --user-timeout]
+    ///
+    /// Something waits for a client that has stopped reading once its own system has no
+    /// room left. How much that takes is the client's to say; --max-age holds for all.
+    #[arg(long, env = "HEADCOUNT_STALL_TIMEOUT", value_name = "DURATION",
+          value_parser = user_timeout)]
+    pub stall_timeout: Option<Duration>,
+
     /// How long a stop waits for clients that don't take their last bytes (up to 1h)
     ///
     /// All others are ended at once. 10 s is less than systemd (90 s) or Kubernetes (30 s)

@@ -37,6 +37,7 @@ pub mod config;
 pub mod embed;
 pub mod ending;
 pub mod event;
+mod heartbeat;
 pub mod http;
 mod limits;
 pub mod name;

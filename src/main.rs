@@ -68,10 +68,12 @@ async fn serve(config: Config) -> Result<(), String> {
         );
     }
 
+    let stall_timeout = config.stall_timeout.unwrap_or(config.user_timeout);
     let settings = Settings {
         threads: config.threads.unwrap_or_else(cores),
         keep_alive: config.keep_alive,
         user_timeout: config.user_timeout,
+        stall_timeout,
         shutdown_grace: config.shutdown_grace,
         tls: tls.clone(),
     };
@@ -86,6 +88,7 @@ async fn serve(config: Config) -> Result<(), String> {
     let max_rooms_per_ip = Some(config.max_rooms_per_ip());
     let options = Options {
         keep_alive: config.keep_alive,
+        stall_timeout,
         max_age: config.max_age,
         max_streams,
         max_streams_per_ip: config.max_streams_per_ip,

@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::held::{self, Held};
-use crate::ending::Reason;
+use crate::ending::{Ending, Reason};
 use crate::event::Frame;
+use crate::heartbeat::Heartbeat;
 use crate::limits::Permit;
 use crate::room::{Observer, Presence};
 use crate::token::Token;
@@ -76,9 +77,17 @@ impl Life {
         Self { guest, shared, timer: age.map(|age| Box::pin(sleep(age))), drained: false }
     }
 
-    /// After so long a silence the stream is to be told the count again.
-    pub(crate) fn keep_alive(&self) -> Duration {
-        self.shared.keep_alive
+    /// Where to note why the stream ends.
+    pub(super) fn ending(&self) -> Ending {
+        match &self.guest {
+            Some(Guest::Counted(presence, _)) => presence.ending().clone(),
+            _ => Ending::default(),
+        }
+    }
+
+    /// When the stream is to be told the count again.
+    pub(crate) fn heartbeat(&self) -> Heartbeat {
+        Heartbeat::new(self.shared.keep_alive)
     }
 
     /// Cancelled when the server stops.

@@ -45,6 +45,10 @@ pub struct Options {
     /// After so long without a change a stream is told the current count again.
     /// It is the heartbeat that shows both sides whether the other is there.
     pub keep_alive: Duration,
+    /// End a stream whose client takes nothing of what waits for it for so long. (Where
+    /// this crate's own [`server`](crate::server) carries a stream on HTTP/1, it is the
+    /// server's setting that counts.)
+    pub stall_timeout: Duration,
     /// End a stream that is so old (less up to a fifth of it, at random), and
     /// keep its seat for 10 s, in which its client is to come back.
     pub max_age: Option<Duration>,
@@ -80,6 +84,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             keep_alive: Duration::from_secs(15),
+            stall_timeout: Duration::from_secs(20),
             max_age: None,
             max_streams: usize::MAX,
             max_streams_per_ip: None,
@@ -101,6 +106,7 @@ struct Shared {
     refusals: Refusals,
     held: Arc<Held>,
     keep_alive: Duration,
+    stall_timeout: Duration,
     max_age: Option<Duration>,
     trusted_proxies: Vec<IpNet>,
     drain: CancellationToken,
@@ -145,6 +151,7 @@ pub fn router(rooms: Rooms, options: Options) -> Router {
         refusals: Refusals::default(),
         held: Arc::default(),
         keep_alive: options.keep_alive,
+        stall_timeout: options.stall_timeout,
         max_age: options.max_age,
         trusted_proxies: options.trusted_proxies,
         drain: options.drain,

@@ -60,7 +60,9 @@ fn open(shared: &Arc<Shared>, head: &Parts, body: &Body) -> Result<Response, Ref
             })
         }
         None => {
-            let mut rest = in_a_task(frames(life, subscription, tally.clone()), tally.clone());
+            let (ending, stall_timeout) = (life.ending(), shared.stall_timeout);
+            let frames = frames(life, subscription, tally.clone());
+            let mut rest = in_a_task(frames, ending, stall_timeout, tally.clone());
             Body::from_stream(stream! {
                 yield Ok::<_, Infallible>(first);
                 while let Some(frame) = rest.recv().await {
@@ -261,7 +263,8 @@ mod tests {
         for _ in 0..3 {
             let before = Instant::now();
             assert_eq!(stream.next().await, Some(user_count(1)));
-            assert_eq!(before.elapsed(), counter.options.keep_alive);
+            let keep_alive = counter.options.keep_alive;
+            assert!((keep_alive.mul_f64(0.75)..keep_alive).contains(&before.elapsed()));
         }
     }
 
@@ -370,7 +373,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stream_that_nobody_reads_ends_all_the_same() {
         let age = Duration::from_secs(60);
-        let counter = Counter::new(Options { max_age: Some(age), ..Default::default() });
+        let options = Options { max_age: Some(age), stall_timeout: age * 2, ..Default::default() };
+        let counter = Counter::new(options);
         let _unread = counter.join().await;
         sleep(age + HOLD + Duration::from_millis(10)).await;
         assert!(counter.rooms.is_empty());
@@ -405,6 +409,21 @@ mod tests {
             told += 1;
         }
         assert_eq!(told, room::CAPACITY);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_takes_nothing_is_gone_after_the_stall_timeout() {
+        let stall_timeout = Duration::from_secs(60);
+        let counter = Counter::new(Options { stall_timeout, ..Options::default() });
+        let mut reader = counter.join().await;
+        let _stopped = counter.join().await;
+        reader.first().await;
+        // The first heartbeat waits from now on.
+        assert_eq!(reader.next().await, Some(user_count(2)));
+        let start = Instant::now();
+        while reader.next().await != Some(user_count(1)) {}
+        assert!((stall_timeout..stall_timeout * 2).contains(&start.elapsed()));
+        assert_eq!(counter.rooms.tally().ends(Reason::TimedOut).get(), 1);
     }
 
     #[tokio::test]

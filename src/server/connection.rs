@@ -47,7 +47,7 @@ async fn prepare(
     let ending = Ending::default();
     let head_by = Instant::now() + HEAD_TIMEOUT;
     let peer = Peer { address, head_by, ending: ending.clone() };
-    let socket = Socket::new(tcp, connections.settings.user_timeout, ending)?;
+    let socket = Socket::new(tcp, connections.settings.patience().for_answer(), ending)?;
     match connections.settings.tls.clone() {
         None => speak(connections, socket, peer).await,
         // Boxed: a connection that waits for its first byte shall be small.
@@ -115,6 +115,7 @@ mod tests {
             threads: NonZeroUsize::MIN,
             keep_alive: Duration::from_secs(15),
             user_timeout: Duration::from_secs(20),
+            stall_timeout: Duration::from_secs(20),
             shutdown_grace: Duration::from_secs(10),
             tls: None,
         };

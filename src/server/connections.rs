@@ -10,11 +10,14 @@ use hyper::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::fanout::Fanouts;
+use super::protocol::Rewound;
 use super::settings::Settings;
+use super::socket::Socket;
 use super::stream::Carrier;
 use super::workers::Workers;
 use crate::ending::Ending;
@@ -34,8 +37,35 @@ const LAST_CALL: Duration = Duration::from_millis(200);
 pub(super) const MAX_HEAD: usize = 16 * 1024;
 
 /// What HTTP is spoken over.
-pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// The socket under it; `None` where there is none.
+    fn socket(&self) -> Option<&Socket>;
+}
+
+impl Io for Socket {
+    fn socket(&self) -> Option<&Socket> {
+        Some(self)
+    }
+}
+
+impl<T: Io> Io for TlsStream<T> {
+    fn socket(&self) -> Option<&Socket> {
+        self.get_ref().0.socket()
+    }
+}
+
+impl<T: Io> Io for Rewound<T> {
+    fn socket(&self) -> Option<&Socket> {
+        self.get_ref().socket()
+    }
+}
+
+#[cfg(test)]
+impl Io for tokio::io::DuplexStream {
+    fn socket(&self) -> Option<&Socket> {
+        None
+    }
+}
 
 /// The connections of one worker, and what they have in common.
 pub(super) struct Connections {
@@ -69,6 +99,7 @@ impl Connections {
         drain: &CancellationToken,
     ) -> Vec<Arc<Self>> {
         let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
+        let patience = settings.patience();
         let of_one = |runtime: &Handle| {
             Arc::new(Self {
                 app: app.clone(),
@@ -78,7 +109,7 @@ impl Connections {
                 tasks: tasks.clone(),
                 cut: cut.clone(),
                 runtime: runtime.clone(),
-                fanouts: Fanouts::new(cut.clone()),
+                fanouts: Fanouts::new(patience, cut.clone()),
             })
         };
         workers.runtimes().map(of_one).collect()
@@ -89,7 +120,7 @@ impl Connections {
     pub(super) fn late(app: Router, settings: Settings) -> [Arc<Self>; 1] {
         let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
         let (tasks, runtime) = (TaskTracker::new(), Handle::current());
-        let fanouts = Fanouts::new(cut.clone());
+        let fanouts = Fanouts::new(settings.patience(), cut.clone());
         [Arc::new(Self { app, settings, drain, keep: false, tasks, cut, runtime, fanouts })]
     }
 

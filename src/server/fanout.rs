@@ -8,25 +8,27 @@
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use slab::Slab;
 use tokio::task::{coop::unconstrained, yield_now};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::subscriber::{Subscriber, Told};
+use super::watch::{Patience, Watch};
+use crate::event::Event;
+use crate::heartbeat::Heartbeat;
 use crate::room::Subscription;
 
 /// So many are told before other tasks of the core have a turn.
 const BATCH: usize = 64;
 
 /// The fan-outs of one core.
-#[derive(Default)]
 pub(super) struct Fanouts {
     /// By the room's address, which is the room's as long as it is subscribed to.
     by_room: Mutex<HashMap<usize, Fanout>>,
+    patience: Patience,
     cut: CancellationToken,
 }
 
@@ -37,14 +39,23 @@ struct Fanout {
 
 /// What calls for a fan-out besides events.
 struct Calls {
-    keep_alive: Duration,
+    heartbeat: Heartbeat,
+    patience: Patience,
     drain: CancellationToken,
     cut: CancellationToken,
 }
 
 /// The streams of one room on one core.
 #[derive(Default)]
-struct Members(Mutex<Slab<Arc<dyn Subscriber>>>);
+struct Members(Mutex<Slab<Member>>);
+
+/// One stream, and what is due to it besides events.
+struct Member {
+    stream: Arc<dyn Subscriber>,
+    /// When something was sent to it last.
+    told: Instant,
+    watch: Watch,
+}
 
 /// A stream's place in a fan-out. Dropping it gives the place up, and the last one
 /// to go ends the fan-out.
@@ -55,33 +66,35 @@ pub(super) struct Membership {
 }
 
 impl Fanouts {
-    /// The fan-outs whose streams end at once when `cut` is cancelled.
-    pub(super) fn new(cut: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { by_room: Mutex::default(), cut })
+    /// The fan-outs whose streams end at once when `cut` is cancelled, and one by one
+    /// when their clients try the patience.
+    pub(super) fn new(patience: Patience, cut: CancellationToken) -> Arc<Self> {
+        Arc::new(Self { by_room: Mutex::default(), patience, cut })
     }
 
     /// Has a stream told what it would hear by the subscription of its own, which
-    /// ends here; told the number again after each `keep_alive` of silence; and
+    /// ends here; told the number again when it has heard nothing for too long; and
     /// woken when `drain` is cancelled.
     pub(super) fn join(
         self: &Arc<Self>,
         subscriber: &Arc<impl Subscriber + 'static>,
         mut subscription: Subscription,
-        keep_alive: Duration,
+        heartbeat: Heartbeat,
         drain: &CancellationToken,
     ) -> Membership {
         let room = Arc::as_ptr(subscription.room()).addr();
         let mut by_room = self.by_room();
         let Some(fanout) = by_room.get(&room) else {
             let members = Arc::new(Members::default());
-            let place = members.lock().insert(subscriber.clone());
-            let calls = Calls { keep_alive, drain: drain.clone(), cut: self.cut.clone() };
+            let place = members.lock().insert(Member::new(subscriber.clone()));
+            let (drain, cut) = (drain.clone(), self.cut.clone());
+            let calls = Calls { heartbeat, patience: self.patience, drain, cut };
             // Unconstrained: a batch is as much as one turn may do.
             let teller = tokio::spawn(unconstrained(members.clone().tell(subscription, calls)));
             by_room.insert(room, Fanout { members, _teller: AbortOnDropHandle::new(teller) });
             return Membership { fanouts: self.clone(), room, place };
         };
-        let place = fanout.members.lock().insert(subscriber.clone());
+        let place = fanout.members.lock().insert(Member::new(subscriber.clone()));
         drop(by_room);
         // The fan-out may have told already what waits here; what it has yet to
         // tell and was told here is no news then.
@@ -120,19 +133,23 @@ impl Drop for Membership {
 }
 
 impl Members {
-    fn lock(&self) -> MutexGuard<'_, Slab<Arc<dyn Subscriber>>> {
+    fn lock(&self) -> MutexGuard<'_, Slab<Member>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does something with everyone who is here all the while, a batch at a time.
-    async fn for_each(&self, mut act: impl FnMut(&dyn Subscriber)) {
+    async fn for_each(&self, mut act: impl FnMut(usize, &mut Member)) {
         let mut next = 0;
         loop {
             {
-                let members = self.lock();
+                let mut members = self.lock();
                 let batch = next..members.capacity().min(next + BATCH);
                 next = batch.end;
-                batch.filter_map(|place| members.get(place)).for_each(|one| act(&**one));
+                for place in batch {
+                    if let Some(member) = members.get_mut(place) {
+                        act(place, member);
+                    }
+                }
                 if next == members.capacity() {
                     return;
                 }
@@ -141,51 +158,139 @@ impl Members {
         }
     }
 
-    /// Tells everyone what the room publishes, and after a silence the number
-    /// again.
+    /// Tells everyone what the room publishes, and looks after those who heard nothing.
     async fn tell(self: Arc<Self>, mut subscription: Subscription, calls: Calls) {
         let mut drained = pin!(calls.drain.cancelled());
         let mut cut = pin!(calls.cut.cancelled());
         let (mut is_drained, mut is_cut) = (false, false);
+        let mut look = pin!(sleep_until(Instant::now() + calls.heartbeat.shortest()));
         loop {
             tokio::select! {
+                // However much happens, each of these has its turn before it.
                 biased;
                 () = &mut cut, if !is_cut => {
                     is_cut = true;
-                    self.for_each(|one| one.wake()).await;
+                    self.for_each(|_, member| member.stream.wake()).await;
                 }
                 () = &mut drained, if !is_drained => {
                     is_drained = true;
-                    self.for_each(|one| one.wake()).await;
+                    self.for_each(|_, member| member.stream.wake()).await;
                 }
-                event = timeout(calls.keep_alive, subscription.next()) => {
-                    let mut told = Told::default();
-                    match event {
-                        Ok(event) => self.for_each(|one| told += one.tell(&event)).await,
-                        Err(_silence) => {
-                            let event = subscription.now();
-                            self.for_each(|one| told += one.tell_again(&event)).await;
-                        }
+                () = &mut look => {
+                    let next = self.look(&subscription, &calls).await;
+                    look.as_mut().reset(next);
+                }
+                event = subscription.next() => {
+                    let next = self.publish(&event, &subscription, &calls).await;
+                    if next < look.deadline() {
+                        look.as_mut().reset(next);
                     }
-                    told.count(subscription.tally());
                 }
             }
         }
     }
+
+    /// Tells everyone to whom it is news. Answers with when to look at the earliest.
+    async fn publish(&self, event: &Event, subscription: &Subscription, calls: &Calls) -> Instant {
+        let now = Instant::now();
+        let (mut told, mut next) = (Told::default(), now + calls.heartbeat.shortest());
+        self.for_each(|_, member| {
+            let one = member.stream.tell(event);
+            if one.is_sent() {
+                member.sent(now, calls.heartbeat);
+            }
+            next = member.watch.due().map_or(next, |due| next.min(due));
+            told += one;
+        })
+        .await;
+        told.count(subscription.tally());
+        next.max(now + calls.heartbeat.look())
+    }
+
+    /// Tells the number again to those who have heard nothing for too long, and gives up
+    /// those whose clients are gone. Answers with when to look again.
+    async fn look(&self, subscription: &Subscription, calls: &Calls) -> Instant {
+        let now = Instant::now();
+        let event = subscription.told();
+        // For those who come meanwhile, too.
+        let (mut told, mut next) = (Told::default(), now + calls.heartbeat.shortest());
+        self.for_each(|place, member| {
+            let due = member.told + calls.heartbeat.silence(share(place));
+            if now < due {
+                next = next.min(due);
+            } else {
+                let again = member.stream.tell_again(event);
+                if again.is_sent() {
+                    member.sent(now, calls.heartbeat);
+                }
+                told += again;
+            }
+            if member.watch.due().is_some_and(|due| due <= now) {
+                member.look(now, calls.patience);
+            }
+            next = member.watch.due().map_or(next, |due| next.min(due));
+        })
+        .await;
+        told.count(subscription.tally());
+        next.max(now + calls.heartbeat.look())
+    }
+}
+
+impl Member {
+    /// A stream whose first event was just sent.
+    fn new(stream: Arc<dyn Subscriber>) -> Self {
+        let (told, mut watch) = (Instant::now(), Watch::default());
+        watch.sent(told);
+        Self { stream, told, watch }
+    }
+
+    fn sent(&mut self, now: Instant, heartbeat: Heartbeat) {
+        // Whoever left since the last time is to be found out a heartbeat after that.
+        self.watch.sent(now.max(self.told + heartbeat.longest()));
+        self.told = now;
+    }
+
+    /// Looks whether the client is still there.
+    fn look(&mut self, now: Instant, patience: Patience) {
+        match self.stream.link() {
+            Some(link) => {
+                if self.watch.look(now, link, patience) {
+                    self.stream.lose();
+                }
+            }
+            // Then it is the system that ends it.
+            None => self.watch = Watch::default(),
+        }
+    }
+}
+
+/// The place of a stream among all, from 0 to 1. Of however many that follow each other,
+/// the shares are spread evenly (Fibonacci hashing: Knuth, The Art of Computer
+/// Programming, volume 3, section 6.4).
+fn share(place: usize) -> f64 {
+    const GOLDEN_RATIO: f64 = 0.618_033_988_749_894_9;
+    #[expect(clippy::cast_precision_loss, reason = "there are not so many streams")]
+    let place = place as f64;
+    (place * GOLDEN_RATIO).fract()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ending::Ending;
-    use crate::event::{Change, Event};
+    use crate::event::Change;
     use crate::name::Name;
     use crate::room::Presence;
     use crate::rooms::Rooms;
+    use std::time::Duration;
+
     use tokio::task::yield_now;
-    use tokio::time::{Instant, advance};
+    use tokio::time::{advance, sleep};
+
+    use super::super::link::Link;
 
     const KEEP_ALIVE: Duration = Duration::from_secs(15);
+    const USER_TIMEOUT: Duration = Duration::from_secs(20);
 
     /// Remembers what it is told.
     #[derive(Default)]
@@ -195,7 +300,18 @@ mod tests {
     struct Heard {
         told: Change,
         numbers: Vec<usize>,
+        times: Vec<Instant>,
         woken: bool,
+        answers: bool,
+        lost: Option<Instant>,
+    }
+
+    impl Heard {
+        fn hear(&mut self, event: &Event) -> Told {
+            self.numbers.push(event.count());
+            self.times.push(Instant::now());
+            Told::SENT
+        }
     }
 
     impl Subscriber for Ear {
@@ -203,14 +319,23 @@ mod tests {
             let mut heard = self.0.lock().expect("no panic");
             if event.change().is_news_after(heard.told) {
                 heard.told = event.change();
-                heard.numbers.push(event.count());
+                return heard.hear(event);
             }
             Told::default()
         }
 
         fn tell_again(&self, event: &Event) -> Told {
-            self.0.lock().expect("no panic").numbers.push(event.count());
-            Told::default()
+            self.0.lock().expect("no panic").hear(event)
+        }
+
+        fn link(&self) -> Option<Link> {
+            let heard = self.0.lock().expect("no panic");
+            let answers = heard.answers;
+            Some(Link { waits: !answers, taken: 0, heard: Duration::from_secs(1000) })
+        }
+
+        fn lose(&self) {
+            self.0.lock().expect("no panic").lost.get_or_insert_with(Instant::now);
         }
 
         fn wake(&self) {
@@ -241,7 +366,8 @@ mod tests {
     impl Core {
         fn new() -> Self {
             let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
-            Self { rooms: Rooms::default(), fanouts: Fanouts::new(cut.clone()), drain, cut }
+            let fanouts = Fanouts::new(Patience::new(USER_TIMEOUT, USER_TIMEOUT), cut.clone());
+            Self { rooms: Rooms::default(), fanouts, drain, cut }
         }
 
         fn subscribe(&self) -> (Presence, Subscription) {
@@ -250,8 +376,9 @@ mod tests {
 
         fn carry(&self, (presence, subscription): (Presence, Subscription)) -> Visitor {
             let told = subscription.told().change();
-            let ear = Arc::new(Ear(Mutex::new(Heard { told, ..Heard::default() })));
-            let membership = self.fanouts.join(&ear, subscription, KEEP_ALIVE, &self.drain);
+            let ear = Arc::new(Ear(Mutex::new(Heard { told, answers: true, ..Heard::default() })));
+            let membership =
+                self.fanouts.join(&ear, subscription, Heartbeat::new(KEEP_ALIVE), &self.drain);
             Visitor { ear, _membership: membership, _presence: presence }
         }
 
@@ -332,7 +459,59 @@ mod tests {
             settle().await;
         }
         assert_eq!(visitor.numbers(), [1]);
-        assert!((KEEP_ALIVE..KEEP_ALIVE + Duration::from_secs(1)).contains(&start.elapsed()));
+        assert!((KEEP_ALIVE.mul_f64(0.75)..=KEEP_ALIVE).contains(&start.elapsed()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_happens_in_the_room_nobody_is_silent_for_longer_than_the_keep_alive() {
+        let core = Core::new();
+        let crowd: Vec<_> = (0..300).map(|_| core.join()).collect();
+        let start = Instant::now();
+        // Somebody comes and goes within each pause of the room: news to nobody.
+        while start.elapsed() < 4 * KEEP_ALIVE {
+            drop(core.subscribe());
+            sleep(Duration::from_millis(1)).await;
+        }
+        for visitor in &crowd {
+            let times = visitor.ear.0.lock().expect("no panic").times.clone();
+            let before = [&[start], &times[..]].concat();
+            let after = [&times[..], &[Instant::now()]].concat();
+            let longest = before.iter().zip(&after).map(|(a, b)| *b - *a).max();
+            assert!(longest.expect("some") <= KEEP_ALIVE, "{longest:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn heartbeats_after_one_event_are_spread() {
+        let core = Core::new();
+        let crowd: Vec<_> = (0..1000).map(|_| core.join()).collect();
+        sleep(Duration::from_secs(1)).await;
+        drop(core.subscribe());
+        sleep(Duration::from_secs(1)).await;
+        let seen = |visitor: &Visitor| visitor.ear.0.lock().expect("no panic").times.len();
+        let before: Vec<_> = crowd.iter().map(seen).collect();
+        let mut most = 0;
+        let mut told = 0;
+        while told < crowd.len() {
+            sleep(Duration::from_millis(200)).await;
+            let now = crowd.iter().zip(&before).filter(|(v, before)| seen(v) > **before).count();
+            most = most.max(now - told);
+            told = now;
+        }
+        assert!(most < crowd.len() / 5, "{most} at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_answers_nothing_is_given_up_in_time_and_nobody_else() {
+        let core = Core::new();
+        let (gone, there) = (core.join(), core.join());
+        sleep(Duration::from_secs(100)).await;
+        let vanished = Instant::now();
+        gone.ear.0.lock().expect("no panic").answers = false;
+        sleep(KEEP_ALIVE + USER_TIMEOUT + Duration::from_millis(200)).await;
+        let lost = |visitor: &Visitor| visitor.ear.0.lock().expect("no panic").lost;
+        assert!(lost(&gone).expect("it is") - vanished >= USER_TIMEOUT);
+        assert_eq!(lost(&there), None);
     }
 
     #[tokio::test(start_paused = true)]

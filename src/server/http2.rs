@@ -13,6 +13,7 @@ use tower::Service;
 
 use super::connections::{Connections, IDLE_TIMEOUT, Io, MAX_HEAD, Peer};
 use crate::ending::Reason;
+use crate::heartbeat::Heartbeat;
 
 /// The most requests that one connection may have open. hyper's own limits on
 /// resets (CVE-2023-44487, CVE-2024-27316) hold besides.
@@ -51,7 +52,10 @@ pub(super) async fn serve(
     let settings = &connections.settings;
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new());
-    builder.keep_alive_interval(settings.keep_alive).keep_alive_timeout(settings.user_timeout);
+    // So that a client whose network was away for no longer is heard in time.
+    let (silence, patience) =
+        (Heartbeat::new(settings.keep_alive).longest(), settings.patience().for_answer());
+    builder.keep_alive_interval(silence).keep_alive_timeout(patience);
     builder.max_concurrent_streams(MAX_STREAMS).max_send_buf_size(UNSENT);
     builder.max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
     let mut hyper = pin!(builder.serve_connection(TokioIo::new(io), service));

@@ -7,12 +7,14 @@ mod fanout;
 mod http1;
 mod http2;
 mod linger;
+mod link;
 mod protocol;
 mod settings;
 mod socket;
 mod stream;
 mod subscriber;
 mod tls;
+mod watch;
 mod workers;
 
 use std::io;

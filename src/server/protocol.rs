@@ -50,6 +50,11 @@ where
 }
 
 impl<T> Rewound<T> {
+    /// The connection, of which the first bytes may have been read already.
+    pub(super) fn get_ref(&self) -> &T {
+        &self.io
+    }
+
     /// The connection as it was. Its first bytes must have been read again.
     pub(super) fn into_inner(self) -> T {
         debug_assert_eq!(self.given, self.read, "the first bytes are lost");

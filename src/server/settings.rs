@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::tls::Tls;
+use super::watch::Patience;
 
 /// How the server treats its connections.
 #[derive(Clone, Debug)]
@@ -15,8 +16,16 @@ pub struct Settings {
     pub keep_alive: Duration,
     /// How long sent data, or a PING, may stay without an answer.
     pub user_timeout: Duration,
+    /// How long a client may take nothing of what waits for it.
+    pub stall_timeout: Duration,
     /// How long a drain waits for connections that do not end.
     pub shutdown_grace: Duration,
     /// Speak TLS, with this certificate.
     pub tls: Option<Arc<Tls>>,
+}
+
+impl Settings {
+    pub(super) fn patience(&self) -> Patience {
+        Patience::new(self.user_timeout, self.stall_timeout)
+    }
 }

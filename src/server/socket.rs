@@ -2,13 +2,15 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::link::{self, Link};
 use crate::ending::{Ending, Reason};
 
 /// How many bytes may wait in the kernel to be sent (`TCP_NOTSENT_LOWAT`): some
@@ -17,12 +19,17 @@ use crate::ending::{Ending, Reason};
 /// newest number alone.
 const UNSENT: u32 = 2048;
 
+/// The limit of the system for a client that is watched: none, in effect.
+const UNWATCHED: Duration = Duration::from_secs(24 * 3600);
+
 /// The socket as its protocol uses it. What it learns of the connection's end it
 /// notes, so that the stream, which is only dropped, can tell why.
 #[derive(Debug)]
 pub(super) struct Socket {
     tcp: TcpStream,
     ending: Ending,
+    user_timeout: Duration,
+    watched: AtomicBool,
 }
 
 impl Socket {
@@ -30,17 +37,32 @@ impl Socket {
     pub(super) fn new(tcp: TcpStream, user_timeout: Duration, ending: Ending) -> io::Result<Self> {
         // An event is one small write; it shall not wait for the last one's ACK.
         tcp.set_nodelay(true)?;
-        // Without it a peer that vanished is retransmitted to for 15 minutes. It
-        // runs while data is outstanding, which the heartbeat sees to.
+        // Without it a peer that vanished is retransmitted to for 15 minutes.
         let options = SockRef::from(&tcp);
         options.set_tcp_user_timeout(Some(user_timeout))?;
         options.set_tcp_notsent_lowat(UNSENT)?;
-        // For a connection that is kept and silent on both sides, on which
-        // nothing is outstanding.
-        let probe = (user_timeout / 4).max(Duration::from_secs(1));
-        options
-            .set_tcp_keepalive(&TcpKeepalive::new().with_time(user_timeout).with_interval(probe))?;
-        Ok(Self { tcp, ending })
+        link::retry_soon(&tcp);
+        Ok(Self { tcp, ending, user_timeout, watched: AtomicBool::new(false) })
+    }
+
+    /// What the system knows of the client; `None` where it does not tell.
+    pub(super) fn link(&self) -> Option<Link> {
+        Link::of(&self.tcp).ok()
+    }
+
+    /// Leaves it to a [`Watch`](super::watch::Watch) to find out that the client has
+    /// vanished, if there is something to be seen.
+    pub(super) fn leave_to_watch(&self) {
+        if self.link().is_some()
+            && SockRef::from(&self.tcp).set_tcp_user_timeout(Some(UNWATCHED)).is_ok()
+        {
+            self.watched.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that the client has vanished.
+    pub(super) fn lose(&self) {
+        self.ending.note(Reason::TimedOut);
     }
 
     fn heard<T>(&self, result: io::Result<T>) -> io::Result<T> {
@@ -56,6 +78,15 @@ impl Socket {
             });
         }
         result
+    }
+}
+
+impl Drop for Socket {
+    /// What is still to be sent is the system's to try, for no longer than usual.
+    fn drop(&mut self) {
+        if *self.watched.get_mut() {
+            let _ = SockRef::from(&self.tcp).set_tcp_user_timeout(Some(self.user_timeout));
+        }
     }
 }
 

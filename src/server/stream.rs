@@ -32,7 +32,7 @@ impl<T: Io> Carrier<T> {
     pub(super) fn new(io: T, stay: Stay, fanouts: &Arc<Fanouts>) -> Self {
         let Stay { life, subscription, chunked } = stay;
         let line = Arc::new(Line::new(io, chunked, subscription.told().change()));
-        let membership = fanouts.join(&line, subscription, life.keep_alive(), life.drain());
+        let membership = fanouts.join(&line, subscription, life.heartbeat(), life.drain());
         Self { life: Some(life), line, patience: None, membership }
     }
 }

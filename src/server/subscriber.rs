@@ -16,6 +16,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::ReadBuf;
 
 use super::connections::Io;
+use super::link::Link;
 use crate::event::{Change, Event, Frame};
 use crate::tally::Tally;
 
@@ -32,6 +33,12 @@ pub(super) trait Subscriber: Send + Sync {
 
     /// Has its task look about.
     fn wake(&self);
+
+    /// What the system knows of its client; `None` where it does not tell.
+    fn link(&self) -> Option<Link>;
+
+    /// Ends it: its client is gone.
+    fn lose(&self);
 }
 
 /// What became of events that were told.
@@ -46,6 +53,15 @@ pub(super) struct Told {
 impl Told {
     /// It was no news, or the stream is over.
     const NOTHING: Self = Self { taken: 0, given_up: 0 };
+
+    /// One event was taken.
+    #[cfg(test)]
+    pub(super) const SENT: Self = Self { taken: 1, given_up: 0 };
+
+    /// Whether something was sent, or waits to be.
+    pub(super) fn is_sent(self) -> bool {
+        self.taken > 0
+    }
 
     pub(super) fn count(self, tally: &Tally) {
         tally.deliveries.add(self.taken);
@@ -76,6 +92,8 @@ struct Wire<T> {
     backlog: Option<Box<Backlog>>,
     /// The stream is over: what waits is its last.
     over: bool,
+    /// The client is gone.
+    lost: bool,
     task: Option<Waker>,
 }
 
@@ -91,7 +109,10 @@ struct Backlog {
 impl<T: Io> Line<T> {
     /// A connection on which the event of `told` was the last one sent.
     pub(super) fn new(io: T, chunked: bool, told: Change) -> Self {
-        let wire = Wire { io, told, backlog: None, over: false, task: None };
+        if let Some(socket) = io.socket() {
+            socket.leave_to_watch();
+        }
+        let wire = Wire { io, told, backlog: None, over: false, lost: false, task: None };
         Self { chunked, wire: Mutex::new(wire) }
     }
 
@@ -110,7 +131,7 @@ impl<T: Io> Line<T> {
     /// left, or the stream is over and all of it was sent.
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut wire = self.wire();
-        if wire.poll_client_left(cx).is_ready() {
+        if wire.lost || wire.poll_client_left(cx).is_ready() {
             return Poll::Ready(());
         }
         if !wire.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
@@ -160,6 +181,19 @@ impl<T: Io> Subscriber for Line<T> {
 
     fn wake(&self) {
         self.wire().wake();
+    }
+
+    fn link(&self) -> Option<Link> {
+        self.wire().io.socket()?.link()
+    }
+
+    fn lose(&self) {
+        let mut wire = self.wire();
+        if let Some(socket) = wire.io.socket() {
+            socket.lose();
+        }
+        wire.lost = true;
+        wire.wake();
     }
 }
 

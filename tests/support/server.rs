@@ -36,6 +36,7 @@ impl Server {
             // This one, and one of the server's own.
             threads: NonZeroUsize::new(2).expect("not zero"),
             keep_alive: Duration::from_secs(15),
+            stall_timeout: Duration::from_secs(20),
             user_timeout: Duration::from_secs(20),
             shutdown_grace: Duration::from_secs(10),
             tls: None,

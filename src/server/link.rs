@@ -1,0 +1,73 @@
+//! What the system knows of a TCP connection, and what it shall do for it.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::sys::socket::{GetSockOpt, SetSockOpt};
+use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
+
+/// The longest time between two retransmissions (`TCP_RTO_MAX_MS`, in milliseconds; the
+/// least that Linux takes). By default it doubles up to two minutes, and a client whose
+/// network is back would be tried too late.
+const RTO_MAX: libc::c_int = 1000;
+
+/// `TCP_RTO_MAX_MS` of `<linux/tcp.h>`, from Linux 6.15.
+const TCP_RTO_MAX_MS: libc::c_int = 44;
+
+sockopt_impl!(RtoMax, SetOnly, libc::IPPROTO_TCP, TCP_RTO_MAX_MS, libc::c_int);
+sockopt_impl!(Info, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, TcpInfo);
+
+/// The beginning of `struct tcp_info` (`<linux/tcp.h>`); the system writes as much of
+/// it as there is room for.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+#[expect(unreachable_pub, reason = "the option is public, for the macro makes it so")]
+pub struct TcpInfo {
+    _state: [u8; 8],
+    _sizes: [u32; 4],
+    /// Segments that were not acknowledged.
+    unacked: u32,
+    _counts: [u32; 4],
+    _times: [u32; 3],
+    /// Milliseconds since the last acknowledgement.
+    last_ack_recv: u32,
+    _windows: [u32; 11],
+    _rates: [u64; 2],
+    /// Bytes that were acknowledged.
+    bytes_acked: u64,
+    _bytes_received: u64,
+    _segments: [u32; 2],
+    /// Bytes that were not sent yet: the client's buffer is full.
+    notsent_bytes: u32,
+    _padding: u32,
+}
+
+/// What the system knows of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    /// Something waits for it: it was not acknowledged, or can't even be sent.
+    pub(super) waits: bool,
+    /// How many bytes it has acknowledged.
+    pub(super) taken: u64,
+    /// How long ago its system was heard last. That of a client whose buffer is full
+    /// says so again and again, and takes nothing.
+    pub(super) heard: Duration,
+}
+
+impl Link {
+    /// Asks the system.
+    pub(super) fn of(socket: &impl AsFd) -> io::Result<Self> {
+        let info = Info.get(socket)?;
+        Ok(Self {
+            waits: info.unacked > 0 || info.notsent_bytes > 0,
+            taken: info.bytes_acked,
+            heard: Duration::from_millis(info.last_ack_recv.into()),
+        })
+    }
+}
+
+/// Has what was sent tried again at least every second, where the system can do so.
+pub(super) fn retry_soon(socket: &impl AsFd) {
+    let _before_linux_6_15 = RtoMax.set(socket, &RTO_MAX);
+}

@@ -1,0 +1,189 @@
+//! Whether the client of a stream is still there, and takes what it is sent.
+//!
+//! A client that vanished without a word answers nothing. One that has stopped reading
+//! takes nothing, once its buffers are full, and its system says so again and again. Linux
+//! has one limit for both, `TCP_USER_TIMEOUT`. Here they are two, so the system is only
+//! asked what it knows.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::link::Link;
+
+/// So long after something was sent it is looked for the first time whether it was
+/// acknowledged, and then again as long as it was not.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How much the system's own clock may be wrong: a tick of it, generously.
+const TICK: Duration = Duration::from_millis(20);
+
+/// How long a client may leave unanswered what it was sent, and how long untaken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    silent: Duration,
+    stalled: Duration,
+}
+
+/// The watch over one client.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Watch {
+    /// When to look next: from the first thing sent until it is acknowledged.
+    look: Option<Instant>,
+    waiting: Option<Waiting>,
+}
+
+/// Something waits for a client.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    /// Since when nothing at all was heard of it.
+    silent: Instant,
+    /// Since when it has taken no more than so many bytes.
+    stalled: Instant,
+    taken: u64,
+}
+
+impl Patience {
+    /// A little longer than the user timeout: a client whose network is back just in
+    /// time is to be heard, and the system tries only once a second.
+    pub(super) fn new(user_timeout: Duration, stall_timeout: Duration) -> Self {
+        let grace = |timeout: Duration| timeout + (timeout / 8).min(LOOK);
+        Self { silent: grace(user_timeout), stalled: grace(stall_timeout) }
+    }
+
+    /// How long to wait in all for an answer to something that was just sent.
+    pub(super) fn for_answer(self) -> Duration {
+        self.silent + LOOK
+    }
+}
+
+impl Watch {
+    /// Notes that something was sent. `from` is when it matters first: that time, or
+    /// later if there will have been a heartbeat anyway by then.
+    pub(super) fn sent(&mut self, from: Instant) {
+        self.look.get_or_insert(from + LOOK);
+    }
+
+    /// When to look next.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.look
+    }
+
+    /// Looks, and answers whether the client is gone.
+    pub(super) fn look(&mut self, now: Instant, link: Link, patience: Patience) -> bool {
+        if !link.waits {
+            *self = Self::default();
+            return false;
+        }
+        let taken = link.taken;
+        let mut waiting = self.waiting.unwrap_or(Waiting { silent: now, stalled: now, taken });
+        if link.heard <= now - waiting.silent + TICK {
+            waiting.silent = now;
+        }
+        if taken != waiting.taken {
+            waiting = Waiting { stalled: now, taken, ..waiting };
+        }
+        let until = (waiting.silent + patience.silent).min(waiting.stalled + patience.stalled);
+        *self = Self { look: Some((now + LOOK).min(until)), waiting: Some(waiting) };
+        until <= now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USER_TIMEOUT: Duration = Duration::from_secs(8);
+    const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+    const ACKNOWLEDGED: Duration = Duration::from_millis(30);
+
+    /// A client, when it was heard last, and how much it has taken.
+    struct Client {
+        now: Instant,
+        watch: Watch,
+        heard: Instant,
+        taken: u64,
+    }
+
+    /// What it does with what waits for it.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Does {
+        Nothing,
+        Acknowledge,
+        TakeSome,
+        TakeAll,
+    }
+
+    impl Client {
+        fn new() -> Self {
+            let now = Instant::now() + Duration::from_secs(1000);
+            Self { now, watch: Watch::default(), heard: now, taken: 0 }
+        }
+
+        /// Looks whenever it is due during `time`; after how long it was gone.
+        fn passes(&mut self, time: Duration, does: Does) -> Option<Duration> {
+            let start = self.now;
+            while let Some(due) = self.watch.due().filter(|due| *due <= start + time) {
+                self.now = due;
+                if does != Does::Nothing {
+                    self.heard = due - ACKNOWLEDGED;
+                }
+                self.taken += u64::from(does == Does::TakeSome);
+                let (waits, heard) = (does != Does::TakeAll, self.now - self.heard);
+                let link = Link { waits, taken: self.taken, heard };
+                if self.watch.look(self.now, link, Patience::new(USER_TIMEOUT, STALL_TIMEOUT)) {
+                    return Some(self.now - start);
+                }
+            }
+            self.now = start + time;
+            None
+        }
+    }
+
+    #[test]
+    fn who_answers_nothing_is_gone_soon_after_the_user_timeout() {
+        let mut client = Client::new();
+        client.now += Duration::from_secs(60);
+        client.watch.sent(client.now);
+        let gone = client.passes(Duration::from_secs(60), Does::Nothing).expect("it is gone");
+        assert!((USER_TIMEOUT..=USER_TIMEOUT + 2 * LOOK).contains(&gone), "{gone:?}");
+    }
+
+    #[test]
+    fn who_was_heard_within_the_user_timeout_stays() {
+        let mut client = Client::new();
+        for _ in 0..10 {
+            client.watch.sent(client.now);
+            assert_eq!(client.passes(USER_TIMEOUT, Does::Nothing), None);
+            assert_eq!(client.passes(LOOK * 2, Does::TakeSome), None);
+        }
+        assert_eq!(client.passes(LOOK, Does::TakeAll), None);
+        assert!(client.watch.due().is_none(), "nothing is outstanding");
+    }
+
+    #[test]
+    fn who_takes_nothing_is_gone_soon_after_the_stall_timeout_though_it_answers() {
+        let mut client = Client::new();
+        client.watch.sent(client.now);
+        let gone = client.passes(100 * USER_TIMEOUT, Does::Acknowledge).expect("it is gone");
+        assert!((STALL_TIMEOUT..=STALL_TIMEOUT + 2 * LOOK).contains(&gone), "{gone:?}");
+    }
+
+    #[test]
+    fn who_takes_a_little_now_and_then_stays() {
+        let mut client = Client::new();
+        client.watch.sent(client.now);
+        for _ in 0..10 {
+            assert_eq!(client.passes(STALL_TIMEOUT, Does::Acknowledge), None);
+            assert_eq!(client.passes(LOOK, Does::TakeSome), None);
+        }
+    }
+
+    #[test]
+    fn a_long_quiet_time_before_something_is_sent_is_nobodys_fault() {
+        let mut client = Client::new();
+        client.now += 10 * USER_TIMEOUT;
+        client.watch.sent(client.now);
+        assert_eq!(client.passes(USER_TIMEOUT, Does::Nothing), None);
+    }
+}
