@@ -88,6 +88,21 @@ pub struct Config {
           value_parser = at_least_1)]
     pub max_streams_per_ip: Option<usize>,
 
+    /// How many connections may be open; for one more the longest idle is closed
+    ///
+    /// Those that have a stream stay; if all have one, the newest is closed. Default: as
+    /// many as the process may have file descriptors, less a reserve.
+    #[arg(long, env = "HEADCOUNT_MAX_CONNECTIONS", value_name = "NUMBER",
+          value_parser = at_least_1)]
+    pub max_connections: Option<usize>,
+
+    /// The same for the connections of one address (default: any)
+    ///
+    /// A trusted proxy has no such limit.
+    #[arg(long, env = "HEADCOUNT_MAX_CONNECTIONS_PER_IP", value_name = "NUMBER",
+          value_parser = at_least_1)]
+    pub max_connections_per_ip: Option<usize>,
+
     /// How many rooms there may be; a stream for one more is refused with 503
     ///
     /// Anyone who can reach the server can open rooms; each costs some 2 kB. The room

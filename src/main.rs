@@ -75,6 +75,9 @@ async fn serve(config: Config) -> Result<(), String> {
         user_timeout: config.user_timeout,
         stall_timeout,
         shutdown_grace: config.shutdown_grace,
+        max_connections: config.max_connections.unwrap_or(descriptors.connections()),
+        max_connections_per_ip: config.max_connections_per_ip,
+        trusted_proxies: config.trusted_proxy.clone(),
         tls: tls.clone(),
     };
     let server = Server::start(config.listen, settings)

@@ -9,6 +9,7 @@ use rand::random_range;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_stream::{Stream, StreamExt};
+use tokio_util::sync::DropGuard;
 
 use super::life::Life;
 use crate::ending::{Ending, Reason};
@@ -53,9 +54,11 @@ pub(super) fn in_a_task(
     ending: Ending,
     stall_timeout: Duration,
     tally: Arc<Tally>,
+    is_over: DropGuard,
 ) -> mpsc::Receiver<Frame> {
     let (body, receiver) = mpsc::channel(room::CAPACITY);
     tokio::spawn(async move {
+        let _is_over = is_over;
         let mut frames = pin!(frames);
         // What waits because the body is full.
         let mut newest = None;

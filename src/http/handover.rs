@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::http::Version;
+use tokio_util::sync::CancellationToken;
 
 use super::life::Life;
 use crate::room::Subscription;
@@ -17,6 +18,11 @@ pub(crate) struct Stay {
     /// connection is the end of the stream (HTTP/1.0).
     pub(crate) chunked: bool,
 }
+
+/// Among the extensions of an answer that is a stream, and that hyper carries: cancelled
+/// once it is over.
+#[derive(Clone)]
+pub(crate) struct Streaming(pub(crate) CancellationToken);
 
 /// The slot for the stream of one connection, among its requests' extensions.
 ///

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::limits::Limits;
 use crate::origin::AllowedOrigin;
 use crate::rooms::{self, Rooms};
-pub(crate) use handover::{Handover, Stay};
+pub(crate) use handover::{Handover, Stay, Streaming};
 use held::Held;
 pub(crate) use life::Life;
 use origins::Origins;

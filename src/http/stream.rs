@@ -11,12 +11,13 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Version, header};
 use axum::response::Response;
+use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::address;
 use super::admission::{admit, last_seat};
 use super::frames::{frames, in_a_task};
-use super::handover::Handover;
+use super::handover::{Handover, Streaming};
 use super::life::{Guest, Life, retry};
 use super::query;
 use super::refusal::Refusal;
@@ -50,28 +51,29 @@ fn open(shared: &Arc<Shared>, head: &Parts, body: &Body) -> Result<Response, Ref
     }
     tally.deliveries.count();
     let life = Life::new(guest, shared.clone());
-    let body = match head.extensions.get::<Handover>().cloned() {
-        Some(handover) => {
-            handover.leave(life, subscription, head.version);
-            Body::from_stream(stream! {
-                yield Ok::<_, Infallible>(first);
-                handover.first_is_taken();
-                pending().await
-            })
+    if let Some(handover) = head.extensions.get::<Handover>().cloned() {
+        handover.leave(life, subscription, head.version);
+        let body = Body::from_stream(stream! {
+            yield Ok::<_, Infallible>(first);
+            handover.first_is_taken();
+            pending().await
+        });
+        return Ok(response(body, head.version));
+    }
+    let (ending, stall_timeout) = (life.ending(), shared.stall_timeout);
+    let over = CancellationToken::new();
+    let frames = frames(life, subscription, tally.clone());
+    let is_over = over.clone().drop_guard();
+    let mut rest = in_a_task(frames, ending, stall_timeout, tally.clone(), is_over);
+    let body = Body::from_stream(stream! {
+        yield Ok::<_, Infallible>(first);
+        while let Some(frame) = rest.recv().await {
+            yield Ok(frame.text());
         }
-        None => {
-            let (ending, stall_timeout) = (life.ending(), shared.stall_timeout);
-            let frames = frames(life, subscription, tally.clone());
-            let mut rest = in_a_task(frames, ending, stall_timeout, tally.clone());
-            Body::from_stream(stream! {
-                yield Ok::<_, Infallible>(first);
-                while let Some(frame) = rest.recv().await {
-                    yield Ok(frame.text());
-                }
-            })
-        }
-    };
-    Ok(response(body, head.version))
+    });
+    let mut response = response(body, head.version);
+    response.extensions_mut().insert(Streaming(over));
+    Ok(response)
 }
 
 /// Joins the room, or takes the client's seat over.

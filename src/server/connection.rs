@@ -1,5 +1,6 @@
 //! One connection, from its accept to the protocol that it turns out to speak.
 
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
 use super::connections::{Connections, HEAD_TIMEOUT, Io, Peer};
+use super::gate::{Entered, Pass};
 use super::protocol::{self, Protocol};
 use super::socket::Socket;
 use super::tls::Tls;
@@ -16,25 +18,45 @@ use super::{http1, http2};
 use crate::ending::Ending;
 
 /// Serves a connection that was just accepted, in a task of its worker's.
-pub(super) fn spawn(connections: Arc<Connections>, tcp: TcpStream, peer: SocketAddr) {
+pub(super) fn spawn(
+    connections: Arc<Connections>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    entered: Entered,
+) {
     let worker = connections.clone();
     if worker.is_here() {
-        worker.run(serve(connections, tcp, peer));
+        worker.run(serve(connections, tcp, peer, entered));
     } else {
         // Sockets belong to the runtime that they were made in.
         let tcp = tcp.into_std();
         worker.run(async move {
             match tcp.and_then(TcpStream::from_std) {
-                Ok(tcp) => serve(connections, tcp, peer).await,
+                Ok(tcp) => serve(connections, tcp, peer, entered).await,
                 Err(error) => warn!(%peer, %error, "a connection cannot be served"),
             }
         });
     }
 }
 
-async fn serve(connections: Arc<Connections>, tcp: TcpStream, peer: SocketAddr) {
-    if let Err(error) = prepare(connections, tcp, peer).await {
-        debug!(%peer, %error, "a connection failed");
+async fn serve(
+    connections: Arc<Connections>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    Entered { pass, mut closed }: Entered,
+) {
+    let close = async {
+        match (&mut closed).await {
+            Ok(()) => {}
+            // It stays as long as it likes.
+            Err(_) => pending().await,
+        }
+    };
+    tokio::select! {
+        served = prepare(connections, tcp, peer, pass) => if let Err(error) = served {
+            debug!(%peer, %error, "a connection failed");
+        },
+        () = close => debug!(%peer, "a connection was closed to make room"),
     }
 }
 
@@ -43,15 +65,16 @@ async fn prepare(
     connections: Arc<Connections>,
     tcp: TcpStream,
     address: SocketAddr,
+    pass: Box<Pass>,
 ) -> io::Result<()> {
     let ending = Ending::default();
     let head_by = Instant::now() + HEAD_TIMEOUT;
     let peer = Peer { address, head_by, ending: ending.clone() };
     let socket = Socket::new(tcp, connections.settings.patience().for_answer(), ending)?;
     match connections.settings.tls.clone() {
-        None => speak(connections, socket, peer).await,
+        None => speak(connections, socket, peer, pass).await,
         // Boxed: a connection that waits for its first byte shall be small.
-        Some(tls) => Box::pin(encrypt(connections, tls, socket, peer)).await,
+        Some(tls) => Box::pin(encrypt(connections, tls, socket, peer, pass)).await,
     }
 }
 
@@ -61,22 +84,28 @@ async fn encrypt(
     tls: Arc<Tls>,
     socket: Socket,
     peer: Peer,
+    pass: Box<Pass>,
 ) -> io::Result<()> {
     let handshake = tls.acceptor().accept(socket);
     match in_time(&connections, &peer, handshake).await? {
-        Some(encrypted) => speak(connections, encrypted, peer).await,
+        Some(encrypted) => speak(connections, encrypted, peer, pass).await,
         None => Ok(()),
     }
 }
 
 /// Finds out which protocol the client speaks, and speaks it. Each is boxed as
 /// what it is, and neither pays for the other.
-async fn speak<T: Io>(connections: Arc<Connections>, io: T, peer: Peer) -> io::Result<()> {
+async fn speak<T: Io>(
+    connections: Arc<Connections>,
+    io: T,
+    peer: Peer,
+    pass: Box<Pass>,
+) -> io::Result<()> {
     let told = in_time(&connections, &peer, protocol::tell(io)).await?;
     let over = match told.flatten() {
         None => Ok(()),
-        Some((Protocol::Http1, io)) => Box::pin(http1::serve(connections, io, peer)).await,
-        Some((Protocol::Http2, io)) => Box::pin(http2::serve(connections, io, peer)).await,
+        Some((Protocol::Http1, io)) => Box::pin(http1::serve(connections, io, peer, pass)).await,
+        Some((Protocol::Http2, io)) => Box::pin(http2::serve(connections, io, peer, pass)).await,
     };
     over.map_err(io::Error::other)
 }
@@ -106,6 +135,7 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::super::Settings;
+    use super::super::gate::Gate;
     use super::super::workers::Workers;
 
     /// Thousands may wait at once, when all come at once.
@@ -117,6 +147,9 @@ mod tests {
             user_timeout: Duration::from_secs(20),
             stall_timeout: Duration::from_secs(20),
             shutdown_grace: Duration::from_secs(10),
+            max_connections: 1,
+            max_connections_per_ip: None,
+            trusted_proxies: Vec::new(),
             tls: None,
         };
         let workers = Workers::start(settings.threads).expect("no thread is started");
@@ -125,7 +158,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let client = TcpStream::connect(address).await.expect("it is accepted");
-        let serving = serve(open[0].clone(), client, address);
+        let entered = Gate::new(1, None, Vec::new()).enter(address.ip()).expect("there is room");
+        let serving = serve(open[0].clone(), client, address, entered);
         let size = size_of_val(&serving);
         assert!(size < 1500, "{size} bytes");
     }

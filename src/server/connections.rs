@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::fanout::Fanouts;
+use super::gate::Pass;
 use super::protocol::Rewound;
 use super::settings::Settings;
 use super::socket::Socket;
@@ -29,6 +30,12 @@ pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection may stay without a request.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a client may take for an answer that is no stream.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a client that was told goodbye has to take it.
+pub(super) const FAREWELL: Duration = Duration::from_secs(5);
 
 /// How long a drain waits for a request that may be on its way already.
 const LAST_CALL: Duration = Duration::from_millis(200);
@@ -136,8 +143,8 @@ impl Connections {
     }
 
     /// Carries a stream on, in a task of its own.
-    pub(super) fn carry(&self, io: impl Io, stay: Stay) {
-        self.tasks.spawn(Carrier::new(io, stay, &self.fanouts));
+    pub(super) fn carry(&self, io: impl Io, stay: Stay, pass: Box<Pass>) {
+        self.tasks.spawn(Carrier::new(io, stay, pass, &self.fanouts));
     }
 
     /// Waits until the drain has begun and what was sent before it has come. Who

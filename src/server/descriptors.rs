@@ -24,7 +24,20 @@ impl Descriptors {
     /// kept for files, the listener, and clients that ask for something else.
     #[must_use]
     pub fn streams(self) -> usize {
-        let reserve = (self.0 / 8).clamp(16, 256);
+        self.less(self.reserve())
+    }
+
+    /// How many connections fit: streams, and half of what is kept beside them.
+    #[must_use]
+    pub fn connections(self) -> usize {
+        self.less(self.reserve() / 2)
+    }
+
+    fn reserve(self) -> u64 {
+        (self.0 / 8).clamp(16, 256)
+    }
+
+    fn less(self, reserve: u64) -> usize {
         usize::try_from(self.0.saturating_sub(reserve)).unwrap_or(usize::MAX).max(1)
     }
 }
@@ -39,5 +52,8 @@ mod tests {
         assert_eq!(Descriptors(64).streams(), 48);
         assert_eq!(Descriptors(1024).streams(), 896);
         assert_eq!(Descriptors(20_000).streams(), 19_744);
+        assert_eq!(Descriptors(8).connections(), 1);
+        assert_eq!(Descriptors(256).connections(), 240);
+        assert_eq!(Descriptors(20_000).connections(), 19_872);
     }
 }

@@ -1,13 +1,17 @@
 //! A connection of HTTP/1: hyper answers its requests, until one of them is for
 //! a stream; then the connection is taken back and the stream goes on alone.
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
+use axum::body::Body;
+use axum::response::Response;
+use http_body_util::BodyExt;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,7 +19,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
 
-use super::connections::{Connections, HEAD_TIMEOUT, IDLE_TIMEOUT, Io, MAX_HEAD, Peer};
+use super::connections::{
+    ANSWER_TIMEOUT, Connections, HEAD_TIMEOUT, IDLE_TIMEOUT, Io, MAX_HEAD, Peer,
+};
+use super::gate::{Pass, Standing};
 use super::linger::linger;
 use super::protocol::Rewound;
 use crate::ending::Reason;
@@ -30,6 +37,24 @@ struct Traffic {
     heard: AtomicBool,
     /// A request began since the driver last looked.
     asked: AtomicBool,
+    /// How many answers hyper has yet to send, or wait for.
+    unanswered: AtomicUsize,
+}
+
+/// An answer, from its request until all of it was given to hyper.
+struct Unanswered(Arc<Traffic>);
+
+impl Unanswered {
+    fn new(traffic: &Arc<Traffic>) -> Self {
+        traffic.unanswered.fetch_add(1, Ordering::Relaxed);
+        Self(traffic.clone())
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        self.0.unanswered.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// How hyper's part of a connection ends.
@@ -47,6 +72,7 @@ pub(super) async fn serve<T: Io>(
     connections: Arc<Connections>,
     io: Rewound<T>,
     peer: Peer,
+    mut pass: Box<Pass>,
 ) -> hyper::Result<()> {
     let traffic = Arc::new(Traffic::default());
     let handover = Handover::default();
@@ -58,16 +84,19 @@ pub(super) async fn serve<T: Io>(
             traffic.asked.store(true, Ordering::Relaxed);
             peer.sign(&mut request, peer.ending.clone());
             request.extensions_mut().insert(handover.clone());
-            Box::pin(app.clone().call(request))
+            let (answering, unanswered) = (app.clone().call(request), Unanswered::new(&traffic));
+            Box::pin(async move { Ok::<_, Infallible>(until_sent(answering.await?, unanswered)) })
         }
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
     builder.max_header_size(MAX_HEAD).keep_alive(connections.keep);
+    // Who has said all that they have to say gets their answer.
+    builder.half_close(true);
     let io = TokioIo::new(Watched { io, traffic: traffic.clone() });
     let mut hyper = builder.serve_connection(io, service);
 
-    let mut head = HeadTimer::new(peer.head_by);
+    let mut timer = Timer::new(peer.head_by);
     let mut drained = pin!(connections.drain.cancelled());
     let mut last_call = pin!(connections.last_call());
     let (mut draining, mut has_asked, mut is_last) = (false, false, false);
@@ -89,13 +118,17 @@ pub(super) async fn serve<T: Io>(
             is_last = true;
             Pin::new(&mut hyper).graceful_shutdown();
         }
-        if handover.is_due() && traffic.flushed.load(Ordering::Relaxed) {
+        let flushed = traffic.flushed.load(Ordering::Relaxed);
+        if handover.is_due() && flushed {
             return Poll::Ready(Outcome::Stream);
         }
+        let answered = traffic.unanswered.load(Ordering::Relaxed) == 0 && flushed;
+        let idle = answered || !has_asked;
+        pass.stand(if idle { Standing::Idle } else { Standing::Busy });
         if !has_asked && last_call.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Outcome::Dropped);
         }
-        head.poll(cx, &traffic).map(|()| Outcome::Dropped)
+        timer.poll(cx, &traffic).map(|()| Outcome::Dropped)
     })
     .await;
 
@@ -112,36 +145,48 @@ pub(super) async fn serve<T: Io>(
             let io = hyper.into_parts().io.into_inner().io.into_inner();
             if let Some(stay) = handover.take() {
                 // In a task of its own, which is small: this one held hyper.
-                connections.carry(io, stay);
+                connections.carry(io, stay, pass);
             }
         }
     }
     Ok(())
 }
 
-/// The limit on the time for a request's head: from the first byte of it, or
-/// from the start of the connection, until the request.
-struct HeadTimer {
+/// The limits on a client's time: for a request's head, from the first byte of it or
+/// from the start of the connection; and then to take the answer.
+struct Timer {
     sleep: Pin<Box<Sleep>>,
-    running: bool,
+    /// It is the head that is waited for.
+    of_head: bool,
 }
 
-impl HeadTimer {
+impl Timer {
     fn new(head_by: Instant) -> Self {
-        Self { sleep: Box::pin(sleep_until(head_by)), running: true }
+        Self { sleep: Box::pin(sleep_until(head_by)), of_head: true }
     }
 
     /// Ready when the time is up.
     fn poll(&mut self, cx: &mut Context<'_>, traffic: &Traffic) -> Poll<()> {
         if traffic.asked.swap(false, Ordering::Relaxed) {
-            self.running = false;
+            self.sleep.as_mut().reset(Instant::now() + ANSWER_TIMEOUT);
+            self.of_head = false;
         }
-        if !self.running && traffic.heard.load(Ordering::Relaxed) {
+        if !self.of_head && traffic.heard.load(Ordering::Relaxed) {
             self.sleep.as_mut().reset(Instant::now() + HEAD_TIMEOUT);
-            self.running = true;
+            self.of_head = true;
         }
-        if self.running { self.sleep.as_mut().poll(cx) } else { Poll::Pending }
+        self.sleep.as_mut().poll(cx)
     }
+}
+
+/// Keeps note of an answer as long as its body is there.
+fn until_sent(response: Response, unanswered: Unanswered) -> Response {
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _ = &unanswered;
+            frame
+        }))
+    })
 }
 
 /// A connection that tells what passes through it.

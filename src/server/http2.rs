@@ -1,17 +1,16 @@
 //! A connection of HTTP/2: many streams, all of them hyper's.
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use axum::body::Body;
-use http_body_util::BodyExt;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::time::{Instant, sleep_until};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tower::Service;
 
-use super::connections::{Connections, IDLE_TIMEOUT, Io, MAX_HEAD, Peer};
+use super::answers::{Activity, Answers, answering};
+use super::connections::{Connections, Io, MAX_HEAD, Peer};
+use super::gate::Pass;
 use crate::ending::Reason;
 use crate::heartbeat::Heartbeat;
 
@@ -28,29 +27,19 @@ pub(super) async fn serve(
     connections: Arc<Connections>,
     io: impl Io,
     peer: Peer,
+    pass: Box<Pass>,
 ) -> hyper::Result<()> {
-    let activity = Arc::new(Activity::default());
+    let activity = Arc::new(Activity::new(pass));
     let service = service_fn({
         let (app, peer) = (connections.app.clone(), peer.clone());
-        let activity = activity.clone();
         move |mut request| {
             // One stream's end is not the others'.
             peer.sign(&mut request, peer.ending.of_one_stream());
-            let (mut app, open) = (app.clone(), Open::new(&activity));
-            async move {
-                let response = app.call(request).await?;
-                // Until the body is dropped, sent or not.
-                Ok::<_, std::convert::Infallible>(response.map(|body| {
-                    Body::new(body.map_frame(move |frame| {
-                        let _ = &open;
-                        frame
-                    }))
-                }))
-            }
+            answering(app.clone().call(request))
         }
     });
     let settings = &connections.settings;
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = http2::Builder::new(Answers::new(&activity));
     builder.timer(TokioTimer::new());
     // So that a client whose network was away for no longer is heard in time.
     let (silence, patience) =
@@ -84,94 +73,5 @@ async fn leaving(connections: &Connections, activity: &Activity) {
     tokio::select! {
         () = connections.drain.cancelled() => {}
         () = activity.idle() => {}
-    }
-}
-
-/// What is going on in a connection.
-struct Activity(Mutex<Requests>);
-
-struct Requests {
-    open: usize,
-    /// When the last one began or ended.
-    changed: Instant,
-}
-
-impl Default for Activity {
-    fn default() -> Self {
-        Self(Mutex::new(Requests { open: 0, changed: Instant::now() }))
-    }
-}
-
-impl Activity {
-    /// Waits until no request has been open for the time that is allowed.
-    async fn idle(&self) {
-        loop {
-            let (open, until) = {
-                let requests = self.requests();
-                (requests.open, requests.changed + IDLE_TIMEOUT)
-            };
-            if open == 0 && until <= Instant::now() {
-                return;
-            }
-            sleep_until(until.max(Instant::now() + IDLE_TIMEOUT / 10)).await;
-        }
-    }
-
-    fn requests(&self) -> MutexGuard<'_, Requests> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A request, until its answer is dropped.
-struct Open(Arc<Activity>);
-
-impl Open {
-    fn new(activity: &Arc<Activity>) -> Self {
-        let mut requests = activity.requests();
-        requests.open += 1;
-        requests.changed = Instant::now();
-        Self(activity.clone())
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        let mut requests = self.0.requests();
-        requests.open -= 1;
-        requests.changed = Instant::now();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-    use tokio::time::sleep;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_is_idle_when_nothing_was_open_for_the_time_allowed() {
-        let activity = Arc::new(Activity::default());
-        let start = Instant::now();
-        let (first, second) = (Open::new(&activity), Open::new(&activity));
-        let requests = tokio::spawn(async move {
-            sleep(Duration::from_secs(100)).await;
-            drop(first);
-            sleep(Duration::from_secs(20)).await;
-            drop(second);
-        });
-        activity.idle().await;
-        requests.await.expect("no panic");
-        let closed = start.elapsed().as_secs();
-        assert!((120 + 30..=120 + 34).contains(&closed), "{closed}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_now_and_then_keeps_a_connection() {
-        let activity = Arc::new(Activity::default());
-        for _ in 0..100 {
-            let idle = tokio::time::timeout(Duration::from_secs(29), activity.idle()).await;
-            assert!(idle.is_err());
-            drop(Open::new(&activity));
-        }
     }
 }

@@ -1,9 +1,11 @@
 //! What a connection meets: the socket and its options, its protocol, and the drain.
 
+mod answers;
 mod connection;
 mod connections;
 mod descriptors;
 mod fanout;
+mod gate;
 mod http1;
 mod http2;
 mod linger;
@@ -31,6 +33,7 @@ use tracing::{info, warn};
 
 use connections::Connections;
 pub use descriptors::{Descriptors, raise as raise_descriptors};
+use gate::Gate;
 pub use settings::Settings;
 pub use tls::{Tls, TlsError};
 use workers::Workers;
@@ -38,6 +41,12 @@ use workers::Workers;
 /// How long to wait before the next accept when the process or the system has
 /// no file descriptor left: there is nothing to do but let some close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// So many connections are closed then, the longest idle first, …
+const CLOSED_AT_ONCE: usize = 8;
+
+/// … and how long that may take.
+const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
 /// After so long without an error it is over; while descriptors are scarce, one is
 /// free now and then, and the log need not tell of each.
@@ -91,8 +100,13 @@ impl Server {
     pub async fn serve(self, app: Router, drain: CancellationToken) {
         let Self { listener, workers, settings } = self;
         let grace = settings.shutdown_grace;
+        let gate = Gate::new(
+            settings.max_connections,
+            settings.max_connections_per_ip,
+            settings.trusted_proxies.clone(),
+        );
         let open = Connections::new(&workers, &app, &settings, &drain);
-        drain.run_until_cancelled(unconstrained(accept(&listener, &open))).await;
+        drain.run_until_cancelled(unconstrained(accept(&listener, &gate, &open))).await;
 
         let deadline = Instant::now() + grace;
         let tasks = &open[0].tasks;
@@ -106,7 +120,7 @@ impl Server {
                 let connections = tasks.len();
                 warn!(connections, "the grace is over; cutting what is still open");
             }
-            () = unconstrained(accept(&listener, &late)) => {}
+            () = unconstrained(accept(&listener, &gate, &late)) => {}
         }
         drop(listener);
         open[0].cut().await;
@@ -115,7 +129,7 @@ impl Server {
 }
 
 /// Accepts connections for ever, and deals them out to the workers.
-async fn accept(listener: &TcpListener, workers: &[Arc<Connections>]) {
+async fn accept(listener: &TcpListener, gate: &Arc<Gate>, workers: &[Arc<Connections>]) {
     let mut exhausted: Option<Instant> = None;
     let mut turns = workers.iter().cycle();
     for nth in 1.. {
@@ -127,8 +141,8 @@ async fn accept(listener: &TcpListener, workers: &[Arc<Connections>]) {
                 if exhausted.take_if(|last| last.elapsed() > RECOVERED).is_some() {
                     info!("connections are accepted again");
                 }
-                if let Some(connections) = turns.next() {
-                    connection::spawn(connections.clone(), tcp, peer);
+                if let (Some(connections), Some(entered)) = (turns.next(), gate.enter(peer.ip())) {
+                    connection::spawn(connections.clone(), tcp, peer, entered);
                 }
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -137,7 +151,8 @@ async fn accept(listener: &TcpListener, workers: &[Arc<Connections>]) {
                 if last.is_none_or(|last| last.elapsed() > RECOVERED) {
                     warn!(%error, "cannot accept connections; trying again until it works");
                 }
-                sleep(ACCEPT_PAUSE).await;
+                let room = gate.make_room(CLOSED_AT_ONCE);
+                sleep(if room { CLOSE_PAUSE } else { ACCEPT_PAUSE }).await;
             }
         }
     }

@@ -4,6 +4,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::tls::Tls;
 use super::watch::Patience;
 
@@ -20,6 +22,13 @@ pub struct Settings {
     pub stall_timeout: Duration,
     /// How long a drain waits for connections that do not end.
     pub shutdown_grace: Duration,
+    /// How many connections may be open. For one more the longest idle is closed; if
+    /// each has a stream, the one more is.
+    pub max_connections: usize,
+    /// The same for the connections of one address.
+    pub max_connections_per_ip: Option<usize>,
+    /// Proxies, whose connections are not limited by their address.
+    pub trusted_proxies: Vec<IpNet>,
     /// Speak TLS, with this certificate.
     pub tls: Option<Arc<Tls>>,
 }

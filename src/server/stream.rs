@@ -5,17 +5,14 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 
-use super::connections::Io;
+use super::connections::{FAREWELL, Io};
 use super::fanout::{Fanouts, Membership};
+use super::gate::Pass;
 use super::subscriber::Line;
 use crate::http::{Life, Stay};
-
-/// How long a client that was told goodbye has to take it.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Carries a stream on until it is over or its client has left. Its fields are
 /// dropped in this order: who left is not told of it.
@@ -26,14 +23,16 @@ pub(super) struct Carrier<T> {
     /// Since the stream is over.
     patience: Option<Pin<Box<Sleep>>>,
     membership: Membership,
+    _pass: Box<Pass>,
 }
 
 impl<T: Io> Carrier<T> {
-    pub(super) fn new(io: T, stay: Stay, fanouts: &Arc<Fanouts>) -> Self {
+    pub(super) fn new(io: T, stay: Stay, mut pass: Box<Pass>, fanouts: &Arc<Fanouts>) -> Self {
+        pass.stays();
         let Stay { life, subscription, chunked } = stay;
         let line = Arc::new(Line::new(io, chunked, subscription.told().change()));
         let membership = fanouts.join(&line, subscription, life.heartbeat(), life.drain());
-        Self { life: Some(life), line, patience: None, membership }
+        Self { life: Some(life), line, patience: None, membership, _pass: pass }
     }
 }
 

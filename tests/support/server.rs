@@ -36,6 +36,9 @@ impl Server {
             // This one, and one of the server's own.
             threads: NonZeroUsize::new(2).expect("not zero"),
             keep_alive: Duration::from_secs(15),
+            max_connections: 10_000,
+            max_connections_per_ip: None,
+            trusted_proxies: Vec::new(),
             stall_timeout: Duration::from_secs(20),
             user_timeout: Duration::from_secs(20),
             shutdown_grace: Duration::from_secs(10),

@@ -1,0 +1,256 @@
+//! The answers of one HTTP/2 connection: how many are under way, and how long each may
+//! be.
+//!
+//! A client that opens no window for an answer leaves it with us, and hyper waits. So
+//! each answer is run by a task of ours, which can give it up; dropping hyper's part
+//! resets the stream.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::pending;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::response::Response;
+use hyper::rt::Executor;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::connections::{ANSWER_TIMEOUT, FAREWELL, IDLE_TIMEOUT};
+use super::gate::{Pass, Standing};
+use crate::http::Streaming;
+
+/// So many answers may wait for a client to take them, each for its whole time; what is
+/// more …
+const MAX_WAITING: usize = 16;
+
+/// … may wait so long: a client that takes what it asked for is quicker.
+const SHORT_WAIT: Duration = Duration::from_secs(1);
+
+tokio::task_local! {
+    /// Where the answer that a task is for says that it is a stream.
+    static STREAMING: RefCell<Option<oneshot::Sender<CancellationToken>>>;
+}
+
+/// Runs what hyper does for each request.
+#[derive(Clone)]
+pub(super) struct Answers(Arc<Activity>);
+
+/// What is going on in a connection.
+pub(super) struct Activity(Mutex<Requests>);
+
+struct Requests {
+    pass: Box<Pass>,
+    /// Answers that are no streams, or are not known to be.
+    answers: usize,
+    streams: usize,
+    /// When the last one began or ended.
+    changed: Instant,
+}
+
+/// A request, until all of its answer was taken.
+struct Open {
+    activity: Arc<Activity>,
+    is_stream: bool,
+}
+
+impl Answers {
+    pub(super) fn new(activity: &Arc<Activity>) -> Self {
+        Self(activity.clone())
+    }
+}
+
+impl<F> Executor<F> for Answers
+where
+    F: Future + Send + 'static,
+{
+    fn execute(&self, answer: F) {
+        let (is_stream, streaming) = oneshot::channel();
+        let open = Open::new(&self.0);
+        tokio::spawn(STREAMING.scope(RefCell::new(Some(is_stream)), async move {
+            tokio::select! {
+                _ = answer => {}
+                () = open.overdue(streaming) => {}
+            }
+        }));
+    }
+}
+
+/// Answers a request, within one of [`Answers`]' tasks.
+pub(super) async fn answering(
+    answer: impl Future<Output = Result<Response, Infallible>>,
+) -> Result<Response, Infallible> {
+    let response = answer.await?;
+    if let Some(Streaming(over)) = response.extensions().get()
+        && let Some(is_stream) = STREAMING.with(RefCell::take)
+    {
+        let _it_is_awaited = is_stream.send(over.clone());
+    }
+    Ok(response)
+}
+
+impl Activity {
+    pub(super) fn new(pass: Box<Pass>) -> Self {
+        Self(Mutex::new(Requests { pass, answers: 0, streams: 0, changed: Instant::now() }))
+    }
+
+    /// Waits until no request has been open for the time that is allowed.
+    pub(super) async fn idle(&self) {
+        loop {
+            let (open, until) = {
+                let requests = self.requests();
+                (requests.answers + requests.streams, requests.changed + IDLE_TIMEOUT)
+            };
+            if open == 0 && until <= Instant::now() {
+                return;
+            }
+            sleep_until(until.max(Instant::now() + IDLE_TIMEOUT / 10)).await;
+        }
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Requests> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Requests {
+    fn change(&mut self) {
+        self.changed = Instant::now();
+        self.pass.stand(match (self.streams, self.answers) {
+            (0, 0) => Standing::Idle,
+            (0, _) => Standing::Busy,
+            _ => Standing::Streaming,
+        });
+    }
+}
+
+impl Open {
+    fn new(activity: &Arc<Activity>) -> Self {
+        let mut requests = activity.requests();
+        requests.answers += 1;
+        requests.change();
+        Self { activity: activity.clone(), is_stream: false }
+    }
+
+    /// Waits until the answer is to be given up. A stream may last, and have a moment
+    /// more when it is over.
+    async fn overdue(mut self, streaming: oneshot::Receiver<CancellationToken>) {
+        let asked = Instant::now();
+        let mut streaming = pin!(streaming);
+        let over = match timeout(SHORT_WAIT, streaming.as_mut()).await {
+            Ok(over) => over,
+            Err(_) if self.activity.requests().answers > MAX_WAITING => return,
+            Err(_) => {
+                let left = ANSWER_TIMEOUT.saturating_sub(asked.elapsed());
+                let Ok(over) = timeout(left, streaming).await else { return };
+                over
+            }
+        };
+        // Else the task has ended with its answer.
+        let Ok(over) = over else { return pending().await };
+        self.is_a_stream();
+        over.cancelled().await;
+        sleep(FAREWELL).await;
+    }
+
+    fn is_a_stream(&mut self) {
+        self.is_stream = true;
+        let mut requests = self.activity.requests();
+        requests.answers -= 1;
+        requests.streams += 1;
+        requests.change();
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut requests = self.activity.requests();
+        if self.is_stream {
+            requests.streams -= 1;
+        } else {
+            requests.answers -= 1;
+        }
+        requests.change();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gate::Gate;
+    use super::*;
+    use std::net::{IpAddr, Ipv4Addr};
+
+    fn activity() -> Arc<Activity> {
+        let gate = Gate::new(1, None, Vec::new());
+        let entered = gate.enter(IpAddr::V4(Ipv4Addr::LOCALHOST)).expect("there is room");
+        Arc::new(Activity::new(entered.pass))
+    }
+
+    fn open(activity: &Activity) -> usize {
+        let requests = activity.requests();
+        requests.answers + requests.streams
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_when_nothing_was_open_for_the_time_allowed() {
+        let activity = activity();
+        let start = Instant::now();
+        let (first, second) = (Open::new(&activity), Open::new(&activity));
+        let requests = tokio::spawn(async move {
+            sleep(Duration::from_secs(100)).await;
+            drop(first);
+            sleep(Duration::from_secs(20)).await;
+            drop(second);
+        });
+        activity.idle().await;
+        requests.await.expect("no panic");
+        let closed = start.elapsed().as_secs();
+        assert!((120 + 30..=120 + 34).contains(&closed), "{closed}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_now_and_then_keeps_a_connection() {
+        let activity = activity();
+        for _ in 0..100 {
+            let idle = tokio::time::timeout(Duration::from_secs(29), activity.idle()).await;
+            assert!(idle.is_err());
+            drop(Open::new(&activity));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_nobody_takes_is_given_up_and_of_many_most_are_soon() {
+        let activity = activity();
+        let answers = Answers::new(&activity);
+        for _ in 0..10 * MAX_WAITING {
+            answers.execute(pending::<()>());
+        }
+        sleep(SHORT_WAIT - Duration::from_millis(10)).await;
+        assert_eq!(open(&activity), 10 * MAX_WAITING);
+        sleep(Duration::from_millis(20)).await;
+        assert_eq!(open(&activity), MAX_WAITING);
+        sleep(ANSWER_TIMEOUT - SHORT_WAIT - Duration::from_millis(20)).await;
+        assert_eq!(open(&activity), MAX_WAITING);
+        sleep(Duration::from_millis(20)).await;
+        assert_eq!(open(&activity), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_may_last_and_ends_soon_after_it_is_over() {
+        let activity = activity();
+        let over = CancellationToken::new();
+        let mut response = Response::default();
+        response.extensions_mut().insert(Streaming(over.clone()));
+        Answers::new(&activity).execute(async move {
+            let _answered = answering(async { Ok(response) }).await;
+            pending::<()>().await;
+        });
+        sleep(10 * ANSWER_TIMEOUT).await;
+        assert_eq!(open(&activity), 1);
+        over.cancel();
+        sleep(FAREWELL + Duration::from_millis(10)).await;
+        assert_eq!(open(&activity), 0);
+    }
+}

@@ -1,0 +1,304 @@
+//! How many connections there may be, and which is closed when there is no room for one
+//! more: the longest idle, and never one that has a stream.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ipnet::IpNet;
+use tokio::sync::oneshot;
+
+use crate::limits::network;
+
+/// The way in.
+#[derive(Debug)]
+pub(super) struct Gate {
+    max: usize,
+    max_per_address: Option<usize>,
+    /// Whoever comes from there brings others.
+    proxies: Vec<IpNet>,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Debug, Default)]
+struct Inside {
+    connections: usize,
+    /// Those that may be closed for another, by how early they came to stand so.
+    idle: BTreeMap<u64, Closable>,
+    busy: BTreeMap<u64, Closable>,
+    next: u64,
+    /// Kept only where there is a limit for an address.
+    by_address: HashMap<IpAddr, OfAddress>,
+}
+
+#[derive(Debug)]
+struct Closable {
+    address: Option<IpAddr>,
+    close: oneshot::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct OfAddress {
+    connections: usize,
+    idle: BTreeSet<u64>,
+}
+
+/// How a connection stands when one must go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It has nothing under way. It goes first.
+    Idle,
+    /// It is being answered.
+    Busy,
+    /// It has a stream. It stays.
+    Streaming,
+}
+
+/// A connection that was just let in.
+#[derive(Debug)]
+pub(super) struct Entered {
+    /// Boxed, for it is handed on from one step of the connection's life to the next.
+    pub(super) pass: Box<Pass>,
+    /// Says when it is to go itself.
+    pub(super) closed: oneshot::Receiver<()>,
+}
+
+/// A connection that was let in, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Pass {
+    gate: Arc<Gate>,
+    address: Option<IpAddr>,
+    place: Place,
+}
+
+/// Where the means to close it is.
+#[derive(Debug)]
+enum Place {
+    Idle(u64),
+    Busy(u64),
+    Streaming(oneshot::Sender<()>),
+    /// It was used, or nobody listens any more.
+    Gone,
+}
+
+impl Gate {
+    pub(super) fn new(
+        max: usize,
+        max_per_address: Option<usize>,
+        proxies: Vec<IpNet>,
+    ) -> Arc<Self> {
+        Arc::new(Self { max, max_per_address, proxies, inside: Mutex::default() })
+    }
+
+    /// Lets a connection in, for which another may have to go; `None` if none can.
+    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Entered> {
+        let peer = peer.to_canonical();
+        let is_limited = self.max_per_address.is_some()
+            && !self.proxies.iter().any(|proxies| proxies.contains(&peer));
+        let address = is_limited.then(|| network(peer));
+        let mut inside = self.lock();
+        if let (Some(address), Some(max)) = (&address, self.max_per_address)
+            && let Some(of_address) = inside.by_address.get(address)
+            && of_address.connections >= max
+        {
+            let longest_idle = of_address.idle.first().copied()?;
+            inside.close_idle(longest_idle);
+        }
+        if inside.connections >= self.max && !inside.close_one() {
+            return None;
+        }
+        inside.connections += 1;
+        if let Some(address) = address {
+            inside.by_address.entry(address).or_default().connections += 1;
+        }
+        let (close, closed) = oneshot::channel();
+        let place = inside.add(Standing::Idle, Closable { address, close });
+        drop(inside);
+        Some(Entered { pass: Box::new(Pass { gate: self.clone(), address, place }), closed })
+    }
+
+    /// Closes connections that have no stream, at most so many, and answers whether
+    /// there was one.
+    pub(super) fn make_room(&self, connections: usize) -> bool {
+        let mut inside = self.lock();
+        (0..connections).take_while(|_| inside.close_one()).count() > 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inside {
+    fn add(&mut self, standing: Standing, closable: Closable) -> Place {
+        let nth = self.next;
+        self.next += 1;
+        match standing {
+            Standing::Idle => {
+                if let Some(of_address) = closable.address.and_then(|a| self.by_address.get_mut(&a))
+                {
+                    of_address.idle.insert(nth);
+                }
+                self.idle.insert(nth, closable);
+                Place::Idle(nth)
+            }
+            Standing::Busy => {
+                self.busy.insert(nth, closable);
+                Place::Busy(nth)
+            }
+            Standing::Streaming => Place::Streaming(closable.close),
+        }
+    }
+
+    fn remove_idle(&mut self, nth: u64) -> Option<Closable> {
+        let closable = self.idle.remove(&nth)?;
+        if let Some(of_address) = closable.address.and_then(|a| self.by_address.get_mut(&a)) {
+            of_address.idle.remove(&nth);
+        }
+        Some(closable)
+    }
+
+    /// Closes the one that has been idle for longest, or else answered for longest.
+    fn close_one(&mut self) -> bool {
+        if let Some((&nth, _)) = self.idle.first_key_value() {
+            self.close_idle(nth);
+            return true;
+        }
+        let Some((_, busy)) = self.busy.pop_first() else { return false };
+        let _it_listens = busy.close.send(());
+        true
+    }
+
+    fn close_idle(&mut self, nth: u64) {
+        if let Some(idle) = self.remove_idle(nth) {
+            let _it_listens = idle.close.send(());
+        }
+    }
+}
+
+impl Pass {
+    /// Notes how the connection stands from now on.
+    pub(super) fn stand(&mut self, standing: Standing) {
+        let stands_so = match self.place {
+            Place::Idle(_) => standing == Standing::Idle,
+            Place::Busy(_) => standing == Standing::Busy,
+            Place::Streaming(_) => standing == Standing::Streaming,
+            Place::Gone => true,
+        };
+        if stands_so {
+            return;
+        }
+        let mut inside = self.gate.lock();
+        let closable = match std::mem::replace(&mut self.place, Place::Gone) {
+            Place::Idle(nth) => inside.remove_idle(nth),
+            Place::Busy(nth) => inside.busy.remove(&nth),
+            Place::Streaming(close) => Some(Closable { address: self.address, close }),
+            Place::Gone => None,
+        };
+        if let Some(closable) = closable {
+            self.place = inside.add(standing, closable);
+        }
+    }
+
+    /// Notes that the connection is a stream from now on, and nothing else.
+    pub(super) fn stays(&mut self) {
+        self.stand(Standing::Streaming);
+        self.place = Place::Gone;
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        let mut inside = self.gate.lock();
+        inside.connections -= 1;
+        match self.place {
+            Place::Idle(nth) => drop(inside.remove_idle(nth)),
+            Place::Busy(nth) => drop(inside.busy.remove(&nth)),
+            Place::Streaming(_) | Place::Gone => {}
+        }
+        if let Some(address) = self.address
+            && let Some(of_address) = inside.by_address.get_mut(&address)
+        {
+            of_address.connections -= 1;
+            if of_address.connections == 0 {
+                inside.by_address.remove(&address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    fn enter(gate: &Arc<Gate>) -> Entered {
+        gate.enter(ip("192.0.2.1")).expect("there is room")
+    }
+
+    fn is_closed(entered: &mut Entered) -> bool {
+        entered.closed.try_recv().is_ok()
+    }
+
+    #[test]
+    fn for_one_more_the_longest_idle_goes() {
+        let gate = Gate::new(3, None, Vec::new());
+        let mut all: Vec<_> = (0..3).map(|_| enter(&gate)).collect();
+        all[0].pass.stand(Standing::Busy);
+        all[0].pass.stand(Standing::Idle);
+        all[2].pass.stand(Standing::Idle);
+        let _one_more = enter(&gate);
+        assert_eq!(all.iter_mut().map(is_closed).collect::<Vec<_>>(), [false, true, false]);
+    }
+
+    #[test]
+    fn who_is_being_answered_goes_after_all_idle_ones_and_who_has_a_stream_never() {
+        let gate = Gate::new(3, None, Vec::new());
+        let mut all: Vec<_> = (0..3).map(|_| enter(&gate)).collect();
+        all[0].pass.stand(Standing::Streaming);
+        all[1].pass.stand(Standing::Busy);
+        let mut fourth = enter(&gate);
+        assert!(is_closed(&mut all[2]));
+        fourth.pass.stand(Standing::Streaming);
+        let mut fifth = enter(&gate);
+        assert!(is_closed(&mut all[1]));
+        fifth.pass.stays();
+        assert!(gate.enter(ip("192.0.2.1")).is_none());
+        assert!(!gate.make_room(1));
+        assert!(![&mut all[0], &mut fourth, &mut fifth].into_iter().any(is_closed));
+        all[0].pass.stand(Standing::Idle);
+        assert!(gate.make_room(100));
+        assert!(is_closed(&mut all[0]));
+    }
+
+    #[test]
+    fn what_is_dropped_makes_room() {
+        let gate = Gate::new(1, Some(1), Vec::new());
+        for standing in [Standing::Idle, Standing::Busy, Standing::Streaming] {
+            let Entered { mut pass, closed: _closed } = enter(&gate);
+            pass.stand(standing);
+            drop(pass);
+        }
+        let inside = gate.lock();
+        assert_eq!((inside.connections, inside.by_address.len()), (0, 0));
+        assert_eq!((inside.idle.len(), inside.busy.len()), (0, 0));
+    }
+
+    #[test]
+    fn an_address_has_a_limit_of_its_own_but_for_proxies() {
+        let gate = Gate::new(100, Some(2), vec!["10.0.0.0/8".parse().expect("a network")]);
+        let mut first = enter(&gate);
+        let mut second = enter(&gate);
+        let _other = gate.enter(ip("192.0.2.2")).expect("another address");
+        let mut third = enter(&gate);
+        assert!(is_closed(&mut first), "it was the longest idle");
+        drop(first);
+        second.pass.stand(Standing::Streaming);
+        third.pass.stand(Standing::Busy);
+        assert!(gate.enter(ip("::ffff:192.0.2.1")).is_none(), "none of its own can go");
+        let _proxied: Vec<_> = (0..3).map(|_| gate.enter(ip("10.0.0.1")).expect("room")).collect();
+    }
+}
