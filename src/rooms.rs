@@ -1,7 +1,6 @@
 //! The rooms that have someone in them.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, Weak};
@@ -166,22 +165,24 @@ impl Rooms {
 
     fn find_or_open(&self, name: &Name) -> Result<Arc<Room>, TooManyRooms> {
         let mut rooms = self.0.lock();
-        let full = rooms.len() >= self.0.max_rooms && *name != Name::default();
-        match rooms.entry(name.clone()) {
-            Entry::Occupied(entry) => Ok(entry.get().clone()),
-            Entry::Vacant(_) if full => Err(TooManyRooms),
-            Entry::Vacant(entry) => {
-                // Weak, or the registry and its rooms would keep each other alive.
-                let registry: Weak<Registry> = Arc::downgrade(&self.0);
-                let vacated = move |room: &Arc<Room>| {
-                    if let Some(registry) = registry.upgrade() {
-                        registry.remove(room);
-                    }
-                };
-                let room = Room::new(name.clone(), Box::new(vacated), self.0.tally.clone());
-                Ok(entry.insert(room).clone())
-            }
+        if let Some(room) = rooms.get(name) {
+            return Ok(room.clone());
         }
+        let default = Name::default();
+        let others = rooms.len() - usize::from(rooms.contains_key(&default));
+        if others >= self.0.max_rooms && *name != default {
+            return Err(TooManyRooms);
+        }
+        // Weak, or the registry and its rooms would keep each other alive.
+        let registry: Weak<Registry> = Arc::downgrade(&self.0);
+        let vacated = move |room: &Arc<Room>| {
+            if let Some(registry) = registry.upgrade() {
+                registry.remove(room);
+            }
+        };
+        let room = Room::new(name.clone(), Box::new(vacated), self.0.tally.clone());
+        rooms.insert(name.clone(), room.clone());
+        Ok(room)
     }
 }
 
@@ -295,9 +296,9 @@ mod tests {
     #[test]
     fn the_default_room_is_open_when_all_others_are_taken() {
         let rooms = Rooms::new(1);
+        let _in_default = rooms.observe(&Name::default()).expect("the default room");
         let (_in_a, _) = rooms.join(&name("a"), Ending::default()).expect("a room");
-        rooms.join(&Name::default(), Ending::default()).expect("the default room");
-        rooms.observe(&Name::default()).expect("the default room");
         assert_eq!(rooms.join(&name("b"), Ending::default()).err(), Some(TooManyRooms));
+        rooms.join(&Name::default(), Ending::default()).expect("the default room");
     }
 }

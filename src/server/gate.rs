@@ -1,14 +1,20 @@
 //! How many connections there may be, and which is closed when there is no room for one
-//! more: the longest idle, and never one that has a stream.
+//! more: the longest idle, or else answered for longest, and never one that has a stream.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::limits::network;
+
+/// So long a connection may be idle before it goes sooner than those that are being
+/// answered: whoever was just let in has yet to ask.
+const NEW: Duration = Duration::from_secs(1);
 
 /// The way in.
 #[derive(Debug)]
@@ -34,6 +40,7 @@ struct Inside {
 #[derive(Debug)]
 struct Closable {
     address: Option<IpAddr>,
+    since: Instant,
     close: oneshot::Sender<()>,
 }
 
@@ -112,7 +119,7 @@ impl Gate {
             inside.by_address.entry(address).or_default().connections += 1;
         }
         let (close, closed) = oneshot::channel();
-        let place = inside.add(Standing::Idle, Closable { address, close });
+        let place = inside.add(Standing::Idle, Closable { address, since: Instant::now(), close });
         drop(inside);
         Some(Entered { pass: Box::new(Pass { gate: self.clone(), address, place }), closed })
     }
@@ -130,7 +137,8 @@ impl Gate {
 }
 
 impl Inside {
-    fn add(&mut self, standing: Standing, closable: Closable) -> Place {
+    fn add(&mut self, standing: Standing, mut closable: Closable) -> Place {
+        closable.since = Instant::now();
         let nth = self.next;
         self.next += 1;
         match standing {
@@ -158,14 +166,23 @@ impl Inside {
         Some(closable)
     }
 
-    /// Closes the one that has been idle for longest, or else answered for longest.
+    /// Closes one that has no stream, if there is one.
     fn close_one(&mut self) -> bool {
-        if let Some((&nth, _)) = self.idle.first_key_value() {
-            self.close_idle(nth);
-            return true;
+        let idle = self.idle.first_key_value().map(|(nth, idle)| (*nth, idle.since));
+        let busy = self.busy.first_key_value().map(|(nth, _)| *nth);
+        match (idle, busy) {
+            (Some((idle, since)), busy)
+                if since.elapsed() > NEW || busy.is_none_or(|busy| idle < busy) =>
+            {
+                self.close_idle(idle);
+            }
+            (_, Some(busy)) => {
+                if let Some(busy) = self.busy.remove(&busy) {
+                    let _it_listens = busy.close.send(());
+                }
+            }
+            (_, None) => return false,
         }
-        let Some((_, busy)) = self.busy.pop_first() else { return false };
-        let _it_listens = busy.close.send(());
         true
     }
 
@@ -192,7 +209,9 @@ impl Pass {
         let closable = match std::mem::replace(&mut self.place, Place::Gone) {
             Place::Idle(nth) => inside.remove_idle(nth),
             Place::Busy(nth) => inside.busy.remove(&nth),
-            Place::Streaming(close) => Some(Closable { address: self.address, close }),
+            Place::Streaming(close) => {
+                Some(Closable { address: self.address, since: Instant::now(), close })
+            }
             Place::Gone => None,
         };
         if let Some(closable) = closable {
@@ -230,6 +249,7 @@ impl Drop for Pass {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::advance;
 
     fn ip(text: &str) -> IpAddr {
         text.parse().expect("an address")
@@ -254,12 +274,26 @@ mod tests {
         assert_eq!(all.iter_mut().map(is_closed).collect::<Vec<_>>(), [false, true, false]);
     }
 
-    #[test]
-    fn who_is_being_answered_goes_after_all_idle_ones_and_who_has_a_stream_never() {
+    #[tokio::test(start_paused = true)]
+    async fn who_just_came_does_not_go_before_those_who_are_being_answered_already() {
+        let gate = Gate::new(2, None, Vec::new());
+        let mut all: Vec<_> = (0..2).map(|_| enter(&gate)).collect();
+        all[0].pass.stand(Standing::Busy);
+        all[1].pass.stand(Standing::Busy);
+        let mut newcomer = enter(&gate);
+        assert!(is_closed(&mut all[0]));
+        let _another = enter(&gate);
+        assert!(is_closed(&mut all[1]));
+        assert!(!is_closed(&mut newcomer));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_being_answered_goes_after_all_idle_ones_and_who_has_a_stream_never() {
         let gate = Gate::new(3, None, Vec::new());
         let mut all: Vec<_> = (0..3).map(|_| enter(&gate)).collect();
         all[0].pass.stand(Standing::Streaming);
         all[1].pass.stand(Standing::Busy);
+        advance(NEW * 2).await;
         let mut fourth = enter(&gate);
         assert!(is_closed(&mut all[2]));
         fourth.pass.stand(Standing::Streaming);

@@ -23,6 +23,7 @@ from support import FaultTest
 from waiting import eventually, measured
 
 EVENTS = raw.request("/events")
+HOLD = raw.request("/events?hold=1")
 
 
 def from_proxy(*lines, room="lobby"):
@@ -142,6 +143,98 @@ class Limits(FaultTest):
                 self.visit(server, source="127.0.0.9", headers=headers).close()
                 other.close()
                 eventually("the count", server.count, 0, within=1)
+
+    def test_a_seat_that_waits_keeps_its_place(self):
+        server = self.server("--max-streams", 5)
+        observer = self.visit(server)
+        for _ in range(3):
+            waiting = [self.visit(server, request=HOLD) for _ in range(4)]
+            for visitor in waiting:
+                visitor.close()
+            eventually("its streams", self.gauge(server, "streams"), 1)
+            self.assertEqual(self.gauge(server, "places")(), 5)
+            self.assert_refused(503, raw.ask(server.address, EVENTS))
+            self.assertEqual(server.count(), 5)
+        back = [self.visit(server, request=HOLD) for _ in range(4)]
+        self.assert_refused(503, raw.ask(server.address, HOLD))
+        self.assertEqual(server.count(), 5)
+        for visitor in back:
+            visitor.close()
+        observer.sees(1)
+        self.visit(server)
+        self.assertLessEqual(max(observer.history), 5)
+
+    def test_the_seat_of_a_stream_that_got_too_old_keeps_its_place(self):
+        server = self.server("--max-age", "1s", "--max-streams-per-ip", 1)
+        old = self.visit(server)
+        old.is_ended(within=2)
+        self.assert_refused(429, raw.ask(server.address, EVENTS))
+        back = self.visit(server, token=old.token)
+        self.assertEqual(back.token, old.token)
+        self.assertEqual(server.count(), 1)
+
+    def test_who_returns_pays_for_the_place_on_the_address_they_come_from(self):
+        server = self.server("--max-streams-per-ip", 1)
+        old = self.visit(server, source="127.0.0.2")
+        other = self.visit(server, source="127.0.0.3")
+        other.sees(2)
+        request = raw.request("/events", f"last-event-id: {old.token}")
+        self.assert_refused(429, raw.ask(server.address, request, source="127.0.0.3"))
+        back = self.visit(server, token=old.token, source="127.0.0.4")
+        self.assertEqual((back.token, back.newest), (old.token, 2))
+        old.is_ended(within=1)
+        self.assert_refused(429, raw.ask(server.address, EVENTS, source="127.0.0.4"))
+        again = self.visit(server, token=old.token, source="127.0.0.4")
+        self.assertEqual(again.newest, 2, "on the same address it is the same place")
+        self.visit(server, source="127.0.0.2").sees(3)
+        self.assertEqual(server.count(), 3)
+
+    def test_an_address_may_be_in_so_many_rooms_and_always_in_the_default_one(self):
+        server = self.server(
+            "--max-rooms-per-ip", 2, "--max-rooms", 3, "--trusted-proxy", "127.0.0.9/32",
+        )
+
+        def ask(room, source="127.0.0.2", *headers, query=""):
+            request = raw.request(f"/events?room={room}{query}", *headers)
+            return raw.ask(server.address, request, source)
+
+        first = self.visit(server, "a", source="127.0.0.2")
+        self.visit(server, "a", source="127.0.0.2")
+        self.visit(server, request=raw.request("/events?room=b&observe=1"), source="127.0.0.2")
+        self.assert_refused(429, ask("c"))
+        self.assert_refused(429, ask("c", query="&observe=1"))
+        self.visit(server, source="127.0.0.2")
+        self.visit(server, "c", source="127.0.0.3")
+        # All rooms are taken now, but for the one that nobody can take.
+        self.assert_refused(503, ask("d", "127.0.0.4"))
+        self.visit(server, source="127.0.0.4")
+        # By a proxy come others' addresses.
+        said = "x-forwarded-for: 127.0.0.2"
+        self.assert_refused(429, ask("c", "127.0.0.9", said))
+        self.assertEqual(ask("c", "127.0.0.9", "x-forwarded-for: 192.0.2.1").status, 200)
+        first.close()
+        self.assert_refused(429, ask("c"))
+        metrics = server.metrics()
+        self.assertEqual(metrics['headcount_refusals_total{reason="max_rooms_per_ip"}'], 4)
+
+    def test_one_address_does_not_take_all_rooms_by_default(self):
+        server = self.server(quiet=True)
+        with contextlib.ExitStack() as stack:
+            answers = []
+            for connection in range(10):
+                client = stack.enter_context(Http2(server.address))
+                for nth in range(110):
+                    room = f"/events?observe=1&room={connection}-{nth}"
+                    answers.append(client.ask(room, flush=False))
+                client.flush()
+                client.until(lambda: all(a.status for a in client.answers.values()), "its answers")
+            self.assertEqual([a.status for a in answers], [200] * 1000 + [429] * 100)
+            self.assertEqual(server.metrics()["headcount_rooms"], 1000)
+            self.visit(server)
+            self.visit(server, "another", source="127.0.0.2")
+
+    def gauge(self, server, name):
+        return lambda: server.metrics()[f"headcount_{name}"]
 
     def test_a_wrong_limit_is_an_error_before_the_port_is_bound(self):
         for args in (
