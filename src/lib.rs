@@ -41,6 +41,7 @@ pub mod http;
 pub mod name;
 pub mod origin;
 mod pace;
+mod regular_file;
 pub mod room;
 pub mod rooms;
 pub mod seat;

@@ -103,6 +103,26 @@ async fn embed_prints_two_lines_to_paste_and_serves_nothing() {
 }
 
 #[tokio::test]
+async fn embed_ends_quietly_when_nobody_reads_what_it_prints() {
+    let embed = ["embed", "--origin", "https://count.example.org"];
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let out = run(Headcount::command().args(embed).stdout(writer)).await;
+    assert_eq!(out, (0, String::new(), String::new()));
+
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = Headcount::command();
+    let (code, lines, _) = run(command.args(embed).stderr(writer)).await;
+    assert_eq!((code, lines.lines().count()), (0, 2));
+
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("it opens");
+    let (code, _, err) = run(Headcount::command().args(embed).stdout(full)).await;
+    assert_eq!(code, 1);
+    assert!(err.starts_with("headcount: cannot print the lines: "), "{err}");
+}
+
+#[tokio::test]
 async fn a_taken_port_is_an_error_in_one_sentence() {
     let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = taken.local_addr().expect("it is bound").to_string();
