@@ -6,6 +6,7 @@ mod admission;
 mod assets;
 mod badge;
 mod count;
+mod directory;
 mod frames;
 mod handover;
 mod health;
