@@ -19,6 +19,7 @@ mod query;
 mod refusal;
 mod script;
 mod stream;
+mod unwanted;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -161,5 +162,6 @@ pub fn router(rooms: Rooms, options: Options) -> Router {
         .method_not_allowed_fallback(not_allowed)
         .layer(from_fn(admission::small_enough))
         .merge(counts)
+        .layer(from_fn(unwanted::hear_out))
         .with_state(shared)
 }
