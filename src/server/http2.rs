@@ -1,5 +1,7 @@
 //! A connection of HTTP/2: many streams, all of them hyper's.
 
+use std::error::Error;
+use std::io;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use tower::Service;
 
 use super::connections::{Connections, IDLE_TIMEOUT, Io, MAX_HEAD, Peer};
-use crate::ending::Reason;
+use crate::ending::{Ending, Reason};
 
 /// The most requests that one connection may have open. hyper's own limits on
 /// resets (CVE-2023-44487, CVE-2024-27316) hold besides.
@@ -68,10 +70,22 @@ pub(super) async fn serve(
             hyper.await
         }
     };
-    if over.as_ref().is_err_and(hyper::Error::is_timeout) {
-        peer.ending.note(Reason::TimedOut);
+    if let Err(error) = &over {
+        note(error, &peer.ending);
     }
     over
+}
+
+/// Notes why a connection failed, for the streams that it carried. What the socket knows
+/// it has noted itself; an end of the connection within a frame is the client's.
+fn note(error: &hyper::Error, ending: &Ending) {
+    let of_io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    if error.is_timeout() {
+        ending.note(Reason::TimedOut);
+    } else if of_io.is_none_or(|error| error.kind() == io::ErrorKind::InvalidData) {
+        // One of the two did not keep to HTTP/2, or to TLS.
+        ending.note(Reason::Error);
+    }
 }
 
 /// Waits until the client is to be asked to leave: the server stops, or nothing
