@@ -9,8 +9,9 @@ use tokio::process::Command;
 use crate::support::{Client, Headcount, Stream, soon};
 
 async fn run(command: &mut Command) -> (i32, String, String) {
+    let child = command.spawn().expect("the binary runs");
     let Output { status, stdout, stderr } =
-        soon("the end of the command", command.output()).await.expect("the binary runs");
+        soon("the end of the command", child.wait_with_output()).await.expect("its output");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (status.code().expect("it was not killed"), text(stdout), text(stderr))
 }

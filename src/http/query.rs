@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::str::Utf8Error;
 
 use axum::http::Uri;
-use percent_encoding::{percent_decode, percent_decode_str};
+use percent_encoding::percent_decode;
 
 use super::refusal::Refusal;
 use crate::name::Name;
@@ -70,8 +70,11 @@ const MAX_KEY: usize = 16;
 /// decoded but keys that are encoded and the values that are asked for.
 pub(super) fn values<const N: usize>(uri: &Uri, names: [&str; N]) -> [Value; N] {
     let mut raw = [Ok(None); N];
-    for pair in uri.query().unwrap_or_default().split('&') {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+    for pair in uri.query().unwrap_or_default().as_bytes().split(|byte| *byte == b'&') {
+        let (key, value) = match pair.iter().position(|byte| *byte == b'=') {
+            Some(end) => (&pair[..end], &pair[end + 1..]),
+            None => (pair, &[][..]),
+        };
         let mut decoded = [0; MAX_KEY];
         let key = decode_key(key, &mut decoded);
         if let Some(place) = names.iter().position(|name| name.as_bytes() == key) {
@@ -90,12 +93,12 @@ pub(super) fn values<const N: usize>(uri: &Uri, names: [&str; N]) -> [Value; N] 
 
 /// Undoes the encoding of a key, which few have, as far as the longest name reaches.
 /// (A `+` stays what it is: no name has the space that it stands for.)
-fn decode_key<'a>(key: &'a str, decoded: &'a mut [u8; MAX_KEY]) -> &'a [u8] {
-    if !key.contains('%') {
-        return key.as_bytes();
+fn decode_key<'a>(key: &'a [u8], decoded: &'a mut [u8; MAX_KEY]) -> &'a [u8] {
+    if !key.contains(&b'%') {
+        return key;
     }
     let mut length = 0;
-    for byte in percent_decode(key.as_bytes()) {
+    for byte in percent_decode(key) {
         let Some(place) = decoded.get_mut(length) else { return &[] };
         *place = byte;
         length += 1;
@@ -123,9 +126,10 @@ pub(super) fn name(room: Value) -> Result<Name, Refusal> {
 /// (<https://url.spec.whatwg.org/#urlencoded-parsing>), but where the standard
 /// replaces what is not UTF-8, this refuses it: two different names must not
 /// become one room.
-fn decode(text: &str) -> Result<String, Utf8Error> {
-    let spaced = text.replace('+', " ");
-    percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned)
+fn decode(text: &[u8]) -> Result<String, Utf8Error> {
+    let spaced = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte });
+    let spaced: Vec<_> = spaced.collect();
+    percent_decode(&spaced).decode_utf8().map(Cow::into_owned)
 }
 
 #[cfg(test)]

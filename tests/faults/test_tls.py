@@ -1,5 +1,6 @@
 """TLS: either HTTP by ALPN, a new certificate on SIGHUP, and wrong files at the start."""
 
+import os
 import pathlib
 import signal
 import socket
@@ -120,6 +121,15 @@ class Tls(FaultTest):
             client.join()
             one.sees(2)
         one.sees(1)
+
+    def test_a_client_of_http_2_that_breaks_tls_ends_in_error(self):
+        server = self.tls_server()
+        sock = self.connect(server, "h2")
+        with Http2(server.address, scheme="https", sock=sock) as client:
+            client.join()
+            # A record of data that nobody has encrypted.
+            os.write(sock.fileno(), bytes.fromhex("1703030020") + bytes(32))
+            self.end_logged(server, reason="error")
 
     def test_a_stop_ends_streams_over_tls_as_http_and_tls_have_it(self):
         server = self.tls_server()
