@@ -46,8 +46,8 @@ fn complain(message: &str) {
     let _nobody_listens = writeln!(io::stderr(), "headcount: {message}");
 }
 
-/// Prints the lines to paste. Who closes the pipe before has read what they wanted, as
-/// `head` does, and no more is to be said.
+/// Prints the lines to paste. A closed pipe is no error: its reader has what it wanted,
+/// as `head` has.
 fn print(lines: &str) -> Result<(), String> {
     let mut out = io::stdout();
     match out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
@@ -72,7 +72,7 @@ fn run(config: Config) -> Result<(), String> {
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
     let outcome = runtime.block_on(serve(config));
-    // Not dropped: that would wait for a file that blocks.
+    // Dropping it would wait for whatever still blocks.
     runtime.shutdown_background();
     outcome
 }
@@ -82,7 +82,7 @@ async fn serve(config: Config) -> Result<(), String> {
     let reload = config.tls_cert.is_some().then(Arc::<Notify>::default);
     signals::hear(drain.clone(), reload.clone())
         .map_err(|error| format!("cannot hear signals: {error}"))?;
-    // A file may take for ever to read, as a pipe that nobody writes to does.
+    // Reading a pipe that nobody writes to never ends.
     let Some(tls) = drain.run_until_cancelled(tls(&config, reload)).await.transpose()? else {
         return Ok(());
     };

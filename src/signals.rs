@@ -1,5 +1,5 @@
-//! The signals that the process heeds. They are heard on a thread of their own, so
-//! that whatever the others are stuck in, a second signal to stop ends the process.
+//! The signals that the process heeds. They are heard on a thread of their own, so that
+//! a second signal to stop ends the process whatever the other threads are stuck in.
 
 use std::future::pending;
 use std::io;
@@ -13,12 +13,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// Cancels `stop` at the first SIGTERM or SIGINT; the second ends the process at once,
-/// with the exit code that a shell gives to one killed by it. SIGHUP is one of them,
-/// unless there is something to `reload` in place of that.
+/// with the exit code that a shell gives to one killed by it. SIGHUP counts as one of
+/// them, unless it asks for a `reload` instead.
 pub(crate) fn hear(stop: CancellationToken, reload: Option<Arc<Notify>>) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let mut signals = {
-        // From here on, and not from when the thread runs.
+        // Here, and not on the thread: they are heard from now on.
         let _entered = runtime.enter();
         Signals {
             terminate: signal(SignalKind::terminate())?,

@@ -27,8 +27,7 @@ impl Directory {
 
     /// Where a file really is, if it may be seen.
     fn find(&self, path: &Path) -> io::Result<PathBuf> {
-        // The directory may itself be a link, and lead elsewhere from one release to
-        // the next.
+        // Each time: the directory may be a link itself, which a new release changes.
         let (root, path) = (fs::canonicalize(&self.0)?, self.shown(path)?);
         let found = fs::canonicalize(root.join(path))?;
         if found.strip_prefix(&root).is_ok_and(is_shown) { Ok(found) } else { Err(not_found()) }
@@ -39,7 +38,8 @@ impl Directory {
         path.strip_prefix(&self.0).ok().filter(|path| is_shown(path)).ok_or_else(not_found)
     }
 
-    /// Does what may have to wait for a disk, and says whether there is something.
+    /// Looks at a path off the worker, because a disk can be slow. Whatever is wrong with
+    /// the path itself, there is nothing at it.
     fn look<T: Send + 'static>(
         &self,
         path: PathBuf,
@@ -65,8 +65,8 @@ fn not_found() -> io::Error {
     io::ErrorKind::NotFound.into()
 }
 
-/// Whether it is no fault of the path: that has too long a name, too many links, a file
-/// for a directory, or there is no permission, and nothing to be seen.
+/// Whether the server is at fault, and not the path (which may be too long, go through a
+/// file, or lead in a circle).
 fn is_of_the_server(error: &io::Error) -> bool {
     use nix::errno::Errno;
     let server = [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::EIO];

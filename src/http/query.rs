@@ -65,9 +65,9 @@ pub(super) type Value = Result<Option<String>, BadParameter>;
 /// The longest name that a parameter of ours has, in bytes.
 const MAX_KEY: usize = 16;
 
-/// The values of the parameters with these names. Others are nobody's concern, and
-/// there may be thousands of them: the query is gone through once, and nothing is
-/// decoded but keys that are encoded and the values that are asked for.
+/// The values of the parameters with these names. There may be thousands of others,
+/// which are nobody's concern: the query is read in one pass, and only encoded keys and
+/// the values asked for are decoded.
 pub(super) fn values<const N: usize>(uri: &Uri, names: [&str; N]) -> [Value; N] {
     let mut raw = [Ok(None); N];
     for pair in uri.query().unwrap_or_default().as_bytes().split(|byte| *byte == b'&') {

@@ -26,7 +26,7 @@ pub(super) async fn hear_out(request: Request, next: Next) -> Response {
     let (head, mut unwanted) = request.into_parts();
     let all = async { while let Some(Ok(_)) = unwanted.frame().await {} };
     let _sent_or_not = timeout(PATIENCE, all).await;
-    // Whoever looks shall see that there was one.
+    // Admission must still see that there was one.
     let heard = Body::from_stream(tokio_stream::pending::<Result<&[u8], axum::Error>>());
     next.run(Request::from_parts(head, heard)).await
 }

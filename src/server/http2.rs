@@ -77,7 +77,7 @@ pub(super) async fn serve(
 }
 
 /// Notes why a connection failed, for the streams that it carried. What the socket knows
-/// it has noted itself; an end of the connection within a frame is the client's.
+/// of it, it has noted already; a client that leaves in the middle of a frame has left.
 fn note(error: &hyper::Error, ending: &Ending) {
     let of_io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     if error.is_timeout() {

@@ -18,9 +18,9 @@ use crate::regular_file;
 pub struct Tls {
     certificate: PathBuf,
     key: PathBuf,
-    /// What a client resumes its session with. Their keys rotate, and outlive a new
-    /// certificate: nobody has to shake hands in full because of that, or because many
-    /// others came in between.
+    /// Makes the tickets that clients resume their sessions with. Its keys rotate and
+    /// outlive a reload, so that neither a new certificate nor many other clients force
+    /// a full handshake.
     tickets: Arc<dyn ProducesTickets>,
     current: RwLock<TlsAcceptor>,
 }

@@ -28,7 +28,7 @@ impl Workers {
             let stop = stop.clone();
             let thread = thread::Builder::new().name(format!("worker-{nth}")).spawn(move || {
                 runtime.block_on(stop.cancelled());
-                // Not dropped: that would wait for a file that blocks.
+                // Dropping it would wait for whatever still blocks.
                 runtime.shutdown_background();
             })?;
             workers.threads.push(thread);
