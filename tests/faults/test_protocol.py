@@ -5,9 +5,11 @@ Nobody else notices any of it: the observers keep their streams, the count is th
 test's own list of who is there, and whoever comes is told so within a second.
 """
 
+import contextlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import time
 import unittest
@@ -380,12 +382,16 @@ class OverHttp2(FaultTest):
             with self.subTest(how):
                 server = self.server()
                 with Http2(server.address) as client:
-                    for _ in range(3):
-                        client.join()
+                    streams = [client.join() for _ in range(3)]
+                    client.until(lambda: {s.counts[-1] for s in streams} == {3}, "3 at each")
                     client.sock.sendall(data)
                     if reason == "error" and not how.startswith("goaway"):
                         # The server ends it, and not that the client leaves.
                         eventually("the count", server.count, 0)
+                    # It takes all that is sent to it, or its close would be a reset.
+                    with contextlib.suppress(OSError):
+                        client.sock.shutdown(socket.SHUT_WR)
+                    eventually("its end", lambda: client.hear(0.1) or client.closed, True)
                 lines = eventually(
                     "what is logged",
                     lambda: server.logged("user disconnected"),
