@@ -152,7 +152,8 @@ pub struct Config {
 
     /// Serve the page from this directory, in place of the page inside the binary
     ///
-    /// For work on the page: files are read anew for each request.
+    /// For work on the page: files are read anew for each request. Only regular files
+    /// inside of it are served, and none whose name begins with a dot.
     #[arg(long, env = "HEADCOUNT_PUBLIC_DIR", value_name = "DIR", value_parser = public_dir)]
     pub public_dir: Option<PathBuf>,
 

@@ -43,6 +43,7 @@ mod limits;
 pub mod name;
 pub mod origin;
 mod pace;
+mod regular_file;
 pub mod room;
 pub mod rooms;
 pub mod seat;

@@ -3,12 +3,12 @@
 //! or hears signals.
 
 mod memory;
+mod signals;
 
-use std::future::pending;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::process::{ExitCode, exit};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
@@ -16,7 +16,8 @@ use clap::Parser;
 use headcount::config::{Command, Config, LogFormat};
 use headcount::server::{self, Server, Settings, Tls};
 use headcount::{Options, Rooms, Script, embed, router};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use tracing_appender::non_blocking::WorkerGuard;
@@ -25,16 +26,37 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     let config = Config::parse();
     if let Some(Command::Embed { origin, room }) = &config.command {
-        print!("{}", embed::lines(origin, room.as_ref(), &Script::embedded()));
-        eprintln!("headcount: these lines are for this version; print them anew after an upgrade");
-        return ExitCode::SUCCESS;
+        return exit_code(print(&embed::lines(origin, room.as_ref(), &Script::embedded())));
     }
-    match run(config) {
+    exit_code(run(config))
+}
+
+fn exit_code(outcome: Result<(), String>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            eprintln!("headcount: {message}");
+            complain(&message);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Says something on standard error, if anybody listens there.
+fn complain(message: &str) {
+    let _nobody_listens = writeln!(io::stderr(), "headcount: {message}");
+}
+
+/// Prints the lines to paste. A closed pipe is no error: its reader has what it wanted,
+/// as `head` has.
+fn print(lines: &str) -> Result<(), String> {
+    let mut out = io::stdout();
+    match out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => {
+            complain("these lines are for this version; print them anew after an upgrade");
+            Ok(())
+        }
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(format!("cannot print the lines: {error}")),
     }
 }
 
@@ -49,14 +71,21 @@ fn run(config: Config) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
-    runtime.block_on(serve(config))
+    let outcome = runtime.block_on(serve(config));
+    // Dropping it would wait for whatever still blocks.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn serve(config: Config) -> Result<(), String> {
     let drain = CancellationToken::new();
-    let tls = tls(&config)?;
-    stop_on_signals(drain.clone(), tls.is_none())
+    let reload = config.tls_cert.is_some().then(Arc::<Notify>::default);
+    signals::hear(drain.clone(), reload.clone())
         .map_err(|error| format!("cannot hear signals: {error}"))?;
+    // Reading a pipe that nobody writes to never ends.
+    let Some(tls) = drain.run_until_cancelled(tls(&config, reload)).await.transpose()? else {
+        return Ok(());
+    };
     let descriptors = server::raise_descriptors()
         .map_err(|error| format!("cannot learn how many files may be open: {error}"))?;
     let max_streams = config.max_streams.unwrap_or(descriptors.streams());
@@ -108,21 +137,28 @@ async fn serve(config: Config) -> Result<(), String> {
     Ok(())
 }
 
-/// Reads the certificate, if there is to be one, and reads it again on SIGHUP.
-fn tls(config: &Config) -> Result<Option<Arc<Tls>>, String> {
-    let (Some(certificate), Some(key)) = (&config.tls_cert, &config.tls_key) else {
+/// Reads the certificate, if there is to be one, and reads it again for each `reload`.
+async fn tls(config: &Config, reload: Option<Arc<Notify>>) -> Result<Option<Arc<Tls>>, String> {
+    let (Some(certificate), Some(key), Some(reload)) =
+        (config.tls_cert.clone(), config.tls_key.clone(), reload)
+    else {
         return Ok(None);
     };
-    let tls = Arc::new(Tls::read(certificate, key).map_err(|error| error.to_string())?);
-    let mut hangup =
-        signal(SignalKind::hangup()).map_err(|error| format!("cannot hear signals: {error}"))?;
+    let tls = spawn_blocking(move || Tls::read(&certificate, &key))
+        .await
+        .map_err(|error| error.to_string())?
+        .map_err(|error| error.to_string())?;
+    let tls = Arc::new(tls);
     let renewed = tls.clone();
     tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            match renewed.read_again() {
+        loop {
+            reload.notified().await;
+            let renewed = renewed.clone();
+            let read = spawn_blocking(move || match renewed.read_again() {
                 Ok(()) => info!("the certificate was read again"),
                 Err(error) => error!(%error, "the certificate stays as it was"),
-            }
+            });
+            let _panicked = read.await;
         }
     });
     Ok(Some(tls))
@@ -141,34 +177,6 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
         _ => error.to_string(),
     };
     format!("cannot listen on {address}: {why}; choose another address with --listen")
-}
-
-/// Starts the drain at the first SIGTERM or SIGINT; the second ends the process
-/// at once, with the exit code that a shell gives to one killed by it. SIGHUP is
-/// one of them unless it has another meaning.
-fn stop_on_signals(drain: CancellationToken, hangup_stops: bool) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = if hangup_stops { Some(signal(SignalKind::hangup())?) } else { None };
-    let mut next = async move || {
-        let hung_up = async {
-            match &mut hangup {
-                Some(hangup) => hangup.recv().await,
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            _ = terminate.recv() => SignalKind::terminate(),
-            _ = interrupt.recv() => SignalKind::interrupt(),
-            _ = hung_up => SignalKind::hangup(),
-        }
-    };
-    tokio::spawn(async move {
-        next().await;
-        drain.cancel();
-        exit(128 + next().await.as_raw_value());
-    });
-    Ok(())
 }
 
 /// Sets up the log. Its lines are written by a thread of their own and dropped

@@ -9,8 +9,9 @@ use tokio::process::Command;
 use crate::support::{Client, Headcount, Stream, soon};
 
 async fn run(command: &mut Command) -> (i32, String, String) {
+    let child = command.spawn().expect("the binary runs");
     let Output { status, stdout, stderr } =
-        soon("the end of the command", command.output()).await.expect("the binary runs");
+        soon("the end of the command", child.wait_with_output()).await.expect("its output");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (status.code().expect("it was not killed"), text(stdout), text(stderr))
 }
@@ -100,6 +101,26 @@ async fn embed_prints_two_lines_to_paste_and_serves_nothing() {
         assert_eq!((code, &*out), (2, ""), "{err}");
         assert!(err.starts_with("error: ") && err.contains(why), "{err}");
     }
+}
+
+#[tokio::test]
+async fn embed_ends_quietly_when_nobody_reads_what_it_prints() {
+    let embed = ["embed", "--origin", "https://count.example.org"];
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let out = run(Headcount::command().args(embed).stdout(writer)).await;
+    assert_eq!(out, (0, String::new(), String::new()));
+
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = Headcount::command();
+    let (code, lines, _) = run(command.args(embed).stderr(writer)).await;
+    assert_eq!((code, lines.lines().count()), (0, 2));
+
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("it opens");
+    let (code, _, err) = run(Headcount::command().args(embed).stdout(full)).await;
+    assert_eq!(code, 1);
+    assert!(err.starts_with("headcount: cannot print the lines: "), "{err}");
 }
 
 #[tokio::test]

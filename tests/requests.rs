@@ -1,8 +1,12 @@
 //! What else can be asked of the server, and what it refuses.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 
 use headcount::Options;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
 use crate::support::{Answer, Client, Server, Stream};
 
@@ -301,10 +305,133 @@ async fn a_public_dir_is_served_as_it_is_now() {
 }
 
 #[tokio::test]
+async fn only_the_files_of_a_public_dir_are_served() {
+    let outside = tempfile::tempdir().expect("a directory");
+    let dir = outside.path().join("public");
+    for made in ["public/dir", "public/.git", "elsewhere"] {
+        fs::create_dir_all(outside.path().join(made)).expect("it is made");
+    }
+    for file in ["public/index.html", "public/dir/index.html", "public/dir/.env", "public/.env"] {
+        fs::write(outside.path().join(file), file).expect("it is written");
+    }
+    for file in ["public/.git/config", "elsewhere/index.html", "secret"] {
+        fs::write(outside.path().join(file), file).expect("it is written");
+    }
+    for (link, to) in [
+        ("leads-out", "../secret"),
+        ("dir/leads-out", "../../elsewhere"),
+        ("hidden", ".env"),
+        ("loop", "loop"),
+        ("inside", "dir/index.html"),
+        ("inner", "dir"),
+    ] {
+        symlink(to, dir.join(link)).expect("it is made");
+    }
+    symlink(&dir, outside.path().join("release")).expect("it is made");
+    mkfifo(&dir.join("pipe"), Mode::S_IRWXU).expect("it is made");
+    mkfifo(&dir.join("dir/pipe"), Mode::S_IRWXU).expect("it is made");
+    let _socket = UnixListener::bind(dir.join("socket")).expect("it is made");
+
+    // The directory may be a link itself, as that of a release is.
+    let options =
+        Options { public_dir: Some(outside.path().join("release")), ..Default::default() };
+    let server = Server::with(options).await;
+    for (path, body) in [
+        ("/", "public/index.html"),
+        ("/dir/", "public/dir/index.html"),
+        ("/public/dir/index.html", "public/dir/index.html"),
+        ("/%64ir/index.html", "public/dir/index.html"),
+        ("/inside", "public/dir/index.html"),
+        ("/inner/", "public/dir/index.html"),
+    ] {
+        let answer = Client::ask(server.address, "GET", path, "").await;
+        assert_eq!((answer.head.status, &*answer.body), (200, body), "{path}");
+    }
+    let long = "a".repeat(300);
+    let deep = "a/".repeat(3000);
+    for path in [
+        "/.env",
+        "/%2Eenv",
+        "/dir/.env",
+        "/.git/config",
+        "/.git/",
+        "/.git",
+        "/public/.git/config",
+        "/hidden",
+        "/leads-out",
+        "/dir/leads-out/",
+        "/dir/leads-out/index.html",
+        "/dir/leads-out",
+        "/dir/../../secret",
+        "/loop",
+        "/loop/",
+        "/index.html/",
+        "/index.html/x",
+        "/pipe",
+        "/pipe/",
+        "/dir/pipe",
+        "/socket",
+        "/a%00b",
+        "//dir",
+        "///dir",
+        "//dir/",
+        "/public//dir",
+        "/%2F%2Fdir",
+        &format!("/{long}"),
+        &format!("/{long}/"),
+        &format!("/dir/{long}/x"),
+        &format!("/{deep}"),
+    ] {
+        for method in ["GET", "HEAD"] {
+            let answer = Client::ask(server.address, method, path, "").await;
+            assert_eq!(answer.head.header("location"), None, "{path}");
+            if method == "GET" {
+                assert_refused(&answer, 404, "nothing");
+            }
+            assert_eq!(answer.head.status, 404, "{method} {path}");
+        }
+    }
+    // Nothing waits for what nobody writes.
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_directory_without_its_slash_is_found_by_a_path_relative_to_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::create_dir(dir.path().join("dir")).expect("it is made");
+    fs::write(dir.path().join("index.html"), "one").expect("it is written");
+    let options = Options { public_dir: Some(dir.path().into()), ..Default::default() };
+    let server = Server::with(options).await;
+    for path in ["/dir?a=b", "/public/dir?a=b"] {
+        let answer = Client::ask(server.address, "GET", path, "").await;
+        assert_eq!(answer.head.status, 307);
+        assert_eq!(answer.head.header("location"), Some("./dir/?a=b"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn every_error_of_a_public_dir_says_what_is_wrong() {
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::write(dir.path().join("index.html"), "one").expect("it is written");
+    let options = Options { public_dir: Some(dir.path().into()), ..Default::default() };
+    let server = Server::with(options).await;
+    for (header, status, why) in [
+        ("If-Match: \"x\"\r\n", 412, "precondition"),
+        ("Range: bytes=9-\r\n", 416, "range"),
+        ("Range: bytes=0-0,2-2\r\n", 416, "range"),
+    ] {
+        let answer = Client::ask(server.address, "GET", "/index.html", header).await;
+        assert_refused(&answer, status, why);
+    }
+    let answer = Client::ask(server.address, "GET", "/index.html", "Range: bytes=1-\r\n").await;
+    assert_eq!((answer.head.status, &*answer.body), (206, "ne"));
+}
+
+#[tokio::test]
 async fn a_client_of_http_1_0_gets_the_events_without_chunks() {
     let server = Server::start().await;
     let mut client = Client::connect(server.address).await;
-    client.send(b"GET /events HTTP/1.0\r\n\r\n").await;
+    client.send(b"GET /events HTTP/1.0\r\nHost: test\r\n\r\n").await;
     let head = client.head().await;
     assert_eq!((head.status, head.header("transfer-encoding")), (200, None));
     server.stop().await;

@@ -8,9 +8,9 @@ use axum::http::{HeaderMap, Method, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::accept;
+use super::query::Query;
 use super::refusal::Refusal;
-use super::{accept, query};
-use crate::name::Name;
 use crate::token::Token;
 
 /// The longest path and query that is read, in bytes.
@@ -33,8 +33,8 @@ pub(super) async fn small_enough(request: Request, next: Next) -> Response {
     }
 }
 
-/// Finds the room that a request for a stream may join, or why it may join none.
-pub(super) fn admit(head: &Parts, body: &Body) -> Result<Name, Refusal> {
+/// Finds what a request for a stream asks for, or why it may have none.
+pub(super) fn admit(head: &Parts, body: &Body) -> Result<Query, Refusal> {
     if head.method != Method::GET {
         return Err(Refusal::NotGet);
     }
@@ -46,16 +46,24 @@ pub(super) fn admit(head: &Parts, body: &Body) -> Result<Name, Refusal> {
         return Err(Refusal::NotAcceptable);
     }
     is_meant(&head.headers)?;
-    query::room(&head.uri)
+    Query::of(&head.uri)
 }
 
 /// A request that names no host, or two, may be one that a proxy in front of us
-/// understood in another way (RFC 9112, section 3.2). HTTP/1.0 need not name
-/// one, and HTTP/2 names it elsewhere.
+/// understood in another way (RFC 9112, section 3.2). HTTP/2 names it in `:authority`
+/// or in `Host`, and HTTP/1 may do so in its target as well: then it is the same twice
+/// (RFC 9113, section 8.3.1).
 fn has_one_host(head: &Parts) -> Result<(), Refusal> {
-    match head.headers.get_all(header::HOST).iter().count() {
-        1 => Ok(()),
-        0 if head.version != Version::HTTP_11 => Ok(()),
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let target = head.uri.authority();
+    match (hosts.next(), hosts.next(), target) {
+        (None, _, Some(_)) if head.version >= Version::HTTP_2 => Ok(()),
+        (Some(_), None, None) => Ok(()),
+        (Some(host), None, Some(target))
+            if host.as_bytes().eq_ignore_ascii_case(target.as_str().as_bytes()) =>
+        {
+            Ok(())
+        }
         _ => Err(Refusal::Host),
     }
 }
@@ -95,10 +103,14 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
 }
 
-/// The token of the seat that a client had before; none if it says anything else.
-/// A header is newer than the query: it is of the last stream, the query of that
-/// before the `EventSource` was made.
-pub(super) fn last_seat(head: &Parts) -> Option<Token> {
-    let header = head.headers.get("last-event-id").and_then(|header| header.to_str().ok());
-    header.and_then(|header| header.parse().ok()).or_else(|| query::last_seat(&head.uri))
+/// The token of the seat that a client had before; none if it says anything else, or
+/// says it twice. A header is newer than the query: it is of the last stream, the query
+/// of that before the `EventSource` was made.
+pub(super) fn last_seat(head: &Parts, query: &Query) -> Option<Token> {
+    let mut headers = head.headers.get_all("last-event-id").iter();
+    let header = match (headers.next(), headers.next()) {
+        (Some(header), None) => header.to_str().ok().and_then(|header| header.parse().ok()),
+        _ => None,
+    };
+    header.or(query.last_seat)
 }

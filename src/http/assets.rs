@@ -2,20 +2,23 @@
 //! deployment, or from a directory while someone works on them.
 
 use std::borrow::Cow;
+use std::mem::take;
 use std::path::PathBuf;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{OriginalUri, Request};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use headers::{ETag, HeaderMapExt, IfNoneMatch};
 use rust_embed::{EmbeddedFile, RustEmbed};
+use serde_json::json;
 use tower_http::services::ServeDir;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use super::directory::Directory;
 use super::refusal::Refusal;
 use super::script::Script;
 
@@ -78,10 +81,39 @@ fn from_binary<S: Clone + Send + Sync + 'static>() -> Router<S> {
 }
 
 fn from_disk<S: Clone + Send + Sync + 'static>(dir: PathBuf) -> Router<S> {
-    let files = ServeDir::new(dir)
+    let files = ServeDir::with_backend(&dir, Directory::new(&dir))
         .call_fallback_on_method_not_allowed(true)
         .fallback(get(async || Refusal::NotFound).fallback(async || Refusal::MethodNotAllowed));
-    Router::new().nest_service("/public", files.clone()).fallback_service(files)
+    Router::new()
+        .nest_service("/public", files.clone())
+        .fallback_service(files)
+        .layer(from_fn(with_clear_answers))
+}
+
+/// Makes what `ServeDir` answers an answer of ours: an error says what is wrong, and a
+/// redirect leads on from the path that was asked for, wherever the router is nested.
+async fn with_clear_answers(
+    OriginalUri(asked): OriginalUri,
+    request: Request,
+    next: Next,
+) -> Response {
+    if asked.path().contains("//") {
+        // A redirect to such a path could lead to another host.
+        return Refusal::NotFound.into_response();
+    }
+    let mut response = next.run(request).await;
+    if response.status().is_redirection() && response.headers().contains_key(header::LOCATION) {
+        return to_directory(&asked, "");
+    }
+    let (status, headers) = (response.status(), response.headers_mut());
+    let is_clear = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json");
+    if (status.is_client_error() || status.is_server_error()) && !is_clear {
+        headers.remove(header::CONTENT_LENGTH);
+        let reason = status.canonical_reason().unwrap_or("error").to_lowercase();
+        let body = Json(json!({ "error": reason }));
+        return (status, take(headers), body).into_response();
+    }
+    response
 }
 
 /// The script by the name that says its version. It never changes, so whoever has
@@ -128,12 +160,17 @@ async fn with_policy(request: Request, next: Next) -> Response {
 async fn to_index(OriginalUri(asked): OriginalUri, request: Request, next: Next) -> Response {
     let is_directory = matches!(request.uri().path(), "/" | "/public");
     match asked.path().rsplit_once('/') {
-        Some((_, last)) if is_directory && !last.is_empty() => {
-            let query = asked.query().map(|query| format!("?{query}")).unwrap_or_default();
-            Redirect::temporary(&format!("./{last}/{INDEX}{query}")).into_response()
-        }
+        Some((_, last)) if is_directory && !last.is_empty() => to_directory(&asked, INDEX),
         _ => next.run(request).await,
     }
+}
+
+/// Sends a client on to a file of the directory that it asked for, by a path relative to
+/// that.
+fn to_directory(asked: &Uri, file: &str) -> Response {
+    let last = asked.path().rsplit('/').next().unwrap_or_default();
+    let query = asked.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Redirect::temporary(&format!("./{last}/{file}{query}")).into_response()
 }
 
 /// One file of the page, as it is sent.

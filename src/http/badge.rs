@@ -41,7 +41,8 @@ pub(super) async fn badge(
     State(shared): State<Arc<Shared>>,
     uri: Uri,
 ) -> Result<Response, Refusal> {
-    let (room, label, color) = (query::room(&uri)?, label(&uri)?, color(&uri)?);
+    let [room, label, color] = query::values(&uri, ["room", "label", "color"]);
+    let (room, label, color) = (query::name(room)?, self::label(label)?, self::color(color)?);
     let count = shared.rooms.count(&room).to_string();
     let params = BadgeParams { message_color: Some(&color), ..BadgeParams::new(&label, &count) };
     let headers = [
@@ -56,8 +57,8 @@ pub(super) async fn badge(
     Ok((headers, render_badge_svg(&params)).into_response())
 }
 
-fn label(uri: &Uri) -> Result<String, Refusal> {
-    let label = query::value(uri, "label").map_err(|_| Refusal::BadLabel)?;
+fn label(value: query::Value) -> Result<String, Refusal> {
+    let label = value.map_err(|_| Refusal::BadLabel)?;
     let label = label.unwrap_or_else(|| LABEL.into());
     // The last two no XML may hold (<https://www.w3.org/TR/xml/#charsets>).
     let is_bad = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
@@ -67,8 +68,8 @@ fn label(uri: &Uri) -> Result<String, Refusal> {
     Ok(label)
 }
 
-fn color(uri: &Uri) -> Result<String, Refusal> {
-    let color = query::value(uri, "color").map_err(|_| Refusal::BadColor)?;
+fn color(value: query::Value) -> Result<String, Refusal> {
+    let color = value.map_err(|_| Refusal::BadColor)?;
     let color = color.unwrap_or_else(|| COLOR.into()).to_ascii_lowercase();
     let digits = color.strip_prefix('#').unwrap_or(&color);
     if matches!(digits.len(), 3 | 6 | 8) && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -86,6 +87,16 @@ mod tests {
     use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
     use proptest::prelude::*;
 
+    fn color_of(query: &str) -> Result<String, Refusal> {
+        let [value] = query::values(&uri(query), ["color"]);
+        color(value)
+    }
+
+    fn label_of(query: &str) -> Result<String, Refusal> {
+        let [value] = query::values(&uri(query), ["label"]);
+        label(value)
+    }
+
     fn uri(query: &str) -> Uri {
         Uri::try_from(format!("/badge.svg?{query}")).expect("a URI")
     }
@@ -100,7 +111,7 @@ mod tests {
             ("color=%23FF00aa", "#ff00aa"),
             ("color=ff00aa80", "#ff00aa80"),
         ] {
-            assert_eq!(color(&uri(query)).as_deref(), Ok(expected), "{query}");
+            assert_eq!(color_of(query).as_deref(), Ok(expected), "{query}");
         }
         for bad in [
             "color=",
@@ -115,7 +126,7 @@ mod tests {
             "color=red%22",
             "color=%23",
         ] {
-            assert_eq!(color(&uri(bad)), Err(Refusal::BadColor), "{bad}");
+            assert_eq!(color_of(bad), Err(Refusal::BadColor), "{bad}");
         }
         // What `shields` does not know it takes for blue.
         let drawn = |color| {
@@ -135,13 +146,13 @@ mod tests {
 
     #[test]
     fn a_label_is_a_line_of_text() {
-        assert_eq!(label(&uri("room=a")).as_deref(), Ok("here now"));
-        assert_eq!(label(&uri("label=")).as_deref(), Ok(""));
-        assert_eq!(label(&uri("label=%D0%9A+%3C")).as_deref(), Ok("К <"));
+        assert_eq!(label_of("room=a").as_deref(), Ok("here now"));
+        assert_eq!(label_of("label=").as_deref(), Ok(""));
+        assert_eq!(label_of("label=%D0%9A+%3C").as_deref(), Ok("К <"));
         let (longest, too_long) = ("%C3%BC".repeat(64), "a".repeat(65));
-        assert_eq!(label(&uri(&format!("label={longest}"))), Ok("ü".repeat(64)));
+        assert_eq!(label_of(&format!("label={longest}")), Ok("ü".repeat(64)));
         for bad in [&*too_long, "%0A", "%00", "%C2%85", "%FF", "%EF%BF%BE", "a&label=b"] {
-            assert_eq!(label(&uri(&format!("label={bad}"))), Err(Refusal::BadLabel), "{bad}");
+            assert_eq!(label_of(&format!("label={bad}")), Err(Refusal::BadLabel), "{bad}");
         }
     }
 
@@ -150,7 +161,7 @@ mod tests {
         #[test]
         fn no_label_is_more_than_text(text in "[<>&'\"a-z=/ -]{0,40}") {
             let encoded = percent_encode(text.as_bytes(), NON_ALPHANUMERIC);
-            let label = label(&uri(&format!("label={encoded}"))).expect("a label");
+            let label = label_of(&format!("label={encoded}")).expect("a label");
             let (with, without) =
                 (render_badge_svg(&BadgeParams::new(&label, "1")), BadgeParams::new("x", "1"));
             for structural in ['<', '>', '"', '\''] {

@@ -6,6 +6,7 @@ mod admission;
 mod assets;
 mod badge;
 mod count;
+mod directory;
 mod frames;
 mod handover;
 mod health;
@@ -17,6 +18,7 @@ mod query;
 mod refusal;
 mod script;
 mod stream;
+mod unwanted;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -175,5 +177,6 @@ pub fn router(rooms: Rooms, options: Options) -> Router {
         .method_not_allowed_fallback(not_allowed)
         .layer(from_fn(admission::small_enough))
         .merge(counts)
+        .layer(from_fn(unwanted::hear_out))
         .with_state(shared)
 }

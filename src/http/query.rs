@@ -4,11 +4,51 @@ use std::borrow::Cow;
 use std::str::Utf8Error;
 
 use axum::http::Uri;
-use percent_encoding::percent_decode_str;
+use percent_encoding::percent_decode;
 
 use super::refusal::Refusal;
 use crate::name::Name;
 use crate::token::Token;
+
+/// What the query of a request for a stream says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Query {
+    /// The room (`room=R`); the default room if the query names none.
+    pub(super) room: Name,
+    /// It asks to listen without being counted (`observe=1`).
+    pub(super) observes: bool,
+    /// It asks for its seat to be kept a moment after its stream (`hold=1`).
+    pub(super) holds: bool,
+    /// It asks to be told the keep-alive (`tell=keep-alive`). A page can't see a header
+    /// of its stream, and wants to know how long silence is no fault.
+    pub(super) asks_for_keep_alive: bool,
+    /// The token of the seat that a client had before (`lastEventID=T`), for a page
+    /// that made its `EventSource` anew and can set no header. The name is that of the
+    /// Mercure protocol for the same purpose
+    /// (<https://mercure.rocks/spec#reconciliation>). None if it says anything else.
+    pub(super) last_seat: Option<Token>,
+}
+
+impl Query {
+    pub(super) fn of(uri: &Uri) -> Result<Self, Refusal> {
+        let [room, observe, hold, tell, seat] =
+            values(uri, ["room", "observe", "hold", "tell", "lastEventID"]);
+        let says = |value: Value, word| value.is_ok_and(|value| value.as_deref() == Some(word));
+        Ok(Self {
+            room: name(room)?,
+            // Anything that is neither yes nor no is refused, or somebody would be
+            // counted by mistake.
+            observes: match observe.as_ref().map(Option::as_deref) {
+                Ok(None | Some("0")) => false,
+                Ok(Some("1")) => true,
+                _ => return Err(Refusal::BadObserve),
+            },
+            holds: says(hold, "1"),
+            asks_for_keep_alive: says(tell, "keep-alive"),
+            last_seat: seat.ok().flatten().and_then(|token| token.parse().ok()),
+        })
+    }
+}
 
 /// Why a parameter has no value that could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,22 +59,62 @@ pub(super) enum BadParameter {
     NotUtf8,
 }
 
-/// The value of a parameter, if the query has it. Others are nobody's concern.
-pub(super) fn value(uri: &Uri, name: &str) -> Result<Option<String>, BadParameter> {
-    let mut values = uri.query().unwrap_or_default().split('&').filter_map(|pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        decode(key).is_ok_and(|key| key == name).then_some(value)
-    });
-    match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(value), None) => decode(value).map(Some).map_err(|_| BadParameter::NotUtf8),
-        (Some(_), Some(_)) => Err(BadParameter::Twice),
+/// The value of a parameter, if the query has it.
+pub(super) type Value = Result<Option<String>, BadParameter>;
+
+/// The longest name that a parameter of ours has, in bytes.
+const MAX_KEY: usize = 16;
+
+/// The values of the parameters with these names. There may be thousands of others,
+/// which are nobody's concern: the query is read in one pass, and only encoded keys and
+/// the values asked for are decoded.
+pub(super) fn values<const N: usize>(uri: &Uri, names: [&str; N]) -> [Value; N] {
+    let mut raw = [Ok(None); N];
+    for pair in uri.query().unwrap_or_default().as_bytes().split(|byte| *byte == b'&') {
+        let (key, value) = match pair.iter().position(|byte| *byte == b'=') {
+            Some(end) => (&pair[..end], &pair[end + 1..]),
+            None => (pair, &[][..]),
+        };
+        let mut decoded = [0; MAX_KEY];
+        let key = decode_key(key, &mut decoded);
+        if let Some(place) = names.iter().position(|name| name.as_bytes() == key) {
+            let seen = &mut raw[place];
+            *seen = match seen {
+                Ok(None) => Ok(Some(value)),
+                _ => Err(BadParameter::Twice),
+            };
+        }
     }
+    raw.map(|value| match value? {
+        Some(value) => decode(value).map(Some).map_err(|_| BadParameter::NotUtf8),
+        None => Ok(None),
+    })
+}
+
+/// Undoes the encoding of a key, which few have, as far as the longest name reaches.
+/// (A `+` stays what it is: no name has the space that it stands for.)
+fn decode_key<'a>(key: &'a [u8], decoded: &'a mut [u8; MAX_KEY]) -> &'a [u8] {
+    if !key.contains(&b'%') {
+        return key;
+    }
+    let mut length = 0;
+    for byte in percent_decode(key) {
+        let Some(place) = decoded.get_mut(length) else { return &[] };
+        *place = byte;
+        length += 1;
+    }
+    &decoded[..length]
 }
 
 /// The room that a query names (`room=R`); the default room if it names none.
 pub(super) fn room(uri: &Uri) -> Result<Name, Refusal> {
-    match value(uri, "room") {
+    let [room] = values(uri, ["room"]);
+    name(room)
+}
+
+/// The room that the value of `room` names.
+pub(super) fn name(room: Value) -> Result<Name, Refusal> {
+    match room {
         Ok(None) => Ok(Name::default()),
         Ok(Some(room)) => Name::new(&room).map_err(Refusal::BadRoom),
         Err(BadParameter::Twice) => Err(Refusal::RoomTwice),
@@ -42,42 +122,14 @@ pub(super) fn room(uri: &Uri) -> Result<Name, Refusal> {
     }
 }
 
-/// The token of the seat that a client had before (`lastEventID=T`), for a page
-/// that made its `EventSource` anew and can set no header. The name is that of the
-/// Mercure protocol for the same purpose
-/// (<https://mercure.rocks/spec#reconciliation>). None if it says anything else.
-pub(super) fn last_seat(uri: &Uri) -> Option<Token> {
-    value(uri, "lastEventID").ok()??.parse().ok()
-}
-
-/// Whether a query asks to be told the keep-alive (`tell=keep-alive`). A page can't
-/// see a header of its stream, and wants to know how long silence is no fault.
-pub(super) fn asks_for_keep_alive(uri: &Uri) -> bool {
-    value(uri, "tell").is_ok_and(|told| told.as_deref() == Some("keep-alive"))
-}
-
-/// Whether a query asks for its seat to be kept a moment after its stream (`hold=1`).
-pub(super) fn asks_to_hold(uri: &Uri) -> bool {
-    value(uri, "hold").is_ok_and(|hold| hold.as_deref() == Some("1"))
-}
-
-/// Whether a query asks to listen without being counted (`observe=1`). Anything that
-/// is neither yes nor no is refused, or somebody would be counted by mistake.
-pub(super) fn asks_to_observe(uri: &Uri) -> Result<bool, Refusal> {
-    match value(uri, "observe").as_ref().map(Option::as_deref) {
-        Ok(None | Some("0")) => Ok(false),
-        Ok(Some("1")) => Ok(true),
-        _ => Err(Refusal::BadObserve),
-    }
-}
-
 /// Undoes `application/x-www-form-urlencoded`, in which browsers write a query
 /// (<https://url.spec.whatwg.org/#urlencoded-parsing>), but where the standard
 /// replaces what is not UTF-8, this refuses it: two different names must not
 /// become one room.
-fn decode(text: &str) -> Result<String, Utf8Error> {
-    let spaced = text.replace('+', " ");
-    percent_decode_str(&spaced).decode_utf8().map(Cow::into_owned)
+fn decode(text: &[u8]) -> Result<String, Utf8Error> {
+    let spaced = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte });
+    let spaced: Vec<_> = spaced.collect();
+    percent_decode(&spaced).decode_utf8().map(Cow::into_owned)
 }
 
 #[cfg(test)]
@@ -86,6 +138,10 @@ mod tests {
     use crate::name::BadName;
     use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
     use proptest::prelude::*;
+
+    fn query_of(query: &str) -> Result<Query, Refusal> {
+        Query::of(&Uri::try_from(format!("/events{query}")).expect("a URI"))
+    }
 
     fn room_of(query: &str) -> Result<String, Refusal> {
         let uri = Uri::try_from(format!("/events{query}")).expect("a URI");
@@ -150,36 +206,71 @@ mod tests {
             ("?lastEventID=%FF".into(), None),
             ("?lastEventID=%00%0A<script>".replace('<', "%3C").replace('>', "%3E"), None),
         ] {
-            let uri = Uri::try_from(format!("/events{query}")).expect("a URI");
-            assert_eq!(last_seat(&uri), seat.map(|s| s.parse().expect("a token")), "{query}");
-            room(&uri).expect("it names no bad room");
+            let said = query_of(&query).expect("it names no bad room");
+            assert_eq!(said.last_seat, seat.map(|s| s.parse().expect("a token")), "{query}");
         }
     }
 
     #[test]
     fn only_who_asks_for_the_keep_alive_is_told() {
-        let asks = |query: &'static str| asks_for_keep_alive(&Uri::from_static(query));
-        assert!(asks("/events?tell=keep-alive"));
-        assert!(asks("/events?room=a&tell=keep-alive"));
-        for query in
-            ["/events", "/events?tell", "/events?tell=keep", "/events?room=tell=keep-alive"]
-        {
+        let asks = |query| query_of(query).expect("a good query").asks_for_keep_alive;
+        assert!(asks("?tell=keep-alive"));
+        assert!(asks("?room=a&tell=keep%2Dalive"));
+        for query in ["", "?tell", "?tell=keep", "?room=tell=keep-alive"] {
             assert!(!asks(query), "{query}");
         }
     }
 
     #[test]
     fn an_observer_says_so_clearly() {
-        let asks = |query: &'static str| asks_to_observe(&Uri::from_static(query));
+        let asks = |query| query_of(query).map(|query| query.observes);
         for (query, observes) in [
-            ("/events", Ok(false)),
-            ("/events?observe=0", Ok(false)),
-            ("/events?room=a&observe=1", Ok(true)),
-            ("/events?observe", Err(Refusal::BadObserve)),
-            ("/events?observe=yes", Err(Refusal::BadObserve)),
-            ("/events?observe=1&observe=1", Err(Refusal::BadObserve)),
+            ("", Ok(false)),
+            ("?observe=0", Ok(false)),
+            ("?room=a&observe=1", Ok(true)),
+            ("?observe", Err(Refusal::BadObserve)),
+            ("?observe=yes", Err(Refusal::BadObserve)),
+            ("?observe=1&observe=1", Err(Refusal::BadObserve)),
         ] {
             assert_eq!(asks(query), observes, "{query}");
+        }
+    }
+
+    #[test]
+    fn only_who_says_hold_1_holds_a_seat() {
+        let holds = |query| query_of(query).expect("a good query").holds;
+        assert!(holds("?room=a&hold=1"));
+        for query in ["", "?hold", "?hold=0", "?hold=yes", "?hold=1&hold=1", "?hold=%FF"] {
+            assert!(!holds(query), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_query_says_all_it_has_to_say_among_thousands_of_others() {
+        let token = "5c9ef0a2d7c14e6b8a90f3d2b1c4e5a6";
+        let others =
+            "&a&%72&room+=b&%&%F&=&r%6Fom%20=c&%72%6F%6F%6D%72%6F%6F%6D%72%6F%6F%6D%72".repeat(50);
+        let query = format!(
+            "?{others}&roo%6D=a&{others}&tell=keep-alive&{others}&hold=1&observe=1&\
+             lastEventI%44={token}&{others}"
+        );
+        let said = Query {
+            room: Name::new("a").expect("a good name"),
+            observes: true,
+            holds: true,
+            asks_for_keep_alive: true,
+            last_seat: Some(token.parse().expect("a token")),
+        };
+        assert_eq!(query_of(&query), Ok(said));
+        assert_eq!(query_of(&format!("{query}&%72oom=b")), Err(Refusal::RoomTwice));
+    }
+
+    #[test]
+    fn every_name_that_is_asked_for_fits_when_it_is_encoded() {
+        for name in ["room", "observe", "hold", "tell", "lastEventID", "label", "color"] {
+            let encoded: String = name.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            let uri = Uri::try_from(format!("/?{encoded}=a")).expect("a URI");
+            assert_eq!(values(&uri, [name]), [Ok(Some("a".into()))], "{name}");
         }
     }
 

@@ -19,11 +19,10 @@ use super::admission::{admit, last_seat};
 use super::frames::{frames, in_a_task};
 use super::handover::{Handover, Streaming};
 use super::life::{Guest, Life, retry};
-use super::query;
+use super::query::Query;
 use super::refusal::Refusal;
 use crate::ending::Ending;
 use crate::event;
-use crate::name::Name;
 use crate::room::Subscription;
 
 pub(super) async fn events(
@@ -36,17 +35,16 @@ pub(super) async fn events(
 
 /// Opens the stream that is asked for, and answers with it.
 fn open(shared: &Arc<Shared>, head: &Parts, body: &Body) -> Result<Response, Refusal> {
-    let room = admit(head, body)?;
-    let observes = query::asks_to_observe(&head.uri)?;
+    let query = admit(head, body)?;
     if shared.drain.is_cancelled() {
         return Err(Refusal::Draining);
     }
     let (guest, subscription) =
-        if observes { observe(shared, head, &room)? } else { join(shared, head, &room)? };
+        if query.observes { observe(shared, head, &query)? } else { join(shared, head, &query)? };
 
     let tally = shared.rooms.tally();
     let mut first = subscription.told().first(retry(), guest.token());
-    if query::asks_for_keep_alive(&head.uri) {
+    if query.asks_for_keep_alive {
         first = [first, event::keep_alive(shared.keep_alive)].concat().into();
     }
     tally.deliveries.count();
@@ -77,12 +75,16 @@ fn open(shared: &Arc<Shared>, head: &Parts, body: &Body) -> Result<Response, Ref
 }
 
 /// Joins the room, or takes the client's seat over.
-fn join(shared: &Arc<Shared>, head: &Parts, room: &Name) -> Result<(Guest, Subscription), Refusal> {
+fn join(
+    shared: &Arc<Shared>,
+    head: &Parts,
+    query: &Query,
+) -> Result<(Guest, Subscription), Refusal> {
+    let (rooms, room) = (&shared.rooms, &query.room);
     let address = client_address(shared, head);
     let ending = head.extensions.get::<Ending>().cloned().unwrap_or_default();
-    let held = query::asks_to_hold(&head.uri).then(|| shared.held.clone());
-    let rooms = &shared.rooms;
-    let mut joined = match last_seat(head) {
+    let held = query.holds.then(|| shared.held.clone());
+    let mut joined = match last_seat(head, query) {
         Some(token) => rooms.take_over(room, token, address, ending.clone())?,
         None => None,
     };
@@ -105,10 +107,10 @@ fn join(shared: &Arc<Shared>, head: &Parts, room: &Name) -> Result<(Guest, Subsc
 fn observe(
     shared: &Arc<Shared>,
     head: &Parts,
-    room: &Name,
+    query: &Query,
 ) -> Result<(Guest, Subscription), Refusal> {
-    let permit = shared.limits.admit(client_address(shared, head), room)?;
-    let observing = shared.rooms.observe(room);
+    let permit = shared.limits.admit(client_address(shared, head), &query.room)?;
+    let observing = shared.rooms.observe(&query.room);
     let (observer, subscription) = observing.map_err(|_| Refusal::TooManyRooms)?;
     Ok((Guest::Observer(observer, permit), subscription))
 }

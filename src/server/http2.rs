@@ -1,5 +1,7 @@
 //! A connection of HTTP/2: many streams, all of them hyper's.
 
+use std::error::Error;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use tower::Service;
 use super::answers::{Activity, Answers, answering};
 use super::connections::{Connections, Io, MAX_HEAD, Peer};
 use super::gate::Pass;
-use crate::ending::Reason;
+use crate::ending::{Ending, Reason};
 use crate::heartbeat::Heartbeat;
 
 /// The most requests that one connection may have open. hyper's own limits on
@@ -61,10 +63,22 @@ pub(super) async fn serve(
             hyper.await
         }
     };
-    if over.as_ref().is_err_and(hyper::Error::is_timeout) {
-        peer.ending.note(Reason::TimedOut);
+    if let Err(error) = &over {
+        note(error, &peer.ending);
     }
     over
+}
+
+/// Notes why a connection failed, for the streams that it carried. What the socket knows
+/// of it, it has noted already; a client that leaves in the middle of a frame has left.
+fn note(error: &hyper::Error, ending: &Ending) {
+    let of_io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    if error.is_timeout() {
+        ending.note(Reason::TimedOut);
+    } else if of_io.is_none_or(|error| error.kind() == io::ErrorKind::InvalidData) {
+        // One of the two did not keep to HTTP/2, or to TLS.
+        ending.note(Reason::Error);
+    }
 }
 
 /// Waits until the client is to be asked to leave: the server stops, or nothing

@@ -1,18 +1,27 @@
 //! The certificate that connections are encrypted with.
 
 use std::fmt;
+use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::server::ProducesTickets;
 use tokio_rustls::rustls::{ServerConfig, crypto::ring};
+
+use crate::regular_file;
 
 /// A certificate and its key, kept as files, and the form of them in use.
 pub struct Tls {
     certificate: PathBuf,
     key: PathBuf,
+    /// Makes the tickets that clients resume their sessions with. Its keys rotate and
+    /// outlive a reload, so that neither a new certificate nor many other clients force
+    /// a full handshake.
+    tickets: Arc<dyn ProducesTickets>,
     current: RwLock<TlsAcceptor>,
 }
 
@@ -21,21 +30,27 @@ pub struct Tls {
 pub struct TlsError(String);
 
 impl Tls {
-    /// Reads the certificate chain and the private key, both PEM.
+    /// Reads the certificate chain and the private key, both PEM. They may be pipes,
+    /// and for as long as nobody writes to those this waits.
     ///
     /// # Errors
     /// If a file can't be read, or the two don't make a pair.
     pub fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let current = RwLock::new(acceptor(certificate, key)?);
-        Ok(Self { certificate: certificate.into(), key: key.into(), current })
+        let wrong = |error| TlsError(format!("cannot make keys for session tickets: {error}"));
+        let tickets = ring::Ticketer::new().map_err(wrong)?;
+        let (certificate, key) = (Pem::read(certificate)?, Pem::read(key)?);
+        let current = RwLock::new(acceptor(&certificate, &key, tickets.clone())?);
+        Ok(Self { certificate: certificate.path, key: key.path, tickets, current })
     }
 
     /// Reads the files again. Connections that are open keep what they have.
     ///
     /// # Errors
-    /// As [`read`](Self::read); what was in use then stays in use.
+    /// As [`read`](Self::read), and if they are no files but pipes or the like, which
+    /// can't be read twice; what was in use then stays in use.
     pub fn read_again(&self) -> Result<(), TlsError> {
-        let acceptor = acceptor(&self.certificate, &self.key)?;
+        let (certificate, key) = (Pem::read_again(&self.certificate)?, Pem::read_again(&self.key)?);
+        let acceptor = acceptor(&certificate, &key, self.tickets.clone())?;
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
         Ok(())
     }
@@ -45,24 +60,55 @@ impl Tls {
     }
 }
 
-fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, TlsError> {
-    let wrong = |path: &Path, why: &dyn fmt::Display| {
-        TlsError(format!("cannot use {}: {why}", path.display()))
-    };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect)
-        .map_err(|error| wrong(certificate, &error))?;
-    if chain.is_empty() {
-        return Err(wrong(certificate, &"there is no certificate in it"));
+/// What a file has, and which it was.
+struct Pem {
+    path: PathBuf,
+    text: Vec<u8>,
+}
+
+impl Pem {
+    fn read(path: &Path) -> Result<Self, TlsError> {
+        let text = fs::read(path).map_err(|error| cannot_use(path, &error))?;
+        Ok(Self { path: path.into(), text })
     }
-    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, &error))?;
+
+    fn read_again(path: &Path) -> Result<Self, TlsError> {
+        let mut text = Vec::new();
+        regular_file::open(path)
+            .and_then(|mut file| file.read_to_end(&mut text))
+            .map_err(|error| cannot_use(path, &error))?;
+        Ok(Self { path: path.into(), text })
+    }
+
+    fn is_wrong(&self, why: &dyn fmt::Display) -> TlsError {
+        cannot_use(&self.path, why)
+    }
+}
+
+fn cannot_use(path: &Path, why: &dyn fmt::Display) -> TlsError {
+    TlsError(format!("cannot use {}: {why}", path.display()))
+}
+
+fn acceptor(
+    certificate: &Pem,
+    key: &Pem,
+    tickets: Arc<dyn ProducesTickets>,
+) -> Result<TlsAcceptor, TlsError> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&certificate.text)
+        .collect::<Result<_, _>>()
+        .map_err(|error| certificate.is_wrong(&error))?;
+    if chain.is_empty() {
+        return Err(certificate.is_wrong(&"there is no certificate in it"));
+    }
+    let secret = PrivateKeyDer::from_pem_slice(&key.text).map_err(|error| key.is_wrong(&error))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
-        .map_err(|error| wrong(certificate, &error))?
+        .map_err(|error| certificate.is_wrong(&error))?
         .with_no_client_auth()
         .with_single_cert(chain, secret)
-        .map_err(|error| wrong(certificate, &error))?;
+        .map_err(|error| certificate.is_wrong(&error))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.ticketer = tickets;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 

@@ -26,9 +26,11 @@ impl Workers {
             let runtime = Builder::new_current_thread().enable_all().build()?;
             workers.runtimes.push(runtime.handle().clone());
             let stop = stop.clone();
-            let thread = thread::Builder::new()
-                .name(format!("worker-{nth}"))
-                .spawn(move || runtime.block_on(stop.cancelled()))?;
+            let thread = thread::Builder::new().name(format!("worker-{nth}")).spawn(move || {
+                runtime.block_on(stop.cancelled());
+                // Dropping it would wait for whatever still blocks.
+                runtime.shutdown_background();
+            })?;
             workers.threads.push(thread);
         }
         Ok(workers)
@@ -46,5 +48,36 @@ impl Drop for Workers {
         for thread in self.threads.drain(..) {
             let _panicked = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    #[test]
+    fn the_threads_end_though_something_that_they_asked_for_blocks_for_ever() {
+        let main = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let (unblock, blocked) = mpsc::channel::<()>();
+        let (begun, begins) = mpsc::channel();
+        let (ended, ends) = mpsc::channel();
+        main.block_on(async {
+            let two = NonZeroUsize::new(2).expect("it is not zero");
+            let workers = Workers::start(two).expect("they start");
+            workers.runtimes[1].spawn_blocking(move || {
+                begun.send(()).expect("the test waits");
+                let _never = blocked.recv();
+            });
+            begins.recv().expect("it begins");
+            thread::spawn(move || {
+                drop(workers);
+                ended.send(()).expect("the test waits");
+            });
+        });
+        let soon = Duration::from_secs(10);
+        ends.recv_timeout(soon).expect("the threads end");
+        drop(unblock);
     }
 }

@@ -107,20 +107,21 @@ class Http2:
         self.h2.remote_settings.max_concurrent_streams = 2**31 - 1
         self.h2.remote_settings.acknowledge()
 
-    def ask(self, path, headers=(), *, method="GET", body=None, flush=True):
-        """Sends a request; what comes back will stand in the answer."""
+    def ask(self, path, headers=(), *, method="GET", body=None, ends=True, flush=True):
+        """Sends a request; what comes back will stand in the answer. An authority of
+        None is left out, and a body that doesn't end may be gone on with."""
         answer = Answer(self.h2.get_next_available_stream_id())
         self.answers[answer.id] = answer
         head = [
             (":method", method),
             (":scheme", self.scheme),
-            (":authority", self.authority),
+            *([(":authority", self.authority)] if self.authority is not None else []),
             (":path", path),
             *headers,
         ]
         self.h2.send_headers(answer.id, head, end_stream=body is None)
         if body is not None:
-            self.h2.send_data(answer.id, body, end_stream=True)
+            self.h2.send_data(answer.id, body, end_stream=ends)
         if flush:
             self.flush()
         return answer

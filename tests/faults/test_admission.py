@@ -4,6 +4,7 @@ Every refusal is one row of a table. Whatever is refused gets `{"error":"…"}`,
 moves no count, and the observer of the room it asked for is told nothing.
 """
 
+import subprocess
 import unittest
 
 import raw
@@ -81,6 +82,9 @@ SMUGGLED = [
     raw.request(HERE, "content-length: 5", "transfer-encoding: chunked", body=b"0\r\n\r\n"),
     raw.request(HERE, "transfer-encoding: chunked", "content-length: 0", body=b"0\r\n\r\n"),
     raw.request(HERE, host=None),
+    raw.request(HERE, version="1.0", host=None),
+    raw.request(f"http://headcount{HERE}", host=None),
+    raw.request(f"http://headcount{HERE}", host="elsewhere"),
     raw.request(HERE, "host: headcount"),
     raw.request(HERE, "host: elsewhere"),
 ]
@@ -172,7 +176,7 @@ class Admission(FaultTest):
                 self.observer.sees(1)
         for request in (
             raw.request(HERE, "content-length: 0"),
-            raw.request(HERE, version="1.0", host=None),
+            raw.request(HERE, version="1.0"),
             raw.request(HERE, host=""),
             raw.request(f"http://headcount{HERE}"),
             raw.request(HERE, "connection: upgrade", "upgrade: websocket"),
@@ -196,14 +200,88 @@ class Admission(FaultTest):
                     self.assert_refused(status, answer, has_body=method != "HEAD")
             with self.subTest("a body"):
                 self.assert_refused(400, client.get(HERE, [("content-length", "1")], body=b"x"))
-            with self.subTest("two hosts"):
-                self.assert_refused(400, client.get(HERE, [("host", "a"), ("host", "b")]))
+        self.assert_nobody_noticed()
+
+    def test_over_http_2_a_stream_has_exactly_one_host(self):
+        rows = [
+            # :authority, Host, status
+            (None, [], 400),
+            (None, ["a"], 200),
+            (None, ["a", "a"], 400),
+            ("a", [], 200),
+            ("a", ["A"], 200),
+            ("a", ["b"], 400),
+            ("a", ["a:80"], 400),
+            ("a", ["a", "a"], 400),
+            ("a", ["a", "b"], 400),
+        ]
+        with Http2(self.it.address) as client:
+            for authority, hosts, status in rows:
+                with self.subTest(authority=authority, hosts=hosts):
+                    client.authority = authority
+                    answer = client.ask("/events", [("host", host) for host in hosts])
+                    client.until(lambda: answer.ended or answer.counts, "an answer")
+                    self.assertEqual(answer.status, status)
+                    if status == 400:
+                        self.assert_refused(400, answer)
+                    else:
+                        client.reset(answer)
         self.assert_nobody_noticed()
 
     def test_over_http_2_a_body_is_refused_though_no_length_announces_it(self):
         with Http2(self.it.address) as client:
             answer = client.ask(HERE, body=b"x")
             client.until(lambda: answer.ended or answer.counts, "an answer")
+            self.assert_refused(400, answer)
+        self.assert_nobody_noticed()
+
+    def test_over_http_2_whoever_sends_a_body_gets_the_whole_answer_and_no_reset(self):
+        # As much as the window takes at first, in pieces of which each is a frame.
+        pieces = [b"x" * 16_000] * 4
+        with Http2(self.it.address) as client:
+            client.hear(1)  # its settings
+            for method, path, status in [
+                ("GET", HERE, 400),
+                ("POST", HERE, 405),
+                ("POST", "/count", 405),
+                ("GET", "/count", 200),
+                ("POST", "/", 405),
+            ]:
+                with self.subTest(method=method, path=path):
+                    answer = client.ask(path, method=method, body=pieces[0], ends=False)
+                    for piece in pieces[1:]:
+                        # Were it answered before, it would be heard of here.
+                        client.hear(0.05)
+                        self.assertIsNone(answer.reset)
+                        client.h2.send_data(answer.id, piece)
+                        client.flush()
+                    client.h2.end_stream(answer.id)
+                    client.flush()
+                    client.until(lambda: answer.ended, "the end of the answer")
+                    client.get("/healthz")  # what came after it has come
+                    self.assertEqual((answer.status, answer.reset), (status, None))
+                    self.assertEqual(bool(answer.error), status != 200)
+            # And on the same connection, which is as good as before.
+            self.assertEqual(client.get("/count").status, 200)
+        self.assert_nobody_noticed()
+
+    def test_curl_is_told_why_its_body_is_refused_over_http_2(self):
+        for length in (1, 3_000_000):
+            with self.subTest(length=length):
+                url = f"http://127.0.0.1:{self.it.port}{HERE}"
+                command = ["curl", "-s", "--http2-prior-knowledge", "-X", "GET", url]
+                curl = subprocess.run(
+                    [*command, "--data-binary", "@-"], input=b"x" * length,
+                    stdout=subprocess.PIPE, timeout=20,
+                )
+                self.assertEqual(curl.returncode, 0)
+                self.assertTrue(raw.error(curl.stdout), curl)
+        self.assert_nobody_noticed()
+
+    def test_over_http_2_a_body_that_never_ends_is_answered_all_the_same(self):
+        with Http2(self.it.address) as client:
+            answer = client.ask(HERE, body=b"x", ends=False)
+            client.until(lambda: answer.ended, "the end of the answer", within=3)
             self.assert_refused(400, answer)
         self.assert_nobody_noticed()
 

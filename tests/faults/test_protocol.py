@@ -5,9 +5,11 @@ Nobody else notices any of it: the observers keep their streams, the count is th
 test's own list of who is there, and whoever comes is told so within a second.
 """
 
+import contextlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import time
 import unittest
@@ -366,6 +368,36 @@ class OverHttp2(FaultTest):
             self.assertEqual(server.count(), 2)
             observer.sees(2)
         observer.sees(1, within=1)
+
+    def test_a_client_that_breaks_the_protocol_ends_in_error_and_one_that_leaves_does_not(self):
+        for how, data, reason in [
+            ("data on stream 0", frame(0, 0, 0, b"x"), "error"),
+            ("a settings frame of another length", frame(4, 0, 0, b"x"), "error"),
+            ("a header block that is none", frame(1, 5, 3, b"\xff" * 100), "error"),
+            ("goaway with an error", frame(7, 0, 0, bytes(7) + b"\x01"), "error"),
+            ("goaway without one", frame(7, 0, 0, bytes(8)), "client closed"),
+            ("half a frame", frame(0, 0, 1, b"x", length=100), "client closed"),
+            ("nothing", b"", "client closed"),
+        ]:
+            with self.subTest(how):
+                server = self.server()
+                with Http2(server.address) as client:
+                    streams = [client.join() for _ in range(3)]
+                    client.until(lambda: {s.counts[-1] for s in streams} == {3}, "3 at each")
+                    client.sock.sendall(data)
+                    if reason == "error" and not how.startswith("goaway"):
+                        # The server ends it, and not that the client leaves.
+                        eventually("the count", server.count, 0)
+                    # It takes all that is sent to it, or its close would be a reset.
+                    with contextlib.suppress(OSError):
+                        client.sock.shutdown(socket.SHUT_WR)
+                    eventually("its end", lambda: client.hear(0.1) or client.closed, True)
+                lines = eventually(
+                    "what is logged",
+                    lambda: server.logged("user disconnected"),
+                    lambda lines: len(lines) == 3,
+                )
+                self.assertEqual({line["reason"] for line in lines}, {reason})
 
     def test_a_shut_window_costs_nobody_anything_and_gets_the_newest_once_it_opens(self):
         server = self.server(quiet=True)

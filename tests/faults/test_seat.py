@@ -60,6 +60,23 @@ class Seat(RoomsTest):
                 new.close()
                 observer.sees(1, within=1)
 
+    def test_a_token_that_is_there_twice_is_passed_over(self):
+        for protocol, kind in PROTOCOLS.items():
+            for others in ("the same", "f" * 32, ""):
+                with self.subTest(protocol=protocol, others=others):
+                    room, observer = self.room_with_an_observer()
+                    old = self.visit(self.started, room, kind=kind)
+                    observer.sees(2)
+                    other = old.token if others == "the same" else others
+                    headers = [("last-event-id", other)]
+                    if kind is Visitor:
+                        headers = [": ".join(header) for header in headers]
+                    new = self.visit(self.started, room, old.token, kind=kind, headers=headers)
+                    self.assertEqual(new.history, [3])
+                    self.assertNotEqual(new.token, old.token)
+                    observer.sees(3)
+                    self.assertEqual(observer.history, [1, 2, 3])
+
     def test_a_seat_is_taken_over_time_and_again(self):
         for protocol, kind in PROTOCOLS.items():
             with self.subTest(protocol=protocol):

@@ -5,14 +5,20 @@ time of its own after which to come back, so that they don't come back together.
 """
 
 import contextlib
+import os
+import pathlib
 import select
 import signal
 import subprocess
+import tempfile
+import threading
 import time
 import unittest
 
 import raw
+from certificate import certificate
 from http2 import PREFACE, Http2
+from server import BINARY
 from support import FaultTest
 from visitor import H2Visitor
 from waiting import eventually, measured
@@ -149,7 +155,6 @@ class Stop(FaultTest):
             for sock in (silent, half, kept):
                 self.assertTrue(raw.is_closed(sock))
 
-
     def test_a_request_that_was_sent_before_the_signal_is_answered(self):
         server = self.server("--shutdown-grace", f"{GRACE:g}s", quiet=True)
         # So many that it takes a moment to end them.
@@ -167,6 +172,77 @@ class Stop(FaultTest):
                 answers.append("nothing")
         self.assertEqual(answers.count("nothing"), 0, "of 100 they got no answer")
         self.follow(visitors, until=time.monotonic() + GRACE + SOON)
+        self.assertEqual(server.wait(SOON), 0)
+
+
+class Blocking(FaultTest):
+    """Files that may be read for ever: pipes to which nobody writes."""
+
+    def setUp(self):
+        super().setUp()
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.made = pathlib.Path(directory.name)
+        self.pipe = self.made / "pipe"
+        os.mkfifo(self.pipe)
+
+    def start(self, *args):
+        """A process that may never listen."""
+        command = [BINARY, "--listen", "127.0.0.1:0", *map(str, args)]
+        return self.child(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+
+    def threads(self, process):
+        """What the kernel calls its threads."""
+        tasks = pathlib.Path(f"/proc/{process.pid}/task").glob("*/comm")
+        return [task.read_text().strip() for task in tasks]
+
+    def test_a_pipe_in_the_public_dir_holds_neither_a_request_nor_the_stop(self):
+        (self.made / "index.html").write_text("here")
+        server = self.server("--public-dir", self.made)
+        # More than there are workers.
+        for _ in range(20):
+            self.assertEqual(server.get("/pipe").status, 404)
+            self.assertEqual(server.get("/").body, b"here")
+        server.signal(signal.SIGTERM)
+        self.assertEqual(server.wait(SOON), 0)
+
+    def test_a_pipe_in_place_of_a_certificate_is_refused_at_sighup_and_holds_no_stop(self):
+        for file in (0, 1):
+            with self.subTest(("--tls-cert", "--tls-key")[file]):
+                made = certificate(self.made, "count")
+                server = self.server("--tls-cert", made[0], "--tls-key", made[1])
+                made[file].unlink()
+                os.mkfifo(made[file])
+                for times in (1, 2):
+                    server.signal(signal.SIGHUP)
+                    lines = eventually(
+                        "what it says of the pipe",
+                        lambda: server.logged("the certificate stays as it was"),
+                        lambda lines: len(lines) == times,
+                    )
+                self.assertIn("it is not a regular file", lines[0]["error"])
+                self.assertIn(str(made[file]), lines[0]["error"])
+                server.signal(signal.SIGTERM)
+                self.assertEqual(server.wait(SOON), 0)
+                made[file].unlink()
+
+    def test_a_start_that_waits_for_a_pipe_is_ended_by_a_signal(self):
+        made = certificate(self.made, "count")
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(number=number):
+                starting = self.start("--tls-cert", made[0], "--tls-key", self.pipe)
+                eventually("its threads", lambda: self.threads(starting), lambda t: "signals" in t)
+                starting.send_signal(number)
+                self.assertEqual(starting.wait(SOON), 0)
+
+    def test_a_certificate_may_be_read_from_pipes_at_the_start(self):
+        made = certificate(self.made, "count")
+        pipes = [self.made / "cert.pipe", self.made / "key.pipe"]
+        for pipe, file in zip(pipes, made, strict=True):
+            os.mkfifo(pipe)
+            threading.Thread(target=pipe.write_bytes, args=[file.read_bytes()], daemon=True).start()
+        server = self.server("--tls-cert", pipes[0], "--tls-key", pipes[1])
+        server.signal(signal.SIGTERM)
         self.assertEqual(server.wait(SOON), 0)
 
 

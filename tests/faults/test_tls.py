@@ -1,5 +1,6 @@
 """TLS: either HTTP by ALPN, a new certificate on SIGHUP, and wrong files at the start."""
 
+import os
 import pathlib
 import signal
 import socket
@@ -121,6 +122,15 @@ class Tls(FaultTest):
             one.sees(2)
         one.sees(1)
 
+    def test_a_client_of_http_2_that_breaks_tls_ends_in_error(self):
+        server = self.tls_server()
+        sock = self.connect(server, "h2")
+        with Http2(server.address, scheme="https", sock=sock) as client:
+            client.join()
+            # A record of data that nobody has encrypted.
+            os.write(sock.fileno(), bytes.fromhex("1703030020") + bytes(32))
+            self.end_logged(server, reason="error")
+
     def test_a_stop_ends_streams_over_tls_as_http_and_tls_have_it(self):
         server = self.tls_server()
         context = ssl.create_default_context(cafile=self.first[0])
@@ -145,6 +155,34 @@ class Tls(FaultTest):
         newcomer = ssl.create_default_context(cafile=self.second[0])
         self.visit(server, kind=TlsVisitor, context=newcomer)
         one.sees(2)
+
+    def test_a_session_is_resumed_after_many_others_and_after_a_new_certificate(self):
+        server = self.tls_server()
+        resuming = {}
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = ssl.create_default_context(cafile=self.first[0])
+            context.minimum_version = context.maximum_version = version
+            resuming[version] = context, self.session(server, context)
+        for _ in range(300):
+            self.connect(server).close()
+        # Of the same kind: with TLS 1.2 the kind is a part of the session.
+        renewed = certificate(self.made, "renewed")
+        for pair in (self.first, renewed):
+            self.install(pair)
+            server.signal(signal.SIGHUP)
+            eventually("the certificate", lambda: self.serves(server, pair), True, 2)
+            for version, (context, session) in resuming.items():
+                with self.subTest(version=version.name, renewed=pair is renewed):
+                    resuming[version] = context, self.session(server, context, session)
+
+    def session(self, server, context, earlier=None):
+        """What a client keeps of a connection, to resume it with; it had to resume the
+        earlier one."""
+        with raw.connect(server.address) as sock:
+            with context.wrap_socket(sock, server_hostname="127.0.0.1", session=earlier) as tls:
+                self.assertEqual(tls.session_reused, earlier is not None)
+                self.assertEqual(raw.ask_on(tls, raw.request("/count")).status, 200)
+                return tls.session
 
     def test_a_bad_new_certificate_keeps_the_old_one_and_is_logged(self):
         server = self.tls_server()

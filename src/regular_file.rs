@@ -1,0 +1,63 @@
+//! A file that can be read without waiting for anybody: what is no regular file (a pipe,
+//! a socket, a device) may have nothing to read for ever, and is not even opened.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use nix::libc::O_NONBLOCK;
+
+/// Opens a regular file to read it.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    check(&fs::metadata(path)?)?;
+    // If a pipe has taken its place meanwhile, opening that waits for nobody either.
+    let file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path)?;
+    check(&file.metadata()?)?;
+    Ok(file)
+}
+
+fn check(metadata: &Metadata) -> io::Result<()> {
+    if metadata.is_file() {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::unix::net::UnixListener;
+
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_at_once() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (pipe, socket) = (dir.path().join("pipe"), dir.path().join("socket"));
+        mkfifo(&pipe, Mode::S_IRWXU).expect("it is made");
+        let _listening = UnixListener::bind(&socket).expect("it is made");
+        for path in [&*pipe, &*socket, dir.path(), Path::new("/dev/zero")] {
+            let refused = open(path).expect_err("it is no regular file").to_string();
+            assert_eq!(refused, "it is not a regular file", "{}", path.display());
+        }
+        let missing = open(&dir.path().join("missing")).expect_err("it is not there");
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_regular_file_is_read_also_by_a_link() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        fs::write(&file, "text").expect("it is written");
+        std::os::unix::fs::symlink(&file, &link).expect("it is made");
+        for path in [file, link] {
+            let mut text = String::new();
+            open(&path).expect("it opens").read_to_string(&mut text).expect("text");
+            assert_eq!(text, "text");
+        }
+    }
+}
