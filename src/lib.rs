@@ -33,6 +33,8 @@
 //!
 //! [sse]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
+#![forbid(unsafe_code)]
+
 pub mod config;
 pub mod embed;
 pub mod ending;

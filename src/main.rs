@@ -18,7 +18,7 @@ use headcount::server::{self, Server, Settings, Tls};
 use headcount::{Options, Rooms, Script, embed, router};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
@@ -41,9 +41,7 @@ fn main() -> ExitCode {
 /// Runs until the first signal and the drain that follows it.
 fn run(config: Config) -> Result<(), String> {
     let _flushed_last = log(config.log_format)?;
-    if let Err(error) = memory::give_back_soon() {
-        debug!(%error, "the allocator keeps its own settings");
-    }
+    memory::give_back_soon();
     // The first of the server's threads, each of which has a runtime of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
