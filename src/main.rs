@@ -2,10 +2,11 @@
 //! turns what happened into an exit code. Nothing below reads the environment
 //! or hears signals.
 
+mod log;
 mod memory;
 
 use std::future::pending;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::process::{ExitCode, exit};
@@ -13,14 +14,12 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use clap::Parser;
-use headcount::config::{Command, Config, LogFormat};
+use headcount::config::{Command, Config};
 use headcount::server::{self, Server, Settings, Tls};
 use headcount::{Options, Rooms, Script, embed, router};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use tracing_appender::non_blocking::WorkerGuard;
-use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let config = Config::parse();
@@ -40,7 +39,7 @@ fn main() -> ExitCode {
 
 /// Runs until the first signal and the drain that follows it.
 fn run(config: Config) -> Result<(), String> {
-    let _flushed_last = log(config.log_format)?;
+    let _flushed_last = log::start(config.log_format)?;
     memory::give_back_soon();
     // The first of the server's threads, each of which has a runtime of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -159,23 +158,4 @@ fn stop_on_signals(drain: CancellationToken, hangup_stops: bool) -> io::Result<(
         exit(128 + next().await.as_raw_value());
     });
     Ok(())
-}
-
-/// Sets up the log. Its lines are written by a thread of their own and dropped
-/// rather than waited for: whoever reads standard error, or doesn't, must not
-/// slow anybody's stream. The guard writes out what is left when it is dropped.
-fn log(format: LogFormat) -> Result<WorkerGuard, String> {
-    let filter = match std::env::var("RUST_LOG") {
-        Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives)
-            .map_err(|error| format!("RUST_LOG is wrong: {error}"))?,
-        _ => EnvFilter::new("info"),
-    };
-    let (writer, guard) = tracing_appender::non_blocking(io::stderr());
-    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    match format {
-        LogFormat::Text => log.with_ansi(colours).with_target(false).init(),
-        LogFormat::Json => log.json().flatten_event(true).with_target(false).init(),
-    }
-    Ok(guard)
 }

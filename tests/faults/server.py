@@ -3,6 +3,7 @@ its metrics, its memory. It is `HEADCOUNT_BIN`, or `target/debug/headcount`; whe
 debug build would say nothing, `target/release/headcount`.
 """
 
+import collections
 import contextlib
 import http.client
 import json
@@ -128,6 +129,19 @@ class Server:
                 if entry.get("message") == message and fields.items() <= entry.items():
                     found.append(entry)
         return found
+
+    def visits(self):
+        """What the log says of visitors, in lines and in sums: how many connected,
+        how many returned, and how many were disconnected for which reason."""
+        found = collections.Counter(
+            connected=len(self.logged("user connected")),
+            returned=len(self.logged("user returned")),
+        )
+        found.update(line["reason"] for line in self.logged("user disconnected"))
+        for line in self.logged("more users came and went"):
+            del line["timestamp"], line["level"], line["message"]
+            found.update({what.replace("_", " "): number for what, number in line.items()})
+        return +found
 
     def rss(self):
         """Its resident memory, in bytes."""
