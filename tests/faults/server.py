@@ -46,7 +46,7 @@ class Server:
 
     def __init__(
         self, *args, listen="127.0.0.1:0", quiet=False, env=None, namespace=None, under=(),
-        binary=BINARY, log_format="json",
+        binary=None, log_format="json",
     ):
         self._entered = namespace.entered if namespace else contextlib.nullcontext
         # The developer's own settings are not the test's.
@@ -55,7 +55,7 @@ class Server:
         with self._entered():
             self.process = subprocess.Popen(
                 [
-                    *under, binary, "--listen", listen, "--log-format", log_format,
+                    *under, binary or BINARY, "--listen", listen, "--log-format", log_format,
                     *map(str, args),
                 ],
                 env=settings | (env or {}),
