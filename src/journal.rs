@@ -7,7 +7,7 @@
 //! and the numbers in the summaries add up to what happened.
 
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -104,7 +104,7 @@ impl Journal {
 
         before.write();
         if is_first {
-            pace::at(until, Due(self.clone()));
+            pace::at(until, Due(Arc::downgrade(self)));
         }
         has_a_line
     }
@@ -168,12 +168,14 @@ impl Summary {
 /// The plan to sum a second up when it is over, though nobody come or go any more.
 /// Where no timer can be had it is dropped sooner, and does nothing: then the summary
 /// is written with the next line, or with the journal's end.
-struct Due(Arc<Journal>);
+struct Due(Weak<Journal>);
 
 impl Drop for Due {
     fn drop(&mut self) {
-        let (_until, before) = self.0.lock().at(Instant::now());
-        before.write();
+        if let Some(journal) = self.0.upgrade() {
+            let (_until, before) = journal.lock().at(Instant::now());
+            before.write();
+        }
     }
 }
 
