@@ -12,6 +12,7 @@ run: ## Build and serve on http://127.0.0.1:3000 (options: make run ARGS="--keep
 test: setup ## Run every test; installs what it lacks (curl, browsers, npm and PyPI packages)
 	cargo test --locked --workspace
 	cargo build --locked
+	cargo build --locked --release
 	node --disable-warning=UNDICI-ES --test --test-concurrency=3 tests/clients/*.test.mjs tests/browser/*.test.mjs
 	target/venv/bin/python -m unittest discover --start-directory tests/faults
 

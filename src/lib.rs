@@ -27,11 +27,15 @@
 //! 8. `pace` (private) says how soon a large crowd may be told again.
 //! 9. [`ending`] remembers why the visitor left, for the log and the [`tally`],
 //!    which is what `/metrics` tells.
+//! 10. `journal` (private) logs who comes and goes; those who are too many for a line
+//!     each, as a number.
 //!
 //! What is not on that way: [`origin`] says whose pages may come, [`embed`] what a
 //! page of another site has to say, and [`config`] is every setting of the binary.
 //!
 //! [sse]: https://html.spec.whatwg.org/multipage/server-sent-events.html
+
+#![forbid(unsafe_code)]
 
 pub mod config;
 pub mod embed;
@@ -39,6 +43,7 @@ pub mod ending;
 pub mod event;
 mod heartbeat;
 pub mod http;
+mod journal;
 mod limits;
 pub mod name;
 pub mod origin;

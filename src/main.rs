@@ -2,10 +2,11 @@
 //! turns what happened into an exit code. Nothing below reads the environment
 //! or hears signals.
 
+mod log;
 mod memory;
 mod signals;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
@@ -13,15 +14,13 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use clap::Parser;
-use headcount::config::{Command, Config, LogFormat};
+use headcount::config::{Command, Config};
 use headcount::server::{self, Server, Settings, Tls};
 use headcount::{Options, Rooms, Script, embed, router};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
-use tracing_appender::non_blocking::WorkerGuard;
-use tracing_subscriber::EnvFilter;
+use tracing::{error, info, warn};
 
 fn main() -> ExitCode {
     let config = Config::parse();
@@ -62,10 +61,8 @@ fn print(lines: &str) -> Result<(), String> {
 
 /// Runs until the first signal and the drain that follows it.
 fn run(config: Config) -> Result<(), String> {
-    let _flushed_last = log(config.log_format)?;
-    if let Err(error) = memory::give_back_soon() {
-        debug!(%error, "the allocator keeps its own settings");
-    }
+    let _flushed_last = log::start(config.log_format)?;
+    memory::give_back_soon();
     // The first of the server's threads, each of which has a runtime of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -177,23 +174,4 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
         _ => error.to_string(),
     };
     format!("cannot listen on {address}: {why}; choose another address with --listen")
-}
-
-/// Sets up the log. Its lines are written by a thread of their own and dropped
-/// rather than waited for: whoever reads standard error, or doesn't, must not
-/// slow anybody's stream. The guard writes out what is left when it is dropped.
-fn log(format: LogFormat) -> Result<WorkerGuard, String> {
-    let filter = match std::env::var("RUST_LOG") {
-        Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives)
-            .map_err(|error| format!("RUST_LOG is wrong: {error}"))?,
-        _ => EnvFilter::new("info"),
-    };
-    let (writer, guard) = tracing_appender::non_blocking(io::stderr());
-    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    match format {
-        LogFormat::Text => log.with_ansi(colours).with_target(false).init(),
-        LogFormat::Json => log.json().flatten_event(true).with_target(false).init(),
-    }
-    Ok(guard)
 }

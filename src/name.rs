@@ -1,11 +1,15 @@
 //! The name of a room: what may be one, and what to say of what may not.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 /// The longest name that a room may have, in bytes of UTF-8. Long enough for
 /// the path of most pages, short enough to be a line of a log.
 pub const MAX_BYTES: usize = 128;
+
+/// So many characters of a name stand in the log.
+const MAX_LEGIBLE: usize = 64;
 
 /// A room's name: UTF-8, 1 to 128 bytes, no control characters.
 ///
@@ -46,6 +50,61 @@ impl Name {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The name as it may stand in a log, where it must not pass for another, nor turn
+    /// what stands beside it around: without what can't be seen, which is shown as
+    /// `<U+202E>`, and with `…` in the place of what follows its 64th character.
+    pub(crate) fn legible(&self) -> Cow<'_, str> {
+        let name = self.as_str();
+        if name.len() <= MAX_LEGIBLE && name.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return Cow::Borrowed(name);
+        }
+        let mut legible = String::with_capacity(name.len());
+        let mut before = None;
+        for (nth, character) in name.chars().enumerate() {
+            if nth == MAX_LEGIBLE {
+                legible.push('…');
+                break;
+            }
+            if is_visible(character, before) {
+                legible.push(character);
+            } else {
+                legible += &format!("<U+{:04X}>", u32::from(character));
+            }
+            before = Some(character);
+        }
+        Cow::Owned(legible)
+    }
+}
+
+/// Whether a reader sees that `character` is there, after the one `before` it.
+fn is_visible(character: char, before: Option<char>) -> bool {
+    match character {
+        ' '..='~' => true,
+        // What makes an emoji of a symbol that is one.
+        '\u{fe0f}' => {
+            before.is_some_and(|it| !it.is_ascii() && !it.is_alphanumeric() && it != character)
+        }
+        // Letters, marks and symbols that are blank, or change the one before them and no
+        // more (Unicode's `Default_Ignorable_Code_Point`, and an empty pattern of Braille).
+        '\u{34f}'
+        | '\u{115f}'
+        | '\u{1160}'
+        | '\u{17b4}'
+        | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{2800}'
+        | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0e}'
+        | '\u{ffa0}'
+        | '\u{e0000}'..='\u{e0fff}' => false,
+        // The standard library escapes what is not printable; a mark, only if there is no
+        // letter that it could stand on.
+        _ => {
+            let text = before.map_or_else(|| character.to_string(), |_| format!("a{character}"));
+            text.escape_debug().eq(text.chars())
+        }
     }
 }
 
@@ -92,6 +151,58 @@ mod tests {
         for bad in ["a\nb", "\r", "\0", "\u{7f}", "\u{85}"] {
             assert_eq!(Name::new(bad), Err(BadName::ControlCharacter), "{bad:?}");
         }
+    }
+
+    fn legible(text: &str) -> String {
+        Name(text.into()).legible().into_owned()
+    }
+
+    #[test]
+    fn an_ordinary_name_stands_in_the_log_as_it_is() {
+        for name in [
+            "lobby",
+            "/blog/it's \"so\" \\o/",
+            "Крамниця",
+            "カウンター・広場",
+            "नमस्ते",
+            "ตลาดน้ำ",
+            "e\u{301}te\u{301}",
+            "❤\u{fe0f} 🐎",
+            "שלום",
+            "سلام",
+            "<U+202E>",
+        ] {
+            assert_eq!(legible(name), name);
+        }
+        let ascii = Name::default();
+        assert!(matches!(ascii.legible(), Cow::Borrowed("lobby")), "nothing is allocated");
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_shown_in_the_log() {
+        for (name, shown) in [
+            ("\u{202e}abc\u{2069}", "<U+202E>abc<U+2069>"),
+            ("lob\u{200b}by", "lob<U+200B>by"),
+            ("lob\u{ad}by\u{feff}", "lob<U+00AD>by<U+FEFF>"),
+            ("a\u{a0}b\u{2028}c", "a<U+00A0>b<U+2028>c"),
+            ("\u{301}a", "<U+0301>a"),
+            ("a\u{fe0f}b\u{fe0e}c\u{34f}", "a<U+FE0F>b<U+FE0E>c<U+034F>"),
+            ("❤\u{fe0f}\u{fe0f}", "❤\u{fe0f}<U+FE0F>"),
+            ("\u{3164}\u{2800}\u{e0041}\u{e0100}", "<U+3164><U+2800><U+E0041><U+E0100>"),
+            ("\n\u{1b}[2J\u{85}", "<U+000A><U+001B>[2J<U+0085>"),
+            ("\u{e000}\u{10ffff}", "<U+E000><U+10FFFF>"),
+        ] {
+            assert_eq!(legible(name), shown);
+        }
+    }
+
+    #[test]
+    fn a_name_is_cut_after_64_characters_in_the_log() {
+        let (a64, e64) = ("a".repeat(64), "é".repeat(64));
+        assert_eq!(legible(&a64), a64);
+        assert_eq!(legible(&e64), e64);
+        assert_eq!(legible(&"a".repeat(65)), a64 + "…");
+        assert_eq!(legible(&"é".repeat(66)), e64 + "…");
     }
 
     #[test]

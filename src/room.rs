@@ -14,10 +14,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use tracing::info;
-
 use crate::ending::Ending;
 use crate::event::Event;
+use crate::journal::Journal;
 use crate::limits::Full;
 use crate::name::Name;
 use crate::pace::{self, Pace, Tell};
@@ -46,6 +45,7 @@ pub(crate) struct Room {
     state: Mutex<State>,
     vacated: Vacated,
     tally: Arc<Tally>,
+    journal: Arc<Journal>,
 }
 
 struct State {
@@ -64,7 +64,12 @@ struct State {
 
 impl Room {
     /// A room that nobody has entered yet.
-    pub(crate) fn new(name: Name, vacated: Vacated, tally: Arc<Tally>) -> Arc<Self> {
+    pub(crate) fn new(
+        name: Name,
+        vacated: Vacated,
+        tally: Arc<Tally>,
+        journal: Arc<Journal>,
+    ) -> Arc<Self> {
         let state = State {
             seats: Seats::default(),
             observers: 0,
@@ -73,7 +78,7 @@ impl Room {
             channel: broadcast::Sender::new(CAPACITY),
             pace: Pace::default(),
         };
-        Arc::new(Self { name, state: Mutex::new(state), vacated, tally })
+        Arc::new(Self { name, state: Mutex::new(state), vacated, tally, journal })
     }
 
     pub(crate) fn name(&self) -> &Name {
@@ -103,7 +108,7 @@ impl Room {
 
         self.follow_up(tell);
         let count = subscription.told.count();
-        info!(room = self.name.as_str(), count, "user connected");
+        self.journal.connected(&self.name, count);
         Some((self.presence(seat, ending), subscription))
     }
 
@@ -159,7 +164,7 @@ impl Room {
 
         old.give_away();
         let count = subscription.told.count();
-        info!(room = self.name.as_str(), count, "user returned");
+        self.journal.returned(&self.name, count);
         (self.presence(seat, ending), subscription)
     }
 
@@ -299,13 +304,8 @@ impl Drop for Presence {
         let count = self.room.leave(&self.seat);
         let reason = self.ending.reason();
         self.room.tally.ends(reason).count();
-        info!(
-            room = self.room.name().as_str(),
-            count,
-            lasted_ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
-            reason = reason.as_str(),
-            "user disconnected"
-        );
+        let lasted = self.since.elapsed();
+        self.room.journal.disconnected(self.room.name(), count, lasted, reason);
     }
 }
 

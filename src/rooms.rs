@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, Weak};
 
 use crate::ending::Ending;
+use crate::journal::Journal;
 use crate::limits::Full;
 use crate::name::Name;
 use crate::room::{Observer, Presence, Room, Subscription};
@@ -45,6 +46,7 @@ struct Registry {
     rooms: Mutex<HashMap<Name, Arc<Room>>>,
     max_rooms: usize,
     tally: Arc<Tally>,
+    journal: Arc<Journal>,
 }
 
 /// As many rooms have someone in them as may.
@@ -57,7 +59,8 @@ impl Rooms {
     #[must_use]
     pub fn new(max_rooms: usize) -> Self {
         let rooms = Mutex::new(HashMap::new());
-        Self(Arc::new(Registry { rooms, max_rooms, tally: Arc::default() }))
+        let (tally, journal) = Default::default();
+        Self(Arc::new(Registry { rooms, max_rooms, tally, journal }))
     }
 
     /// Joins the room `name`, which it opens if nobody is there.
@@ -180,7 +183,8 @@ impl Rooms {
                 registry.remove(room);
             }
         };
-        let room = Room::new(name.clone(), Box::new(vacated), self.0.tally.clone());
+        let (tally, journal) = (self.0.tally.clone(), self.0.journal.clone());
+        let room = Room::new(name.clone(), Box::new(vacated), tally, journal);
         rooms.insert(name.clone(), room.clone());
         Ok(room)
     }

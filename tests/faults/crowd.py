@@ -2,8 +2,8 @@
 
     crowd.py churn HOST PORT SOURCE VISITS SECONDS    comes and goes by every means,
         at most so often and so long, and says what it did as a JSON object
-    crowd.py hold HOST PORT SOURCE STREAMS            opens streams, says how many,
-        and waits to be killed
+    crowd.py hold HOST PORT SOURCE STREAMS [TOGETHER] opens streams, so many in a room,
+        says how many, and waits to be killed
 
 Every stream has been told its first number before it ends, but for those that
 leave in the same breath as they come. Written for speed: plain blocking sockets,
@@ -144,8 +144,8 @@ class Crowd:
                 batch = [one for one in batch if next(one, "gone") is None]
         print(json.dumps(self.did), flush=True)
 
-    def hold(self, streams):
-        held = [self.ask(f"{self.source}-{nth // TOGETHER}") for nth in range(streams)]
+    def hold(self, streams, together=TOGETHER):
+        held = [self.ask(f"{self.source}-{nth // together}") for nth in range(streams)]
         for client in held:
             self.first(client)
         print(len(held), flush=True)

@@ -1,7 +1,9 @@
 """A server as a process: what can be seen of it from outside, its answers, its log,
-its metrics, its memory. It is `HEADCOUNT_BIN`, or `target/debug/headcount`.
+its metrics, its memory. It is `HEADCOUNT_BIN`, or `target/debug/headcount`; where the
+debug build would say nothing, `target/release/headcount`.
 """
 
+import collections
 import contextlib
 import http.client
 import json
@@ -17,6 +19,8 @@ from waiting import DEADLINE, eventually
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("HEADCOUNT_BIN") or str(ROOT / "target" / "debug" / "headcount")
+#: What people run: the allocator's work is another there (test_memory.py).
+RELEASE = str(ROOT / "target" / "release" / "headcount")
 
 
 @dataclass
@@ -37,10 +41,12 @@ class Server:
     `quiet` keeps the two lines of each stream out of the log. `namespace` has a
     context `entered()` in which the server is started and asked (test_cable.py).
     `under` is a command that runs the binary in its own process (test_cost.py).
+    `log_format` is one in which `logged` finds nothing unless it is `json`.
     """
 
     def __init__(
         self, *args, listen="127.0.0.1:0", quiet=False, env=None, namespace=None, under=(),
+        binary=None, log_format="json",
     ):
         self._entered = namespace.entered if namespace else contextlib.nullcontext
         # The developer's own settings are not the test's.
@@ -48,7 +54,10 @@ class Server:
         settings["RUST_LOG"] = "headcount=info,headcount::room=warn" if quiet else "info"
         with self._entered():
             self.process = subprocess.Popen(
-                [*under, BINARY, "--listen", listen, "--log-format", "json", *map(str, args)],
+                [
+                    *under, binary or BINARY, "--listen", listen, "--log-format", log_format,
+                    *map(str, args),
+                ],
                 env=settings | (env or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -120,6 +129,19 @@ class Server:
                 if entry.get("message") == message and fields.items() <= entry.items():
                     found.append(entry)
         return found
+
+    def visits(self):
+        """What the log says of visitors, in lines and in sums: how many connected,
+        how many returned, and how many were disconnected for which reason."""
+        found = collections.Counter(
+            connected=len(self.logged("user connected")),
+            returned=len(self.logged("user returned")),
+        )
+        found.update(line["reason"] for line in self.logged("user disconnected"))
+        for line in self.logged("more users came and went"):
+            del line["timestamp"], line["level"], line["message"]
+            found.update({what.replace("_", " "): number for what, number in line.items()})
+        return +found
 
     def rss(self):
         """Its resident memory, in bytes."""

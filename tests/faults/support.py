@@ -9,7 +9,9 @@ tests share one. All of them together:
 With MEASURE=1 they say at the end how long things took: the README's figures.
 """
 
+import datetime
 import itertools
+import json
 import signal
 import time
 import unittest
@@ -84,8 +86,23 @@ class RoomsTest(FaultTest):
         cls.started = cls.shared_server()
         cls.rooms = map("room {}".format, itertools.count())
 
+    def next_room(self):
+        """A room of whose visitors the log will say each one: it has been said of few
+        in the last second, so there are lines left."""
+        eventually("how many lines are left", self.lines_left, lambda lines: lines > 50)
+        return next(self.rooms)
+
+    def lines_left(self):
+        """How many visitors may have a line of their own at once (src/journal.rs)."""
+        second_ago = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=1)
+        of_visitors = itertools.takewhile(
+            lambda line: datetime.datetime.fromisoformat(line["timestamp"]) > second_ago,
+            map(json.loads, reversed(list(self.started.lines))),
+        )
+        return 200 - sum(1 for _ in of_visitors)
+
     def room_with_an_observer(self):
-        room = next(self.rooms)
+        room = self.next_room()
         return room, self.visit(self.started, room)
 
 

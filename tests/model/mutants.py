@@ -90,7 +90,7 @@ MUTANTS = [
         "src/room.rs",
         [
             (
-                "        info!(room = self.name.as_str(), count, \"user connected\");\n",
+                "        self.journal.connected(&self.name, count);\n",
                 "        self.leave(&seat);\n",
             ),
         ],

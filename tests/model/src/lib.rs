@@ -1,6 +1,6 @@
 //! The product's own `room.rs` and `rooms.rs`, compiled with locks that shuttle
 //! can see (in place of the standard library's, and of the one inside tokio's
-//! channel) and with a pace that decides by chance, so that shuttle can try many
+//! channel), without a log, and with a pace that decides by chance, so that shuttle can try many
 //! orders in which threads meet in them. The checks are in `tests/checks.rs`.
 
 // What only the rest of the product uses.
@@ -11,6 +11,7 @@ mod broadcast;
 pub mod ending;
 #[path = "../../../src/event.rs"]
 pub mod event;
+pub mod journal;
 #[path = "../../../src/limits.rs"]
 pub mod limits;
 #[path = "../../../src/name.rs"]

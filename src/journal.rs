@@ -1,0 +1,343 @@
+//! What the log says of visitors: a line for each who comes or goes, as long as
+//! there are few.
+//!
+//! Visits cost a client far less than their lines cost a disk. So there are at most
+//! [`LINES`] a second, for all rooms together; those who come and go beyond that are
+//! counted, and one line says how many they were when the second is over. The lines
+//! and the numbers in the summaries add up to what happened.
+
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{Level, enabled, info};
+
+use crate::ending::Reason;
+use crate::name::Name;
+use crate::pace;
+
+/// So many lines are written in a second: far more than anybody reads. With the longest
+/// names, a line has 460 bytes, and a day of nothing else 8 GB.
+const LINES: u32 = 200;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Visitors come and go in rooms, so that is where `RUST_LOG` finds their lines.
+const TARGET: &str = "headcount::room";
+
+/// What is said of the visitors of all rooms of a registry.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    /// Held to count a line, never while one is written.
+    second: Mutex<Second>,
+}
+
+/// The second that began with the first line after the last one was over.
+#[derive(Debug, Default)]
+struct Second {
+    until: Option<Instant>,
+    lines: u32,
+    unwritten: Summary,
+}
+
+/// Those of a second who have no line of their own.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Summary {
+    connected: u64,
+    returned: u64,
+    disconnected: [u64; Reason::ALL.len()],
+}
+
+impl Journal {
+    /// Somebody came, and now `count` are in the room.
+    pub(crate) fn connected(self: &Arc<Self>, room: &Name, count: usize) {
+        if self.has_a_line(|unwritten| unwritten.connected += 1) {
+            info!(target: TARGET, room = &*room.legible(), count, "user connected");
+        }
+    }
+
+    /// Somebody came back to the place that was theirs, or waited.
+    pub(crate) fn returned(self: &Arc<Self>, room: &Name, count: usize) {
+        if self.has_a_line(|unwritten| unwritten.returned += 1) {
+            info!(target: TARGET, room = &*room.legible(), count, "user returned");
+        }
+    }
+
+    /// Somebody's stream ended, for this `reason`.
+    pub(crate) fn disconnected(
+        self: &Arc<Self>,
+        room: &Name,
+        count: usize,
+        lasted: Duration,
+        reason: Reason,
+    ) {
+        if self.has_a_line(|unwritten| unwritten.disconnected[reason as usize] += 1) {
+            info!(
+                target: TARGET,
+                room = &*room.legible(),
+                count,
+                lasted_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
+                reason = reason.as_str(),
+                "user disconnected"
+            );
+        }
+    }
+
+    /// Whether what happens now has a line of its own. If not, it is summed up, unless
+    /// nobody wants to read of it.
+    fn has_a_line(self: &Arc<Self>, sum_up: impl FnOnce(&mut Summary)) -> bool {
+        if !enabled!(target: TARGET, Level::INFO) {
+            return false;
+        }
+        let mut second = self.lock();
+        let (until, before) = second.at(Instant::now());
+        let has_a_line = second.lines < LINES;
+        let mut is_first = false;
+        if has_a_line {
+            second.lines += 1;
+        } else {
+            is_first = second.unwritten.is_empty();
+            sum_up(&mut second.unwritten);
+        }
+        drop(second);
+
+        before.write();
+        if is_first {
+            pace::at(until, Due(Arc::downgrade(self)));
+        }
+        has_a_line
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Second> {
+        // What happens in a critical section is counting, which can't panic.
+        self.second.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        mem::take(&mut self.lock().unwritten).write();
+    }
+}
+
+impl Second {
+    /// Begins the next second if this one is over `now`. Answers when the one that is on
+    /// ends, and what the one before has left to be written.
+    fn at(&mut self, now: Instant) -> (Instant, Summary) {
+        match self.until {
+            Some(until) if now < until => (until, Summary::default()),
+            _ => {
+                let until = now + SECOND;
+                let before = mem::take(self).unwritten;
+                self.until = Some(until);
+                (until, before)
+            }
+        }
+    }
+}
+
+impl Summary {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Writes the line, without the numbers that are zero.
+    fn write(&self) {
+        if self.is_empty() {
+            return;
+        }
+        let number = |number: u64| Some(number).filter(|number| *number > 0);
+        let ended = |reason: Reason| number(self.disconnected[reason as usize]);
+        info!(
+            target: TARGET,
+            connected = number(self.connected),
+            returned = number(self.returned),
+            client_closed = ended(Reason::ClientClosed),
+            reset = ended(Reason::Reset),
+            timed_out = ended(Reason::TimedOut),
+            replaced = ended(Reason::Replaced),
+            aged_out = ended(Reason::AgedOut),
+            shutdown = ended(Reason::Shutdown),
+            error = ended(Reason::Error),
+            "more users came and went"
+        );
+    }
+}
+
+/// The plan to sum a second up when it is over, though nobody come or go any more.
+/// Where no timer can be had it is dropped sooner, and does nothing: then the summary
+/// is written with the next line, or with the journal's end.
+struct Due(Weak<Journal>);
+
+impl Drop for Due {
+    fn drop(&mut self) {
+        if let Some(journal) = self.0.upgrade() {
+            let (_until, before) = journal.lock().at(Instant::now());
+            before.write();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Debug;
+    use tokio::time::{advance, sleep};
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::subscriber::{DefaultGuard, set_default};
+    use tracing::{Event, Metadata, Subscriber};
+
+    /// A log that keeps each line, as `message field=value …`.
+    #[derive(Clone)]
+    struct Log(Arc<Mutex<Vec<String>>>, Level);
+
+    impl Log {
+        /// Takes what this thread logs while the guard lives.
+        fn of(level: Level) -> (Self, DefaultGuard) {
+            let log = Self(Arc::default(), level);
+            (log.clone(), set_default(log))
+        }
+
+        /// The lines since the last time.
+        fn lines(&self) -> Vec<String> {
+            mem::take(&mut self.0.lock().expect("the lines"))
+        }
+    }
+
+    impl Subscriber for Log {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() <= self.1 && metadata.target() == "headcount::room"
+        }
+
+        fn event(&self, event: &Event<'_>) {
+            struct Line(String);
+            impl Visit for Line {
+                fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+                    match field.name() {
+                        "message" => self.0.insert_str(0, &format!("{value:?}")),
+                        name => self.0 += &format!(" {name}={value:?}"),
+                    }
+                }
+            }
+            let mut line = Line(String::new());
+            event.record(&mut line);
+            self.0.lock().expect("the lines").push(line.0);
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    fn come(journal: &Arc<Journal>, times: u32) {
+        for _ in 0..times {
+            journal.connected(&Name::default(), 1);
+        }
+    }
+
+    fn go(journal: &Arc<Journal>, reason: Reason) {
+        journal.disconnected(&Name::default(), 0, Duration::from_millis(7), reason);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_who_comes_or_goes_has_a_line() {
+        let (log, _logged) = Log::of(Level::INFO);
+        let journal = Arc::default();
+        come(&journal, 1);
+        journal.returned(&Name::default(), 1);
+        go(&journal, Reason::TimedOut);
+        let lines = [
+            "user connected room=\"lobby\" count=1",
+            "user returned room=\"lobby\" count=1",
+            "user disconnected room=\"lobby\" count=0 lasted_ms=7 reason=\"timed out\"",
+        ];
+        assert_eq!(log.lines(), lines);
+        sleep(3 * SECOND).await;
+        assert!(log.lines().is_empty(), "there is nothing to sum up");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_more_than_200_lines_in_a_second_is_summed_up_when_it_is_over() {
+        let (log, _logged) = Log::of(Level::INFO);
+        let journal = Arc::default();
+        come(&journal, 199);
+        sleep(SECOND / 2).await;
+        come(&journal, 4);
+        journal.returned(&Name::default(), 1);
+        for reason in [Reason::Reset, Reason::Reset, Reason::Shutdown] {
+            go(&journal, reason);
+        }
+        assert_eq!(log.lines().len(), 200);
+        sleep(SECOND / 2 - Duration::from_millis(2)).await;
+        assert!(log.lines().is_empty(), "the second is not over");
+        sleep(Duration::from_millis(4)).await;
+        let summary = "more users came and went connected=3 returned=1 reset=2 shutdown=1";
+        assert_eq!(log.lines(), [summary]);
+
+        // And then all over again.
+        come(&journal, 201);
+        assert_eq!(log.lines().len(), 200);
+        sleep(SECOND + Duration::from_millis(2)).await;
+        assert_eq!(log.lines(), ["more users came and went connected=1"]);
+        sleep(3 * SECOND).await;
+        assert!(log.lines().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_comes_after_the_second_finds_it_summed_up_and_the_timer_has_nothing_left() {
+        let (log, _logged) = Log::of(Level::INFO);
+        let journal = Arc::default();
+        come(&journal, 203);
+        log.lines();
+        // Time has passed and the timer has not had its turn.
+        advance(SECOND).await;
+        come(&journal, 205);
+        let lines = log.lines();
+        assert_eq!(lines[0], "more users came and went connected=3");
+        assert_eq!(lines.len(), 1 + 200);
+        sleep(SECOND / 2).await;
+        assert!(log.lines().is_empty(), "the first second's timer leaves the next one alone");
+        sleep(SECOND).await;
+        assert_eq!(log.lines(), ["more users came and went connected=5"]);
+    }
+
+    #[test]
+    fn outside_of_a_runtime_the_summary_comes_with_the_journals_end() {
+        let (log, _logged) = Log::of(Level::INFO);
+        let journal = Arc::default();
+        come(&journal, 202);
+        go(&journal, Reason::Error);
+        assert_eq!(log.lines().len(), 200);
+        drop(journal);
+        assert_eq!(log.lines(), ["more users came and went connected=2 error=1"]);
+    }
+
+    #[test]
+    fn all_who_came_are_in_the_lines_and_the_sums_when_the_runtime_ends() {
+        let (log, _logged) = Log::of(Level::INFO);
+        let journal = Arc::default();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.expect("a runtime");
+        runtime.block_on(async { come(&journal, 250) });
+        drop((journal, runtime));
+        let lines = log.lines();
+        assert_eq!(lines.len(), 201);
+        assert_eq!(lines[200], "more users came and went connected=50");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_wants_to_read_is_not_summed_up_either() {
+        let (log, _logged) = Log::of(Level::WARN);
+        let journal = Arc::<Journal>::default();
+        come(&journal, 1_000);
+        assert!(journal.lock().unwritten.is_empty());
+        drop(journal);
+        assert!(log.lines().is_empty());
+    }
+}

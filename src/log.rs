@@ -1,0 +1,65 @@
+//! The log, on standard error. Its lines are written by a thread of their own and
+//! dropped rather than waited for: whoever reads standard error, or doesn't, must not
+//! slow anybody's stream.
+
+use std::fmt::{self, Debug};
+use std::io::{self, IsTerminal};
+
+use headcount::config::LogFormat;
+use tracing::field::{Field, Visit};
+use tracing_appender::non_blocking::WorkerGuard;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
+
+/// Sets up the log, of what `RUST_LOG` says. The guard writes out what is left when it
+/// is dropped.
+pub(crate) fn start(format: LogFormat) -> Result<WorkerGuard, String> {
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives)
+            .map_err(|error| format!("RUST_LOG is wrong: {error}"))?,
+        _ => EnvFilter::new("info"),
+    };
+    let (writer, guard) = tracing_appender::non_blocking(io::stderr());
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    match format {
+        LogFormat::Text => {
+            log.fmt_fields(Quoted).with_ansi(colours).with_target(false).init();
+        }
+        LogFormat::Json => log.json().flatten_event(true).with_target(false).init(),
+    }
+    Ok(guard)
+}
+
+/// Fields as they are by default, but for texts: `Debug` would escape the combining
+/// marks in them, and most words of Hindi could not be read.
+struct Quoted;
+
+impl<'w> FormatFields<'w> for Quoted {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut visitor = QuotedVisitor(DefaultVisitor::new(writer, true));
+        fields.record(&mut visitor);
+        tracing_subscriber::field::VisitOutput::finish(visitor.0)
+    }
+}
+
+struct QuotedVisitor<'w>(DefaultVisitor<'w>);
+
+impl Visit for QuotedVisitor<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0.record_debug(field, value);
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.0.record_error(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        // Apart from `'`, which needs no escape between double quotes.
+        let escaped: Vec<_> =
+            value.split('\'').map(|part| part.escape_debug().to_string()).collect();
+        self.0.record_debug(field, &format_args!("\"{}\"", escaped.join("'")));
+    }
+}

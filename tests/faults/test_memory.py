@@ -1,0 +1,103 @@
+"""What memory streams take and whether they leave it behind, in the release build:
+optimised code asks the allocator for other things, and has been given other answers.
+"""
+
+import pathlib
+import subprocess
+import sys
+import time
+import unittest
+
+from server import RELEASE
+from support import FaultTest
+from waiting import counted, eventually, measured
+
+#: What the visitors are: processes of their own.
+CROWD = pathlib.Path(__file__).with_name("crowd.py")
+
+#: So many come, and all of them go.
+COME_AND_GO, PROCESSES = 10_000, 4
+#: So much more than before they may leave behind, and for so many seconds: their memory
+#: is given back after one, and a little at a time during another.
+LEFT, GIVEN_BACK = 4 * 2**20, 10
+
+#: So many stay, in one room, and what each takes then, in bytes.
+SETTLED, EACH = 3_000, 1_600
+
+
+class Memory(FaultTest):
+    def setUp(self):
+        super().setUp()
+        # Nothing is told meanwhile but who comes and goes.
+        self.started = self.server("--keep-alive", "10m", quiet=True, binary=RELEASE)
+        # What is made once is not theirs.
+        self.leave(self.come(100, 1))
+        self.before = self.started.rss()
+
+    def come(self, streams, processes, *together):
+        """So many streams, each of which has been told its first number."""
+        crowds = []
+        for nth in range(processes):
+            command = [sys.executable, CROWD, "hold", *self.started.address]
+            # Each has an address of its own, so that the ports suffice.
+            command += [f"127.0.7.{nth}", streams // processes, *together]
+            crowds.append(
+                self.child(subprocess.Popen(map(str, command), stdout=subprocess.PIPE, text=True))
+            )
+        for crowd in crowds:
+            self.assertEqual(crowd.stdout.readline(), f"{streams // processes}\n")
+        self.streams_are(streams)
+        return crowds
+
+    def leave(self, crowds):
+        for crowd in crowds:
+            crowd.kill()
+        self.streams_are(0)
+
+    def streams_are(self, number):
+        eventually(
+            "the number of streams", lambda: self.started.metrics()["headcount_streams"], number
+        )
+
+    def growth(self):
+        return self.started.rss() - self.before
+
+    def test_what_a_crowd_took_is_given_back_soon_after_it_has_gone(self):
+        crowds = self.come(COME_AND_GO, PROCESSES)
+        counted("bytes for each of 10,000 streams that just came", self.growth() / COME_AND_GO)
+        self.leave(crowds)
+        gone = time.monotonic()
+        eventually("what is left", self.growth, lambda left: left < LEFT, within=GIVEN_BACK)
+        measured("memory of 10,000 streams is given back", time.monotonic() - gone)
+
+    def test_a_stream_that_has_settled_takes_little(self):
+        self.come(SETTLED, 1, SETTLED)
+        each = eventually(
+            "what each takes",
+            lambda: self.growth() / SETTLED,
+            lambda each: each < EACH,
+            within=GIVEN_BACK,
+        )
+        counted("bytes for each of 3,000 streams that settled", each)
+
+    def test_a_thread_of_the_allocators_own_gives_memory_back_and_nothing_is_wrong_with_it(self):
+        names = [
+            task.joinpath("comm").read_text().strip()
+            for task in pathlib.Path(f"/proc/{self.started.pid}/task").iterdir()
+        ]
+        self.assertIn("jemalloc_bg_thd", names)
+        self.assertNotIn("WARN", "\n".join(self.started.lines))
+
+    def test_other_settings_of_the_allocator_are_a_warning(self):
+        server = self.server(
+            binary=RELEASE, env={"_RJEM_MALLOC_CONF": "muzzy_decay_ms:60000"},
+        )
+        warnings = [line for line in server.lines if "WARN" in line]
+        self.assertEqual(len(warnings), 2, warnings)
+        for line in warnings:
+            self.assertIn("_RJEM_MALLOC_CONF", line)
+            self.assertIn("muzzy_decay_ms", line)
+
+
+if __name__ == "__main__":
+    unittest.main()
