@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
-use axum::body::Body;
-use axum::response::Response;
-use http_body_util::BodyExt;
+use axum::body::{Body, HttpBody};
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -51,6 +51,32 @@ impl Unanswered {
     }
 }
 
+/// The body of an answer, which is not over before this is dropped.
+struct AnswerBody {
+    body: Body,
+    _unanswered: Unanswered,
+}
+
+impl HttpBody for AnswerBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 impl Drop for Unanswered {
     fn drop(&mut self) {
         self.0.unanswered.fetch_sub(1, Ordering::Relaxed);
@@ -85,7 +111,12 @@ pub(super) async fn serve<T: Io>(
             peer.sign(&mut request, peer.ending.clone());
             request.extensions_mut().insert(handover.clone());
             let (answering, unanswered) = (app.clone().call(request), Unanswered::new(&traffic));
-            Box::pin(async move { Ok::<_, Infallible>(until_sent(answering.await?, unanswered)) })
+            Box::pin(async move {
+                let response = answering.await?;
+                Ok::<_, Infallible>(
+                    response.map(|body| AnswerBody { body, _unanswered: unanswered }),
+                )
+            })
         }
     });
     let mut builder = http1::Builder::new();
@@ -181,16 +212,6 @@ impl Timer {
         }
         self.sleep.as_mut().poll(cx)
     }
-}
-
-/// Keeps note of an answer as long as its body is there.
-fn until_sent(response: Response, unanswered: Unanswered) -> Response {
-    response.map(|body| {
-        Body::new(body.map_frame(move |frame| {
-            let _ = &unanswered;
-            frame
-        }))
-    })
 }
 
 /// A connection that tells what passes through it.

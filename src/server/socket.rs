@@ -60,6 +60,13 @@ impl Socket {
         }
     }
 
+    /// Notes an error of what is spoken over it: one of the two does not keep to TLS.
+    pub(super) fn failed(&self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::InvalidData {
+            self.ending.note(Reason::Error);
+        }
+    }
+
     /// Notes that the client has vanished.
     pub(super) fn lose(&self) {
         self.ending.note(Reason::TimedOut);

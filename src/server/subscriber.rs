@@ -206,7 +206,13 @@ impl<T: Io> Wire<T> {
             match Pin::new(&mut self.io).poll_read(cx, &mut buf) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => {}
-                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Ready(Ok(())) => return Poll::Ready(()),
+                Poll::Ready(Err(error)) => {
+                    if let Some(socket) = self.io.socket() {
+                        socket.failed(&error);
+                    }
+                    return Poll::Ready(());
+                }
             }
         }
     }
