@@ -150,7 +150,7 @@ MUTANTS = [
         "uncount a seat that another has taken over",
         MODEL,
         "src/seat.rs",
-        [(".is_some_and(|ByToken(here)| Arc::ptr_eq(here, seat))", ".is_some()")],
+        [(".is_some_and(|here| Arc::ptr_eq(here, seat))", ".is_some()")],
     ),
     (
         "take a seat over without telling the old stream",
@@ -166,10 +166,10 @@ MUTANTS = [
             (
                 "        let seat = Seat::new(Token::random());\n"
                 "        let mut state = self.lock();\n"
-                "        if !state.seats.remove(left) {\n",
+                "        if !state.seats.has(left) {\n",
                 "        let seat = Seat::new(left.token());\n"
                 "        let mut state = self.lock();\n"
-                "        if !state.seats.remove(left) {\n",
+                "        if !state.seats.has(left) {\n",
             )
         ],
     ),
@@ -206,6 +206,61 @@ MUTANTS = [
         FANOUT,
         "src/server/fanout.rs",
         [("            yield_now().await;\n        }\n    }\n\n    /// Tells", "            return yield_now().await;\n        }\n    }\n\n    /// Tells")],
+    ),
+    (
+        "take what is published for what a stream has heard",
+        FANOUT,
+        "src/server/fanout.rs",
+        [
+            (
+                "            let one = member.stream.tell(event);\n            if one.is_sent() {\n",
+                "            let one = member.stream.tell(event);\n            if true {\n",
+            )
+        ],
+    ),
+    (
+        "send all heartbeats at once",
+        FANOUT,
+        "src/heartbeat.rs",
+        [(".mul_f64(share)", ".mul_f64(share * 0.0)")],
+    ),
+    (
+        "take a client whose network is away for a moment for gone",
+        FANOUT,
+        "src/server/watch.rs",
+        [("        if link.heard <= now - waiting.silent + TICK {\n", "        if false {\n")],
+    ),
+    (
+        "wait for ever for a client that answers and takes nothing",
+        FANOUT,
+        "src/server/watch.rs",
+        [(".min(waiting.stalled + patience.stalled)", "")],
+    ),
+    (
+        "close a connection that has a stream for a new one",
+        FANOUT,
+        "src/server/gate.rs",
+        [
+            (
+                "            Standing::Streaming => Place::Streaming(closable.close),\n",
+                "            Standing::Streaming => {\n"
+                "                self.busy.insert(nth, closable);\n"
+                "                Place::Busy(nth)\n"
+                "            }\n",
+            )
+        ],
+    ),
+    (
+        "keep an answer that nobody takes",
+        FANOUT,
+        "src/server/answers.rs",
+        [("                let Ok(over) = timeout(left, streaming).await else { return };\n                over\n", "                streaming.await\n")],
+    ),
+    (
+        "free a place before its seat is gone",
+        STREAM,
+        "src/http/life.rs",
+        [("        let guest = self.guest.take()?;\n", "        let guest = self.guest.take()?;\n        if let Guest::Counted(presence, _) = &guest {\n            presence.seat().free();\n        }\n")],
     ),
     (
         "keep a fan-out that has nobody left",
