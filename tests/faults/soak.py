@@ -58,6 +58,7 @@ FAITHLESS = 0.03
 #: What a client that reads little takes, in bytes: Linux doubles it.
 SMALL_BUFFER = 4096
 TABS = 6  # at most, on one connection
+HOLDERS, HELD = 4, 5  # processes that have connections, and how many each
 TAIL = 8  # how much of its history a client remembers
 
 SURPLUS = b"\r\nGET /count HTTP/1.1\r\nhost: h\r\n\r\nx"
@@ -167,7 +168,7 @@ class Client:
         if (self.token is None) != self.observes:
             self.soak.wrong(f"its token is {self.token}", self)
         if self.expected_token and self.token != self.expected_token:
-            self.soak.wrong(f"its seat {self.expected_token} is lost", self)
+            self.soak.wrong(f"its seat {self.expected_token} is lost, of {self.heir_of}", self)
         if self.heir_of:
             old, self.heir_of = self.heir_of, None
             self.soak.replaced(old)
@@ -472,11 +473,13 @@ class Soak:
 
     def hand_over(self):
         """Some connections get to a process that alone has them, and is killed."""
+        if len(self.holders) == HOLDERS:
+            return self.kill()
         some = [
             client for client in self.may_act("here", "stopped")
             if isinstance(client.stream, Http1)
         ]
-        some = self.random.sample(sorted(some, key=lambda c: c.name), min(len(some), 5))
+        some = self.random.sample(sorted(some, key=lambda c: c.name), min(len(some), HELD))
         if not some:
             return
         numbers = [client.stream.socket.fileno() for client in some]
