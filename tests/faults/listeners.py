@@ -4,8 +4,8 @@ test_heartbeat.py.
     listeners.py HOST PORT NET STREAMS ROOM
 
 opens so many streams over HTTP/1, from several addresses 127.0.NET.*, and says so in a
-line. Then for each line on its standard input it says as a JSON object what it heard
-since the last one:
+line. After the line `forget` on its standard input it says as a JSON object, for each
+other line, what it has heard since:
 
     streams   that are open
     heard     how many of them were told anything
@@ -105,6 +105,8 @@ class Listeners:
             "together": self.together(),
             "newest": newest,
         }), flush=True)
+
+    def forget(self):
         self.times, self.silence, self.heard = [], 0.0, set()
 
     def listen(self):
@@ -112,9 +114,10 @@ class Listeners:
         self.poll.register(0, select.EPOLLIN)
         while True:
             if self.hear(0.5):
-                if not os.read(0, 100):
+                line = os.read(0, 100)
+                if not line:
                     return
-                self.say()
+                self.forget() if line == b"forget\n" else self.say()
 
 
 if __name__ == "__main__":
