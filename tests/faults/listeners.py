@@ -114,10 +114,11 @@ class Listeners:
         self.poll.register(0, select.EPOLLIN)
         while True:
             if self.hear(0.5):
-                line = os.read(0, 100)
-                if not line:
+                lines = os.read(0, 1000).splitlines()  # each is written at once
+                if not lines:
                     return
-                self.forget() if line == b"forget\n" else self.say()
+                for line in lines:
+                    self.forget() if line == b"forget" else self.say()
 
 
 if __name__ == "__main__":
