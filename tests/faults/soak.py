@@ -50,6 +50,8 @@ HOLD, AGED_HOLD = 1.5, 10.0
 #: The server ends a stream at `--max-age` less up to a fifth; whoever is younger, and
 #: half a second for the machine, is not being ended now.
 JITTER, MARGIN = 0.8, 0.5
+#: After so many milliseconds a client returns that was told nothing of it.
+RETRY = 1000
 #: The share of those who stop reading and never read on, and how many of all they may be.
 FOR_GOOD, MOST_FOR_GOOD = 0.4, 0.15
 #: The share of those whose stream was ended for its age who don't return.
@@ -125,6 +127,7 @@ class Client:
         soak = self.soak
         self.state, self.since = "asked", time.monotonic()
         self.expected_token, self.farewell, self.told_last = token, None, None
+        self.stopped_at = None
         asks = {"observe": 1} if self.observes else {"hold": 1} if self.holds else {}
         if token and way == "query":
             asks, token = {**asks, "lastEventID": token}, None
@@ -224,6 +227,8 @@ class Soak:
 
     def _start(self, user_timeout):
         options = ["--keep-alive", f"{KEEP_ALIVE:g}s", "--user-timeout", f"{user_timeout:g}s"]
+        # Who doesn't read is here all the same.
+        options += ["--stall-timeout", "1h"]
         self.context = None
         if self.configuration.tls:
             directory = self._stack.enter_context(tempfile.TemporaryDirectory())
@@ -318,7 +323,8 @@ class Soak:
         # Over HTTP/2 one who doesn't read hears of it if their window has room.
         if not age or client.state not in ("here", "stopped") or client.age < age * JITTER:
             return self.wrong(f"the server has ended a stream ({how})", client)
-        if client.farewell is None or how != "ended":
+        # One who doesn't read is not waited for.
+        if client.stopped_at is None and (client.farewell is None or how != "ended"):
             return self.wrong(f"no farewell, and {how}", client)
         if client.observes or self.random.random() < FAITHLESS:
             self.did["do not return"] += 1
@@ -328,7 +334,7 @@ class Soak:
             return
         self.did["return"] += 1
         client.state = "away"
-        at = time.monotonic() + client.farewell / 1000
+        at = time.monotonic() + (client.farewell or RETRY) / 1000
         heapq.heappush(self._returns, (at, next(self._order), client))
 
     def gone(self, client):

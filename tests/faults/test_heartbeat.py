@@ -295,7 +295,10 @@ class Outage(FaultTest):
 class Stopped(FaultTest):
     def test_a_reader_that_stops_is_counted_whatever_its_buffer(self):
         changes, user_timeout = 2_000, 2
-        server = self.server("--keep-alive", "1s", "--user-timeout", f"{user_timeout}s", quiet=True)
+        server = self.server(
+            "--keep-alive", "1s", "--user-timeout", f"{user_timeout}s", "--stall-timeout", "1m",
+            quiet=True,
+        )
         observer = self.visit(server)
         stopped = {
             "small": Visitor(server, receive_buffer=4096),
