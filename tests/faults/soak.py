@@ -666,7 +666,7 @@ class Soak:
 
     def report(self, what):
         """All that is known of a disagreement."""
-        lines = [what, f"seed {self.seed}, configuration {self.configuration.name}"]
+        lines = [what]
         self.found = lines
         oracle = self.oracle()
         lines += self.asked(lambda: [
@@ -730,9 +730,13 @@ def end(process):
 
 def run(configuration, seconds, seed, **options):
     """Soaks one configuration; what was done, and how often."""
-    with Soak(configuration, seed, **options) as soak:
-        soak.run(seconds)
-        return soak.did
+    try:
+        with Soak(configuration, seed, **options) as soak:
+            soak.run(seconds)
+            return soak.did
+    except Exception as error:
+        error.add_note(f"soak.py --seed {seed} --only {configuration.name}")
+        raise
 
 
 def main():
@@ -752,7 +756,7 @@ def main():
                 clients=given.clients, user_timeout=given.user_timeout,
             )
         except Disagreement as error:
-            sys.exit(str(error))
+            sys.exit("\n".join([str(error), *error.__notes__]))
         print(f"{configuration.name}: agreed at {did.pop('quiet points')} quiet points;"
               f" {did.total():,} deeds: {dict(sorted(did.items()))}", flush=True)
 
