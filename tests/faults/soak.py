@@ -30,7 +30,7 @@ from dataclasses import dataclass
 import raw
 from certificate import certificate
 from links import Http1, Http2, Refused, Tab, query
-from proxies import HAPROXY_IDLE, Proxy, Recipe
+from proxies import Proxy, Recipe
 from server import Server
 from waiting import DEADLINE, measured
 
@@ -144,10 +144,6 @@ class Client:
     def age(self):
         return time.monotonic() - self.since
 
-    @property
-    def reads(self):
-        return self.state in ("asked", "here")
-
     def note(self, what):
         self.history.append((time.monotonic(), what))
 
@@ -212,7 +208,7 @@ class Soak:
         #: Seats that wait for their clients: their room, until when, and if for anybody.
         self.waiting = []
         #: Those who have left or were replaced, and whom the server still has to end.
-        self.to_be_ended = {}
+        self.to_be_ended = set()
         #: Connections that ask for no stream, until when.
         self.idle = []
         self.refused = []
@@ -243,7 +239,7 @@ class Soak:
         self._stack.callback(self.server.stop)
         self.address = self.server.address
         if self.configuration.proxy:
-            # Its limits as they are, but the idle one: nobody waits for a minute here.
+            # Its limits on silence stay as they are.
             recipe = Recipe("haproxy.cfg", {"bind :80": "bind fd@{fd}"})
             test = types.SimpleNamespace(addCleanup=self._stack.callback)
             self.address = Proxy(test, recipe, self.server).address
@@ -300,7 +296,7 @@ class Soak:
 
     def expect_end(self, client):
         if client.stream.is_open:
-            self.to_be_ended[client] = time.monotonic()
+            self.to_be_ended.add(client)
 
     def succeeds(self, room):
         """Somebody came with `hold=1`: a seat that waits there for anybody is theirs."""
@@ -311,7 +307,8 @@ class Soak:
 
     def over(self, client, how):
         """The server has ended a stream."""
-        if self.to_be_ended.pop(client, None):
+        if client in self.to_be_ended:
+            self.to_be_ended.remove(client)
             client.state = "gone"
             return
         if client.is_claimed:
@@ -326,7 +323,9 @@ class Soak:
         # One who doesn't read is not waited for.
         if client.stopped_at is None and (client.farewell is None or how != "ended"):
             return self.wrong(f"no farewell, and {how}", client)
-        if client.observes or self.random.random() < FAITHLESS:
+        # How long the seat of one who didn't read has waited already can't be known.
+        faithless = client.stopped_at is None and self.random.random() < FAITHLESS
+        if client.observes or faithless:
             self.did["do not return"] += 1
             self.gone(client)
             if not client.observes:
@@ -368,8 +367,6 @@ class Soak:
     def join(self):
         client = self.newcomer()
         surplus = SURPLUS if client.protocol == "http1" and self.random.random() < 0.2 else b""
-        if surplus and self.configuration.proxy:
-            surplus = b""  # HAProxy takes it for a request that waits, and looks for no FIN
         self.did["join with surplus" if surplus else "join"] += 1
         client.open(after=surplus)
 
@@ -396,7 +393,7 @@ class Soak:
         if isinstance(stream, Http1):
             ways = ["fin", "reset", "half_close", "goodbye", "surplus"]
             way = self.random.choice(ways)
-            if way == "surplus" and not self.configuration.proxy:
+            if way == "surplus":
                 stream.send(b"y")
             getattr(stream, "fin" if way == "surplus" else way)()
         else:

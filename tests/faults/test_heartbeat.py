@@ -6,6 +6,7 @@ their seat, nor does a reader that stops.
 import itertools
 import json
 import pathlib
+import resource
 import selectors
 import subprocess
 import sys
@@ -140,6 +141,13 @@ def visit_often(server, rate, seconds, meanwhile=lambda: None):
 
 
 class Crowd(FaultTest):
+    @classmethod
+    def setUpClass(cls):
+        # Inherited by the server and the listeners, each of whom needs thousands.
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        cls.addClassCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+
     def be_rude(self, server, rate, seconds, meanwhile=lambda: None):
         before = server.metrics()["headcount_joins_total"]
         visits = visit_often(server, rate, seconds, meanwhile)
