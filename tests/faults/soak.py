@@ -18,7 +18,6 @@ import json
 import pathlib
 import random
 import selectors
-import socket
 import ssl
 import subprocess
 import sys
