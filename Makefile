@@ -1,7 +1,7 @@
 # What a person types. CI calls `check`, `test` and `mutants`, and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check mutants screenshots bench bench-quick build-bench setup
+.PHONY: help run test soak check mutants screenshots bench bench-quick build-bench setup
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,10 @@ test: setup ## Run every test; installs what it lacks (curl, browsers, npm and P
 	cargo build --locked --release
 	node --disable-warning=UNDICI-ES --test --test-concurrency=3 tests/clients/*.test.mjs tests/browser/*.test.mjs
 	target/venv/bin/python -m unittest discover --start-directory tests/faults
+
+soak: setup ## Soak the server in mixed clients for ten minutes (make test does so for one)
+	cargo build --locked
+	target/venv/bin/python tests/faults/soak.py
 
 check: ## Check the format, the lints and the docs; a warning is an error
 	cargo fmt --all --check
