@@ -182,7 +182,7 @@ impl Members {
                 }
                 event = subscription.next() => {
                     let next = self.publish(&event, &subscription, &calls).await;
-                    if next < look.deadline() {
+                    if let Some(next) = next.filter(|next| *next < look.deadline()) {
                         look.as_mut().reset(next);
                     }
                 }
@@ -190,21 +190,26 @@ impl Members {
         }
     }
 
-    /// Tells everyone to whom it is news. Answers with when to look at the earliest.
-    async fn publish(&self, event: &Event, subscription: &Subscription, calls: &Calls) -> Instant {
+    /// Tells everyone to whom it is news. Answers with when there is something to look
+    /// for that was not before.
+    async fn publish(
+        &self,
+        event: &Event,
+        subscription: &Subscription,
+        calls: &Calls,
+    ) -> Option<Instant> {
         let now = Instant::now();
-        let (mut told, mut next) = (Told::default(), now + calls.heartbeat.shortest());
+        let (mut told, mut next) = (Told::default(), None);
         self.for_each(|_, member| {
             let one = member.stream.tell(event);
-            if one.is_sent() {
-                member.sent(now, calls.heartbeat);
+            if one.is_sent() && member.sent(now, calls.heartbeat) {
+                next = next.into_iter().chain(member.watch.due()).min();
             }
-            next = member.watch.due().map_or(next, |due| next.min(due));
             told += one;
         })
         .await;
         told.count(subscription.tally());
-        next.max(now + calls.heartbeat.look())
+        next.map(|next| next.max(now + calls.heartbeat.look()))
     }
 
     /// Tells the number again to those who have heard nothing for too long, and gives up
@@ -244,10 +249,15 @@ impl Member {
         Self { stream, told, watch }
     }
 
-    fn sent(&mut self, now: Instant, heartbeat: Heartbeat) {
-        // Whoever left since the last time is to be found out a heartbeat after that.
-        self.watch.sent(now.max(self.told + heartbeat.longest()));
+    /// Notes that something was sent. Answers whether it is to be looked for from now on.
+    fn sent(&mut self, now: Instant, heartbeat: Heartbeat) -> bool {
+        let is_new = self.watch.due().is_none();
+        if is_new {
+            // Whoever left since the last time is to be found out a heartbeat after that.
+            self.watch.sent(now.max(self.told + heartbeat.longest()));
+        }
         self.told = now;
+        is_new
     }
 
     /// Looks whether the client is still there.

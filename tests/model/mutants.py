@@ -213,8 +213,8 @@ MUTANTS = [
         "src/server/fanout.rs",
         [
             (
-                "            let one = member.stream.tell(event);\n            if one.is_sent() {\n",
-                "            let one = member.stream.tell(event);\n            if true {\n",
+                "            if one.is_sent() && member.sent(now, calls.heartbeat) {\n",
+                "            if member.sent(now, calls.heartbeat) {\n",
             )
         ],
     ),
