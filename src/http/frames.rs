@@ -111,12 +111,12 @@ impl Stall {
     /// Looks, and answers whether it has taken nothing for too long.
     fn is_over(&mut self, body: &mpsc::Sender<Frame>) -> bool {
         let waiting = body.max_capacity() - body.capacity();
-        let taken = self.sent - waiting;
-        self.waits = waiting > 0;
+        let (taken, now) = (self.sent - waiting, Instant::now());
         if !self.waits || taken != self.taken {
             self.taken = taken;
-            self.until = Instant::now() + self.timeout;
+            self.until = now + self.timeout;
         }
-        self.until <= Instant::now()
+        self.waits = waiting > 0;
+        self.until <= now
     }
 }

@@ -430,6 +430,23 @@ mod tests {
         assert_eq!(counter.rooms.tally().ends(Reason::TimedOut).get(), 1);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_long_quiet_time_is_no_stall() {
+        let stall_timeout = Duration::from_secs(1);
+        let counter = Counter::new(Options { stall_timeout, ..Options::default() });
+        let mut reader = counter.join().await;
+        reader.first().await;
+        for _ in 0..3 {
+            sleep(Duration::from_secs(10)).await;
+            let newcomer = counter.join().await;
+            // Taken in time, if not at once.
+            sleep(stall_timeout / 2).await;
+            assert_eq!(reader.next().await, Some(user_count(2)));
+            drop(newcomer);
+            assert_eq!(reader.next().await, Some(user_count(1)));
+        }
+    }
+
     #[tokio::test]
     async fn a_drain_ends_a_handful_at_once_and_tells_each_when_to_return() {
         let counter = Counter::new(Options::default());
