@@ -501,8 +501,9 @@ mod tests {
         let seen = |visitor: &Visitor| visitor.ear.0.lock().expect("no panic").times.len();
         let before: Vec<_> = crowd.iter().map(seen).collect();
         let mut most = 0;
-        let mut told = 0;
+        let (mut told, start) = (0, Instant::now());
         while told < crowd.len() {
+            assert!(start.elapsed() < 2 * KEEP_ALIVE, "only {told} are told");
             sleep(Duration::from_millis(200)).await;
             let now = crowd.iter().zip(&before).filter(|(v, before)| seen(v) > **before).count();
             most = most.max(now - told);
