@@ -12,48 +12,6 @@ use crate::token::Token;
 /// The name that a client listens for: `source.addEventListener('user count', …)`.
 pub const NAME: &str = "user count";
 
-/// How long the end of a chunk is, in bytes.
-const CRLF: usize = 2;
-
-/// A piece of an event stream, with the chunk of HTTP/1.1 already around it
-/// (RFC 9112, section 7.1), encoded once and shared by reference with every
-/// stream that is told, however many there are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
-    chunk: Bytes,
-    text_at: usize,
-}
-
-impl Frame {
-    /// The chunk that ends a chunked body.
-    pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
-
-    fn new(text: &str) -> Self {
-        let size = format!("{:x}\r\n", text.len());
-        let chunk = Bytes::from(format!("{size}{text}\r\n"));
-        Self { chunk, text_at: size.len() }
-    }
-
-    /// Says nothing but how long a client shall wait before it comes back
-    /// (`retry: 3172\n\n`), in whole milliseconds.
-    #[must_use]
-    pub fn retry(retry: Duration) -> Self {
-        Self::new(&format!("retry: {}\n\n", retry.as_millis()))
-    }
-
-    /// The text of the stream alone.
-    #[must_use]
-    pub fn text(&self) -> Bytes {
-        self.chunk.slice(self.text_at..self.chunk.len() - CRLF)
-    }
-
-    /// The bytes for a body that is chunked, or is not.
-    #[must_use]
-    pub fn bytes(&self, chunked: bool) -> &[u8] {
-        if chunked { &self.chunk } else { &self.chunk[self.text_at..self.chunk.len() - CRLF] }
-    }
-}
-
 /// A change of a room's count: the how-manieth of that room, and to what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Change {
@@ -77,11 +35,11 @@ impl Change {
     }
 }
 
-/// One `user count` event, encoded.
+/// One `user count` event, encoded once and shared by reference with everyone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     change: Change,
-    frame: Frame,
+    text: Bytes,
 }
 
 impl Event {
@@ -98,8 +56,8 @@ impl Event {
     }
 
     fn of(change: Change) -> Self {
-        let frame = Frame::new(&format!("event: {NAME}\ndata: {}\n\n", change.count));
-        Self { change, frame }
+        let text = format!("event: {NAME}\ndata: {}\n\n", change.count);
+        Self { change, text: text.into() }
     }
 
     /// The number that the event says.
@@ -114,10 +72,10 @@ impl Event {
         self.change
     }
 
-    /// The event as it is on the wire.
+    /// The event as a piece of an event stream.
     #[must_use]
-    pub fn frame(&self) -> &Frame {
-        &self.frame
+    pub fn text(&self) -> &Bytes {
+        &self.text
     }
 
     /// The first event of a stream
@@ -133,7 +91,7 @@ impl Event {
             first.push_str(&format!("id: {token}\n"));
         }
         let mut first = first.into_bytes();
-        first.extend_from_slice(self.frame.bytes(false));
+        first.extend_from_slice(&self.text);
         first.into()
     }
 }
@@ -145,28 +103,24 @@ pub fn keep_alive(interval: Duration) -> Bytes {
     format!("event: keep-alive\ndata: {}\n\n", interval.as_millis()).into()
 }
 
+/// Says nothing but how long a client shall wait before it comes back
+/// (`retry: 3172\n\n`), in whole milliseconds.
+#[must_use]
+pub fn retry(retry: Duration) -> Bytes {
+    format!("retry: {}\n\n", retry.as_millis()).into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn an_event_is_a_name_and_a_bare_number() {
-        assert_eq!(&Event::new(3).frame().text()[..], b"event: user count\ndata: 3\n\n");
-        assert_eq!(&Event::new(0).frame().text()[..], b"event: user count\ndata: 0\n\n");
+        assert_eq!(&Event::new(3).text()[..], b"event: user count\ndata: 3\n\n");
+        assert_eq!(&Event::new(0).text()[..], b"event: user count\ndata: 0\n\n");
         assert_eq!(
-            Event::new(usize::MAX).frame().text(),
+            *Event::new(usize::MAX).text(),
             format!("event: user count\ndata: {}\n\n", usize::MAX)
-        );
-    }
-
-    #[test]
-    fn a_chunk_is_the_text_with_its_size_in_hexadecimal() {
-        assert_eq!(Event::new(3).frame().bytes(true), b"1b\r\nevent: user count\ndata: 3\n\n\r\n");
-        assert_eq!(Event::new(3).frame().bytes(false), Event::new(3).frame().text());
-        let ten_digits = Event::new(1_000_000_000);
-        assert_eq!(
-            ten_digits.frame().bytes(true),
-            b"24\r\nevent: user count\ndata: 1000000000\n\n\r\n"
         );
     }
 
@@ -191,8 +145,7 @@ mod tests {
 
     #[test]
     fn a_farewell_says_when_to_come_back() {
-        let frame = Frame::retry(Duration::from_millis(250));
-        assert_eq!(&frame.text()[..], b"retry: 250\n\n");
+        assert_eq!(&retry(Duration::from_millis(250))[..], b"retry: 250\n\n");
     }
 
     #[test]
@@ -208,6 +161,6 @@ mod tests {
     #[test]
     fn every_copy_of_an_event_shares_its_bytes() {
         let event = Event::new(12);
-        assert_eq!(event.frame().text().as_ptr(), event.clone().frame().text().as_ptr());
+        assert_eq!(event.text().as_ptr(), event.clone().text().as_ptr());
     }
 }

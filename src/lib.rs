@@ -41,7 +41,6 @@ pub mod config;
 pub mod embed;
 pub mod ending;
 pub mod event;
-mod heartbeat;
 pub mod http;
 mod journal;
 mod limits;
@@ -53,6 +52,7 @@ pub mod room;
 pub mod rooms;
 pub mod seat;
 pub mod server;
+mod stream;
 pub mod tally;
 pub mod token;
 

@@ -117,6 +117,7 @@ async fn serve(config: Config) -> Result<(), String> {
     let max_rooms_per_ip = Some(config.max_rooms_per_ip());
     let options = Options {
         keep_alive: config.keep_alive,
+        user_timeout: config.user_timeout,
         stall_timeout,
         max_age: config.max_age,
         max_streams,

@@ -40,6 +40,8 @@ pub(crate) type Vacated = Box<dyn Fn(&Arc<Room>) + Send + Sync>;
 
 /// A room and the people in it.
 pub(crate) struct Room {
+    /// No other room has it, not even a later one of the same name.
+    id: u64,
     name: Name,
     /// A blocking lock: it is held for one change, never across an `.await`.
     state: Mutex<State>,
@@ -65,6 +67,7 @@ struct State {
 impl Room {
     /// A room that nobody has entered yet.
     pub(crate) fn new(
+        id: u64,
         name: Name,
         vacated: Vacated,
         tally: Arc<Tally>,
@@ -78,7 +81,7 @@ impl Room {
             channel: broadcast::Sender::new(CAPACITY),
             pace: Pace::default(),
         };
-        Arc::new(Self { name, state: Mutex::new(state), vacated, tally, journal })
+        Arc::new(Self { id, name, state: Mutex::new(state), vacated, tally, journal })
     }
 
     pub(crate) fn name(&self) -> &Name {
@@ -396,9 +399,9 @@ impl Subscription {
         self.now()
     }
 
-    /// The room that is heard.
-    pub(crate) fn room(&self) -> &Arc<Room> {
-        &self.room
+    /// The id of the room that is heard.
+    pub(crate) fn room_id(&self) -> u64 {
+        self.room.id
     }
 
     /// Where to count what is told.

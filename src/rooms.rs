@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, Weak};
 
 use crate::ending::Ending;
@@ -45,6 +46,7 @@ struct Registry {
     /// large room's fan-out must not keep the others' doors shut.
     rooms: Mutex<HashMap<Name, Arc<Room>>>,
     max_rooms: usize,
+    next_id: AtomicU64,
     tally: Arc<Tally>,
     journal: Arc<Journal>,
 }
@@ -60,7 +62,7 @@ impl Rooms {
     pub fn new(max_rooms: usize) -> Self {
         let rooms = Mutex::new(HashMap::new());
         let (tally, journal) = Default::default();
-        Self(Arc::new(Registry { rooms, max_rooms, tally, journal }))
+        Self(Arc::new(Registry { rooms, max_rooms, next_id: AtomicU64::default(), tally, journal }))
     }
 
     /// Joins the room `name`, which it opens if nobody is there.
@@ -184,7 +186,8 @@ impl Rooms {
             }
         };
         let (tally, journal) = (self.0.tally.clone(), self.0.journal.clone());
-        let room = Room::new(name.clone(), Box::new(vacated), tally, journal);
+        let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
+        let room = Room::new(id, name.clone(), Box::new(vacated), tally, journal);
         rooms.insert(name.clone(), room.clone());
         Ok(room)
     }

@@ -24,7 +24,7 @@ pub(super) async fn count(
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let room = query::room(&uri)?;
-    let count = shared.rooms.count(&room);
+    let count = shared.rooms().count(&room);
     let varies = [(header::CACHE_CONTROL, "no-store"), (header::VARY, "accept")];
     Ok(if accept::plain_text(&headers) {
         (varies, format!("{count}\n")).into_response()

@@ -16,7 +16,11 @@ pub(super) async fn alive() -> impl IntoResponse {
 
 /// Ready: new streams are taken. 503 once the drain has begun.
 pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Result<impl IntoResponse, Refusal> {
-    if shared.drain.is_cancelled() { Err(Refusal::Draining) } else { Ok(said("ready\n")) }
+    if shared.streams.terms().drain.is_cancelled() {
+        Err(Refusal::Draining)
+    } else {
+        Ok(said("ready\n"))
+    }
 }
 
 fn said(text: &'static str) -> impl IntoResponse {

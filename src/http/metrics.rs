@@ -50,15 +50,15 @@ fn render(shared: &Shared) -> prometheus::Result<String> {
         page.register(Box::new(counters))
     };
 
-    let tally = shared.rooms.tally();
+    let tally = shared.rooms().tally();
     let (changes, published) = (tally.changes.get(), tally.published.get());
     gauge("headcount_streams", "Streams that are open.", tally.streams.get())?;
     gauge(
         "headcount_places",
         "Places for streams that are taken: by open ones, and by seats kept for their clients.",
-        shared.limits.places(),
+        shared.streams.places(),
     )?;
-    gauge("headcount_rooms", "Rooms that have someone in them.", shared.rooms.len())?;
+    gauge("headcount_rooms", "Rooms that have someone in them.", shared.rooms().len())?;
     counter("headcount_joins_total", "Streams that were opened.", tally.joins.get())?;
     let ends = Reason::ALL.map(|r| (r.as_str().replace(' ', "_"), tally.ends(r).get()));
     by_reason("headcount_ends_total", "Streams that ended, by reason.", ends.into())?;

@@ -5,19 +5,16 @@ mod address;
 mod admission;
 mod assets;
 mod badge;
+mod body;
 mod count;
 mod directory;
-mod frames;
-mod handover;
+mod events;
 mod health;
-mod held;
-mod life;
 mod metrics;
 mod origins;
 mod query;
 mod refusal;
 mod script;
-mod stream;
 mod unwanted;
 
 use std::path::PathBuf;
@@ -33,9 +30,8 @@ use tokio_util::sync::CancellationToken;
 use crate::limits::Limits;
 use crate::origin::AllowedOrigin;
 use crate::rooms::{self, Rooms};
-pub(crate) use handover::{Handover, Stay, Streaming};
-use held::Held;
-pub(crate) use life::Life;
+use crate::stream::{Patience, Streams, Terms};
+pub(crate) use body::Opened;
 use origins::Origins;
 use refusal::{Refusal, Refusals};
 pub use script::Script;
@@ -47,9 +43,10 @@ pub struct Options {
     /// After so long without a change a stream is told the current count again.
     /// It is the heartbeat that shows both sides whether the other is there.
     pub keep_alive: Duration,
-    /// End a stream whose client takes nothing of what waits for it for so long. (Where
-    /// this crate's own [`server`](crate::server) carries a stream on HTTP/1, it is the
-    /// server's setting that counts.)
+    /// How long a client's system may leave unanswered what it was sent. This is known of
+    /// streams on HTTP/1 that this crate's own [`server`](crate::server) carries.
+    pub user_timeout: Duration,
+    /// End a stream whose client takes nothing of what waits for it for so long.
     pub stall_timeout: Duration,
     /// End a stream that is so old (less up to a fifth of it, at random), and
     /// keep its seat for 10 s, in which its client is to come back.
@@ -86,6 +83,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             keep_alive: Duration::from_secs(15),
+            user_timeout: Duration::from_secs(20),
             stall_timeout: Duration::from_secs(20),
             max_age: None,
             max_streams: usize::MAX,
@@ -102,17 +100,16 @@ impl Default for Options {
 
 /// What every handler can reach.
 struct Shared {
-    rooms: Rooms,
-    limits: Arc<Limits>,
+    streams: Streams,
     origins: Origins,
     refusals: Refusals,
-    held: Arc<Held>,
-    keep_alive: Duration,
-    stall_timeout: Duration,
-    max_age: Option<Duration>,
     trusted_proxies: Vec<IpNet>,
-    drain: CancellationToken,
-    drain_spread: Duration,
+}
+
+impl Shared {
+    fn rooms(&self) -> &Rooms {
+        self.streams.rooms()
+    }
 }
 
 /// The routes of Headcount, counting in `rooms`.
@@ -142,28 +139,26 @@ struct Shared {
 /// accept, the reason for which a client left isn't known, and is logged as
 /// `client closed`.
 pub fn router(rooms: Rooms, options: Options) -> Router {
-    let shared = Arc::new(Shared {
-        rooms,
-        origins: Origins::new(options.allow_origins),
-        limits: Limits::new(
-            options.max_streams,
-            options.max_streams_per_ip,
-            options.max_rooms_per_ip,
-        ),
-        refusals: Refusals::default(),
-        held: Arc::default(),
+    let limits =
+        Limits::new(options.max_streams, options.max_streams_per_ip, options.max_rooms_per_ip);
+    let terms = Terms {
         keep_alive: options.keep_alive,
-        stall_timeout: options.stall_timeout,
+        patience: Patience::new(options.user_timeout, options.stall_timeout),
         max_age: options.max_age,
-        trusted_proxies: options.trusted_proxies,
         drain: options.drain,
         drain_spread: options.drain_spread,
+    };
+    let shared = Arc::new(Shared {
+        streams: Streams::new(rooms, limits, terms),
+        origins: Origins::new(options.allow_origins),
+        refusals: Refusals::default(),
+        trusted_proxies: options.trusted_proxies,
     });
     let not_allowed = async || Refusal::MethodNotAllowed;
     // What pages of other sites may ask, if they may; errors too are theirs to read.
     let counts = Router::new()
         // Not `get`: axum answers HEAD with it, and that would be a join and a leave.
-        .route("/events", any(stream::events))
+        .route("/events", any(events::events))
         .route("/count", get(count::count))
         .method_not_allowed_fallback(not_allowed)
         .layer(from_fn(admission::small_enough))

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::limits::Full;
 use crate::name::BadName;
+use crate::stream::NoStream;
 use crate::tally::Counter;
 
 /// Why a request is refused. None is ever counted.
@@ -167,12 +168,14 @@ impl Refusal {
     }
 }
 
-impl From<Full> for Refusal {
-    fn from(full: Full) -> Self {
-        match full {
-            Full::Streams => Self::TooManyStreams,
-            Full::StreamsOfAddress => Self::TooManyOfAddress,
-            Full::RoomsOfAddress => Self::TooManyRoomsOfAddress,
+impl From<NoStream> for Refusal {
+    fn from(why: NoStream) -> Self {
+        match why {
+            NoStream::Full(Full::Streams) => Self::TooManyStreams,
+            NoStream::Full(Full::StreamsOfAddress) => Self::TooManyOfAddress,
+            NoStream::Full(Full::RoomsOfAddress) => Self::TooManyRoomsOfAddress,
+            NoStream::TooManyRooms => Self::TooManyRooms,
+            NoStream::Draining => Self::Draining,
         }
     }
 }

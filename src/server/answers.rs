@@ -7,7 +7,7 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,11 +16,10 @@ use axum::response::Response;
 use hyper::rt::Executor;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
 
 use super::connections::{ANSWER_TIMEOUT, FAREWELL, IDLE_TIMEOUT};
 use super::gate::{Pass, Standing};
-use crate::http::Streaming;
+use crate::http::Opened;
 
 /// So many answers may wait for a client to take them, each for its whole time; what is
 /// more …
@@ -31,7 +30,7 @@ const SHORT_WAIT: Duration = Duration::from_secs(1);
 
 tokio::task_local! {
     /// Where the answer that a task is for says that it is a stream.
-    static STREAMING: RefCell<Option<oneshot::Sender<CancellationToken>>>;
+    static STREAMING: RefCell<Option<oneshot::Sender<Opened>>>;
 }
 
 /// Runs what hyper does for each request.
@@ -83,10 +82,10 @@ pub(super) async fn answering(
     answer: impl Future<Output = Result<Response, Infallible>>,
 ) -> Result<Response, Infallible> {
     let response = answer.await?;
-    if let Some(Streaming(over)) = response.extensions().get()
+    if let Some(opened) = response.extensions().get::<Opened>()
         && let Some(is_stream) = STREAMING.with(RefCell::take)
     {
-        let _it_is_awaited = is_stream.send(over.clone());
+        let _it_is_awaited = is_stream.send(opened.clone());
     }
     Ok(response)
 }
@@ -136,22 +135,22 @@ impl Open {
 
     /// Waits until the answer is to be given up. A stream may last, and have a moment
     /// more when it is over.
-    async fn overdue(mut self, streaming: oneshot::Receiver<CancellationToken>) {
+    async fn overdue(mut self, streaming: oneshot::Receiver<Opened>) {
         let asked = Instant::now();
         let mut streaming = pin!(streaming);
-        let over = match timeout(SHORT_WAIT, streaming.as_mut()).await {
-            Ok(over) => over,
+        let opened = match timeout(SHORT_WAIT, streaming.as_mut()).await {
+            Ok(opened) => opened,
             Err(_) if self.activity.requests().answers > MAX_WAITING => return,
             Err(_) => {
                 let left = ANSWER_TIMEOUT.saturating_sub(asked.elapsed());
-                let Ok(over) = timeout(left, streaming).await else { return };
-                over
+                let Ok(opened) = timeout(left, streaming).await else { return };
+                opened
             }
         };
         // Else the task has ended with its answer.
-        let Ok(over) = over else { return pending().await };
+        let Ok(opened) = opened else { return pending().await };
         self.is_a_stream();
-        over.cancelled().await;
+        poll_fn(|cx| opened.poll_over(cx)).await;
         sleep(FAREWELL).await;
     }
 
@@ -182,10 +181,31 @@ mod tests {
     use super::*;
     use std::net::{IpAddr, Ipv4Addr};
 
+    use tokio_util::sync::CancellationToken;
+
+    use crate::ending::Ending;
+    use crate::limits::Limits;
+    use crate::name::Name;
+    use crate::rooms::Rooms;
+    use crate::stream::{Kind, Patience, Streams, Terms, Wish};
+
     fn activity() -> Arc<Activity> {
         let gate = Gate::new(1, None, Vec::new());
         let entered = gate.enter(IpAddr::V4(Ipv4Addr::LOCALHOST)).expect("there is room");
         Arc::new(Activity::new(entered.pass))
+    }
+
+    fn streams() -> (Streams, CancellationToken) {
+        let drain = CancellationToken::new();
+        let terms = Terms {
+            keep_alive: Duration::from_secs(15),
+            patience: Patience::new(ANSWER_TIMEOUT * 100, ANSWER_TIMEOUT * 100),
+            max_age: None,
+            drain: drain.clone(),
+            drain_spread: Duration::ZERO,
+        };
+        let limits = Limits::new(usize::MAX, None, None);
+        (Streams::new(Rooms::default(), limits, terms), drain)
     }
 
     fn open(activity: &Activity) -> usize {
@@ -240,16 +260,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_stream_may_last_and_ends_soon_after_it_is_over() {
         let activity = activity();
-        let over = CancellationToken::new();
+        let (streams, drain) = streams();
+        let wish = Wish {
+            room: &Name::default(),
+            address: None,
+            ending: Ending::default(),
+            kind: Kind::Observer,
+            wants_keep_alive: false,
+        };
+        let stream = streams.open(wish).unwrap_or_else(|why| panic!("{why:?}"));
         let mut response = Response::default();
-        response.extensions_mut().insert(Streaming(over.clone()));
+        response.extensions_mut().insert(Opened::new(stream));
         Answers::new(&activity).execute(async move {
             let _answered = answering(async { Ok(response) }).await;
             pending::<()>().await;
         });
         sleep(10 * ANSWER_TIMEOUT).await;
         assert_eq!(open(&activity), 1);
-        over.cancel();
+        drain.cancel();
         sleep(FAREWELL + Duration::from_millis(10)).await;
         assert_eq!(open(&activity), 0);
     }

@@ -9,11 +9,12 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
-use super::connections::{Connections, HEAD_TIMEOUT, Io, Peer};
+use super::connections::{Connections, HEAD_TIMEOUT, Peer};
 use super::gate::{Entered, Pass};
 use super::protocol::{self, Protocol};
 use super::socket::Socket;
 use super::tls::Tls;
+use super::transport::Io;
 use super::{http1, http2};
 use crate::ending::Ending;
 

@@ -7,22 +7,18 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use hyper::Request;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep};
-use tokio_rustls::server::TlsStream;
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::fanout::Fanouts;
+use super::carrier::Carrier;
 use super::gate::Pass;
-use super::protocol::Rewound;
 use super::settings::Settings;
-use super::socket::Socket;
-use super::stream::Carrier;
+use super::transport::Io;
 use super::workers::Workers;
 use crate::ending::Ending;
-use crate::http::Stay;
+use crate::stream::Stream;
 
 /// How long a client may take for its TLS handshake, to show its protocol, and
 /// to send the head of a request.
@@ -40,39 +36,11 @@ pub(super) const FAREWELL: Duration = Duration::from_secs(5);
 /// How long a drain waits for a request that may be on its way already.
 const LAST_CALL: Duration = Duration::from_millis(200);
 
+/// How long it takes to cut what is still open when the grace is over.
+const CUT: Duration = Duration::from_millis(100);
+
 /// The largest head of a request, in bytes.
 pub(super) const MAX_HEAD: usize = 16 * 1024;
-
-/// What HTTP is spoken over.
-pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {
-    /// The socket under it; `None` where there is none.
-    fn socket(&self) -> Option<&Socket>;
-}
-
-impl Io for Socket {
-    fn socket(&self) -> Option<&Socket> {
-        Some(self)
-    }
-}
-
-impl<T: Io> Io for TlsStream<T> {
-    fn socket(&self) -> Option<&Socket> {
-        self.get_ref().0.socket()
-    }
-}
-
-impl<T: Io> Io for Rewound<T> {
-    fn socket(&self) -> Option<&Socket> {
-        self.get_ref().socket()
-    }
-}
-
-#[cfg(test)]
-impl Io for tokio::io::DuplexStream {
-    fn socket(&self) -> Option<&Socket> {
-        None
-    }
-}
 
 /// The connections of one worker, and what they have in common.
 pub(super) struct Connections {
@@ -85,7 +53,6 @@ pub(super) struct Connections {
     pub(super) tasks: TaskTracker,
     cut: CancellationToken,
     runtime: Handle,
-    fanouts: Arc<Fanouts>,
 }
 
 /// Whose connection it is.
@@ -106,7 +73,6 @@ impl Connections {
         drain: &CancellationToken,
     ) -> Vec<Arc<Self>> {
         let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
-        let patience = settings.patience();
         let of_one = |runtime: &Handle| {
             Arc::new(Self {
                 app: app.clone(),
@@ -116,7 +82,6 @@ impl Connections {
                 tasks: tasks.clone(),
                 cut: cut.clone(),
                 runtime: runtime.clone(),
-                fanouts: Fanouts::new(patience, cut.clone()),
             })
         };
         workers.runtimes().map(of_one).collect()
@@ -127,8 +92,7 @@ impl Connections {
     pub(super) fn late(app: Router, settings: Settings) -> [Arc<Self>; 1] {
         let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
         let (tasks, runtime) = (TaskTracker::new(), Handle::current());
-        let fanouts = Fanouts::new(settings.patience(), cut.clone());
-        [Arc::new(Self { app, settings, drain, keep: false, tasks, cut, runtime, fanouts })]
+        [Arc::new(Self { app, settings, drain, keep: false, tasks, cut, runtime })]
     }
 
     /// Whether their worker is the thread that asks.
@@ -143,8 +107,8 @@ impl Connections {
     }
 
     /// Carries a stream on, in a task of its own.
-    pub(super) fn carry(&self, io: impl Io, stay: Stay, pass: Box<Pass>) {
-        self.tasks.spawn(Carrier::new(io, stay, pass, &self.fanouts));
+    pub(super) fn carry(&self, stream: Stream, io: impl Io, chunked: bool, pass: Box<Pass>) {
+        self.tasks.spawn(Carrier::new(stream, io, chunked, pass));
     }
 
     /// Waits until the drain has begun and what was sent before it has come. Who
@@ -154,11 +118,12 @@ impl Connections {
         sleep(LAST_CALL).await;
     }
 
-    /// Cuts what is still open, and waits until it is.
+    /// Cuts what is still open, and waits until it is; not for streams, which are over,
+    /// and have only some last bytes to be taken.
     pub(super) async fn cut(&self) {
         self.cut.cancel();
         self.tasks.close();
-        self.tasks.wait().await;
+        let _all_or_some = timeout(CUT, self.tasks.wait()).await;
     }
 }
 

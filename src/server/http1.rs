@@ -5,11 +5,12 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use axum::body::{Body, HttpBody};
+use axum::http::Version;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
 use hyper::server::conn::http1;
@@ -19,14 +20,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
 
-use super::connections::{
-    ANSWER_TIMEOUT, Connections, HEAD_TIMEOUT, IDLE_TIMEOUT, Io, MAX_HEAD, Peer,
-};
+use super::connections::{ANSWER_TIMEOUT, Connections, HEAD_TIMEOUT, IDLE_TIMEOUT, MAX_HEAD, Peer};
 use super::gate::{Pass, Standing};
 use super::linger::linger;
 use super::protocol::Rewound;
+use super::transport::Io;
 use crate::ending::Reason;
-use crate::http::Handover;
+use crate::http::Opened;
+use crate::stream::Stream;
 
 /// What the driver of a connection wants to know of what passes through it.
 #[derive(Default)]
@@ -39,6 +40,48 @@ struct Traffic {
     asked: AtomicBool,
     /// How many answers hyper has yet to send, or wait for.
     unanswered: AtomicUsize,
+    /// The answer is a stream, and hyper has asked for what follows its first event.
+    first_is_taken: AtomicBool,
+    /// The last request can be answered with chunks.
+    chunked: AtomicBool,
+}
+
+/// The body of an answer that is a stream, as far as hyper sends it: the first event.
+///
+/// hyper keeps some 17 kB for a connection as long as its answer lasts, and stops
+/// watching for the client's end once it has read a byte too many. So the connection is
+/// taken back from it as soon as the head and the first event are sent. If it ends
+/// sooner, the stream is dropped with it.
+struct First {
+    /// Until it was asked for the first event.
+    stream: Option<Stream>,
+    taken: Arc<Mutex<Option<Stream>>>,
+    traffic: Arc<Traffic>,
+}
+
+impl First {
+    fn new(stream: Stream, taken: Arc<Mutex<Option<Stream>>>, traffic: Arc<Traffic>) -> Self {
+        Self { stream: Some(stream), taken, traffic }
+    }
+}
+
+impl HttpBody for First {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Some(mut stream) = self.stream.take() else {
+            self.traffic.first_is_taken.store(true, Ordering::Relaxed);
+            return Poll::Pending;
+        };
+        // It waits there since the stream was opened.
+        let first = stream.poll_next(cx);
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+        first.map(|frame| frame.map(|frame| Ok(Frame::data(frame.text()))))
+    }
 }
 
 /// An answer, from its request until all of it was given to hyper.
@@ -101,18 +144,24 @@ pub(super) async fn serve<T: Io>(
     mut pass: Box<Pass>,
 ) -> hyper::Result<()> {
     let traffic = Arc::new(Traffic::default());
-    let handover = Handover::default();
+    let taken = Arc::new(Mutex::new(None));
     let service = service_fn({
-        let (traffic, handover, peer) = (traffic.clone(), handover.clone(), peer.clone());
+        let (traffic, taken, peer) = (traffic.clone(), taken.clone(), peer.clone());
         let app = connections.app.clone();
         move |mut request| {
             traffic.heard.store(false, Ordering::Relaxed);
             traffic.asked.store(true, Ordering::Relaxed);
+            let chunked = request.version() == Version::HTTP_11;
+            traffic.chunked.store(chunked, Ordering::Relaxed);
             peer.sign(&mut request, peer.ending.clone());
-            request.extensions_mut().insert(handover.clone());
             let (answering, unanswered) = (app.clone().call(request), Unanswered::new(&traffic));
+            let (traffic, taken) = (traffic.clone(), taken.clone());
             Box::pin(async move {
-                let response = answering.await?;
+                let mut response = answering.await?;
+                let opened = response.extensions_mut().remove::<Opened>();
+                if let Some(stream) = opened.and_then(|opened| opened.take()) {
+                    response = response.map(|_| Body::new(First::new(stream, taken, traffic)));
+                }
                 Ok::<_, Infallible>(
                     response.map(|body| AnswerBody { body, _unanswered: unanswered }),
                 )
@@ -150,7 +199,7 @@ pub(super) async fn serve<T: Io>(
             Pin::new(&mut hyper).graceful_shutdown();
         }
         let flushed = traffic.flushed.load(Ordering::Relaxed);
-        if handover.is_due() && flushed {
+        if flushed && traffic.first_is_taken.load(Ordering::Relaxed) {
             return Poll::Ready(Outcome::Stream);
         }
         let answered = traffic.unanswered.load(Ordering::Relaxed) == 0 && flushed;
@@ -178,9 +227,11 @@ pub(super) async fn serve<T: Io>(
         }
         Outcome::Stream => {
             let io = hyper.into_parts().io.into_inner().io.into_inner();
-            if let Some(stay) = handover.take() {
+            let stream = taken.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(stream) = stream {
                 // In a task of its own, which is small: this one held hyper.
-                connections.carry(io, stay, pass);
+                let chunked = traffic.chunked.load(Ordering::Relaxed);
+                connections.carry(stream, io, chunked, pass);
             }
         }
     }

@@ -11,10 +11,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tower::Service;
 
 use super::answers::{Activity, Answers, answering};
-use super::connections::{Connections, Io, MAX_HEAD, Peer};
+use super::connections::{Connections, MAX_HEAD, Peer};
 use super::gate::Pass;
+use super::transport::Io;
 use crate::ending::{Ending, Reason};
-use crate::heartbeat::Heartbeat;
+use crate::stream::Heartbeat;
 
 /// The most requests that one connection may have open. hyper's own limits on
 /// resets (CVE-2023-44487, CVE-2024-27316) hold besides.

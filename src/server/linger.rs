@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::connections::Io;
+use super::transport::Io;
 
 /// How long a client has to take the last answer and to close its side.
 const LINGER: Duration = Duration::from_secs(1);

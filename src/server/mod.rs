@@ -1,22 +1,22 @@
 //! What a connection meets: the socket and its options, its protocol, and the drain.
 
 mod answers;
+mod carrier;
 mod connection;
 mod connections;
 mod descriptors;
-mod fanout;
 mod gate;
 mod http1;
 mod http2;
+
 mod linger;
-mod link;
 mod protocol;
 mod settings;
 mod socket;
-mod stream;
-mod subscriber;
+mod tcp;
 mod tls;
-mod watch;
+mod transport;
+mod wire;
 mod workers;
 
 use std::io;

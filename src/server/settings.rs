@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::tls::Tls;
-use super::watch::Patience;
+use crate::stream::Patience;
 
 /// How the server treats its connections.
 #[derive(Clone, Debug)]

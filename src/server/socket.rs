@@ -10,8 +10,9 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::link::{self, Link};
+use super::tcp;
 use crate::ending::{Ending, Reason};
+use crate::stream::Link;
 
 /// How many bytes may wait in the kernel to be sent (`TCP_NOTSENT_LOWAT`): some
 /// 50 events. By default megabytes may, and a reader that stopped for a while
@@ -41,16 +42,16 @@ impl Socket {
         let options = SockRef::from(&tcp);
         options.set_tcp_user_timeout(Some(user_timeout))?;
         options.set_tcp_notsent_lowat(UNSENT)?;
-        link::retry_soon(&tcp);
+        tcp::retry_soon(&tcp);
         Ok(Self { tcp, ending, user_timeout, watched: AtomicBool::new(false) })
     }
 
     /// What the system knows of the client; `None` where it does not tell.
     pub(super) fn link(&self) -> Option<Link> {
-        Link::of(&self.tcp).ok()
+        tcp::link(&self.tcp).ok()
     }
 
-    /// Leaves it to a [`Watch`](super::watch::Watch) to find out that the client has
+    /// Leaves it to the stream's watch to find out that the client has
     /// vanished, if there is something to be seen.
     pub(super) fn leave_to_watch(&self) {
         if self.link().is_some()
@@ -65,11 +66,6 @@ impl Socket {
         if error.kind() == io::ErrorKind::InvalidData {
             self.ending.note(Reason::Error);
         }
-    }
-
-    /// Notes that the client has vanished.
-    pub(super) fn lose(&self) {
-        self.ending.note(Reason::TimedOut);
     }
 
     fn heard<T>(&self, result: io::Result<T>) -> io::Result<T> {

@@ -254,7 +254,7 @@ MUTANTS = [
         "keep an answer that nobody takes",
         FANOUT,
         "src/server/answers.rs",
-        [("                let Ok(over) = timeout(left, streaming).await else { return };\n                over\n", "                streaming.await\n")],
+        [("                let Ok(opened) = timeout(left, streaming).await else { return };\n                opened\n", "                streaming.await\n")],
     ),
     (
         "free a place before its seat is gone",

@@ -20,17 +20,17 @@ use crate::seat::Seat;
 
 /// How long a seat waits: some round trips of a slow network, and less than the two
 /// seconds within which a visitor who left is to be uncounted.
-pub(super) const HOLD: Duration = Duration::from_millis(1500);
+pub(crate) const HOLD: Duration = Duration::from_millis(1500);
 
 /// The seats that wait, by their rooms.
 #[derive(Debug, Default)]
-pub(super) struct Held(Mutex<HashMap<Name, Vec<Arc<Seat>>>>);
+pub(crate) struct Held(Mutex<HashMap<Name, Vec<Arc<Seat>>>>);
 
 impl Held {
     /// Has a seat that waits in `room` taken, for a client that does not know its
     /// token. Whoever left, the count is the same as if one had gone and one had come.
     /// If `take` is refused, the seat waits on.
-    pub(super) fn give<T, E>(
+    pub(crate) fn give<T, E>(
         &self,
         room: &Name,
         mut take: impl FnMut(&Arc<Seat>) -> Result<Option<T>, E>,
@@ -49,7 +49,7 @@ impl Held {
 
     /// Has the seat of a client that has left wait, unless it fell silent: nobody
     /// comes for that one's.
-    pub(super) fn keep(self: Arc<Self>, presence: Presence) {
+    pub(crate) fn keep(self: Arc<Self>, presence: Presence) {
         let has_left = matches!(presence.ending().reason(), Reason::ClientClosed | Reason::Reset);
         if let (true, Ok(runtime)) = (has_left, Handle::try_current()) {
             let waits = Waits::new(self, &presence);
@@ -81,7 +81,7 @@ impl Held {
 }
 
 /// Keeps the seat of a client that is to come back, for so long or until it has.
-pub(super) async fn wait(presence: &Presence, time: Duration) {
+pub(crate) async fn wait(presence: &Presence, time: Duration) {
     let _taken_or_not = timeout(time, presence.seat().taken()).await;
 }
 

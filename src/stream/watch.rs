@@ -9,7 +9,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::link::Link;
+/// What is known of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// Something waits for it: it was not acknowledged, or can't even be sent.
+    pub(crate) waits: bool,
+    /// How much it has taken so far.
+    pub(crate) taken: u64,
+    /// How long ago its system was heard last. That of a client whose buffer is full
+    /// says so again and again, and takes nothing.
+    pub(crate) heard: Duration,
+}
 
 /// So long after something was sent it is looked for the first time whether it was
 /// acknowledged, and then again as long as it was not.
@@ -20,17 +30,18 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// How long a client may leave unanswered what it was sent, and how long untaken.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     silent: Duration,
     stalled: Duration,
 }
 
 /// The watch over one client.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Watch {
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
     /// When to look next: from the first thing sent until it is acknowledged.
     look: Option<Instant>,
-    waiting: Option<Waiting>,
+    /// Boxed, for there are as many as streams, and hardly ever one of these.
+    waiting: Option<Box<Waiting>>,
 }
 
 /// Something waits for a client.
@@ -46,13 +57,13 @@ struct Waiting {
 impl Patience {
     /// A little longer than the user timeout: a client whose network is back just in
     /// time is to be heard, and the system tries only once a second.
-    pub(super) fn new(user_timeout: Duration, stall_timeout: Duration) -> Self {
+    pub(crate) fn new(user_timeout: Duration, stall_timeout: Duration) -> Self {
         let grace = |timeout: Duration| timeout + (timeout / 8).min(LOOK);
         Self { silent: grace(user_timeout), stalled: grace(stall_timeout) }
     }
 
     /// How long to wait in all for an answer to something that was just sent.
-    pub(super) fn for_answer(self) -> Duration {
+    pub(crate) fn for_answer(self) -> Duration {
         self.silent + LOOK
     }
 }
@@ -60,31 +71,32 @@ impl Patience {
 impl Watch {
     /// Notes that something was sent. `from` is when it matters first: that time, or
     /// later if there will have been a heartbeat anyway by then.
-    pub(super) fn sent(&mut self, from: Instant) {
+    pub(crate) fn sent(&mut self, from: Instant) {
         self.look.get_or_insert(from + LOOK);
     }
 
     /// When to look next.
-    pub(super) fn due(&self) -> Option<Instant> {
+    pub(crate) fn due(&self) -> Option<Instant> {
         self.look
     }
 
     /// Looks, and answers whether the client is gone.
-    pub(super) fn look(&mut self, now: Instant, link: Link, patience: Patience) -> bool {
+    pub(crate) fn look(&mut self, now: Instant, link: Link, patience: Patience) -> bool {
         if !link.waits {
             *self = Self::default();
             return false;
         }
         let taken = link.taken;
-        let mut waiting = self.waiting.unwrap_or(Waiting { silent: now, stalled: now, taken });
+        let new = || Box::new(Waiting { silent: now, stalled: now, taken });
+        let waiting = self.waiting.get_or_insert_with(new);
         if link.heard <= now - waiting.silent + TICK {
             waiting.silent = now;
         }
         if taken != waiting.taken {
-            waiting = Waiting { stalled: now, taken, ..waiting };
+            (waiting.stalled, waiting.taken) = (now, taken);
         }
         let until = (waiting.silent + patience.silent).min(waiting.stalled + patience.stalled);
-        *self = Self { look: Some((now + LOOK).min(until)), waiting: Some(waiting) };
+        self.look = Some((now + LOOK).min(until));
         until <= now
     }
 }

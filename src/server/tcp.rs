@@ -7,6 +7,8 @@ use std::time::Duration;
 use nix::sys::socket::{GetSockOpt, SetSockOpt};
 use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 
+use crate::stream::Link;
+
 /// The longest time between two retransmissions (`TCP_RTO_MAX_MS`, in milliseconds; the
 /// least that Linux takes). By default it doubles up to two minutes, and a client whose
 /// network is back would be tried too late.
@@ -43,28 +45,14 @@ pub struct TcpInfo {
     _padding: u32,
 }
 
-/// What the system knows of a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Link {
-    /// Something waits for it: it was not acknowledged, or can't even be sent.
-    pub(super) waits: bool,
-    /// How many bytes it has acknowledged.
-    pub(super) taken: u64,
-    /// How long ago its system was heard last. That of a client whose buffer is full
-    /// says so again and again, and takes nothing.
-    pub(super) heard: Duration,
-}
-
-impl Link {
-    /// Asks the system.
-    pub(super) fn of(socket: &impl AsFd) -> io::Result<Self> {
-        let info = Info.get(socket)?;
-        Ok(Self {
-            waits: info.unacked > 0 || info.notsent_bytes > 0,
-            taken: info.bytes_acked,
-            heard: Duration::from_millis(info.last_ack_recv.into()),
-        })
-    }
+/// Asks what the system knows of the client.
+pub(super) fn link(socket: &impl AsFd) -> io::Result<Link> {
+    let info = Info.get(socket)?;
+    Ok(Link {
+        waits: info.unacked > 0 || info.notsent_bytes > 0,
+        taken: info.bytes_acked,
+        heard: Duration::from_millis(info.last_ack_recv.into()),
+    })
 }
 
 /// Has what was sent tried again at least every second, where the system can do so.

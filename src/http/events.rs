@@ -1,29 +1,21 @@
 //! `GET /events`: a request for a stream, and its answer.
 
-use std::convert::Infallible;
-use std::future::pending;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use async_stream::stream;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Version, header};
 use axum::response::Response;
-use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::address;
 use super::admission::{admit, last_seat};
-use super::frames::{frames, in_a_task};
-use super::handover::{Handover, Streaming};
-use super::life::{Guest, Life, retry};
-use super::query::Query;
+use super::body::Opened;
 use super::refusal::Refusal;
 use crate::ending::Ending;
-use crate::event;
-use crate::room::Subscription;
+use crate::stream::{Kind, Wish};
 
 pub(super) async fn events(
     State(shared): State<Arc<Shared>>,
@@ -34,85 +26,24 @@ pub(super) async fn events(
 }
 
 /// Opens the stream that is asked for, and answers with it.
-fn open(shared: &Arc<Shared>, head: &Parts, body: &Body) -> Result<Response, Refusal> {
+fn open(shared: &Shared, head: &Parts, body: &Body) -> Result<Response, Refusal> {
     let query = admit(head, body)?;
-    if shared.drain.is_cancelled() {
-        return Err(Refusal::Draining);
-    }
-    let (guest, subscription) =
-        if query.observes { observe(shared, head, &query)? } else { join(shared, head, &query)? };
-
-    let tally = shared.rooms.tally();
-    let mut first = subscription.told().first(retry(), guest.token());
-    if query.asks_for_keep_alive {
-        first = [first, event::keep_alive(shared.keep_alive)].concat().into();
-    }
-    tally.deliveries.count();
-    let life = Life::new(guest, shared.clone());
-    if let Some(handover) = head.extensions.get::<Handover>().cloned() {
-        handover.leave(life, subscription, head.version);
-        let body = Body::from_stream(stream! {
-            yield Ok::<_, Infallible>(first);
-            handover.first_is_taken();
-            pending().await
-        });
-        return Ok(response(body, head.version));
-    }
-    let (ending, stall_timeout) = (life.ending(), shared.stall_timeout);
-    let over = CancellationToken::new();
-    let frames = frames(life, subscription, tally.clone());
-    let is_over = over.clone().drop_guard();
-    let mut rest = in_a_task(frames, ending, stall_timeout, tally.clone(), is_over);
-    let body = Body::from_stream(stream! {
-        yield Ok::<_, Infallible>(first);
-        while let Some(frame) = rest.recv().await {
-            yield Ok(frame.text());
-        }
-    });
-    let mut response = response(body, head.version);
-    response.extensions_mut().insert(Streaming(over));
+    let kind = if query.observes {
+        Kind::Observer
+    } else {
+        Kind::Visitor { token: last_seat(head, &query), holds: query.holds }
+    };
+    let stream = shared.streams.open(Wish {
+        room: &query.room,
+        address: client_address(shared, head),
+        ending: head.extensions.get::<Ending>().cloned().unwrap_or_default(),
+        kind,
+        wants_keep_alive: query.asks_for_keep_alive,
+    })?;
+    let opened = Opened::new(stream);
+    let mut response = response(Body::new(opened.body()), head.version);
+    response.extensions_mut().insert(opened);
     Ok(response)
-}
-
-/// Joins the room, or takes the client's seat over.
-fn join(
-    shared: &Arc<Shared>,
-    head: &Parts,
-    query: &Query,
-) -> Result<(Guest, Subscription), Refusal> {
-    let (rooms, room) = (&shared.rooms, &query.room);
-    let address = client_address(shared, head);
-    let ending = head.extensions.get::<Ending>().cloned().unwrap_or_default();
-    let held = query.holds.then(|| shared.held.clone());
-    let mut joined = match last_seat(head, query) {
-        Some(token) => rooms.take_over(room, token, address, ending.clone())?,
-        None => None,
-    };
-    if let (None, Some(held)) = (&joined, &held) {
-        joined = held.give(room, |left| rooms.succeed(room, left, address, ending.clone()))?;
-    }
-    let (presence, subscription) = match joined {
-        Some(returned) => returned,
-        None => {
-            let permit = shared.limits.admit(address, room)?;
-            let newcomer = rooms.join(room, ending).map_err(|_| Refusal::TooManyRooms)?;
-            newcomer.0.seat().hold(permit);
-            newcomer
-        }
-    };
-    Ok((Guest::Counted(presence, held), subscription))
-}
-
-/// Listens to the room without being counted.
-fn observe(
-    shared: &Arc<Shared>,
-    head: &Parts,
-    query: &Query,
-) -> Result<(Guest, Subscription), Refusal> {
-    let permit = shared.limits.admit(client_address(shared, head), &query.room)?;
-    let observing = shared.rooms.observe(&query.room);
-    let (observer, subscription) = observing.map_err(|_| Refusal::TooManyRooms)?;
-    Ok((Guest::Observer(observer, permit), subscription))
 }
 
 fn client_address(shared: &Shared, head: &Parts) -> Option<IpAddr> {
@@ -138,9 +69,8 @@ fn response(body: Body, version: Version) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use super::super::held;
-    use super::super::life::{HOLD, RETRY_MS, SHORT_RETRY_MS};
     use super::*;
+    use crate::stream::{AGED_HOLD, HOLD, RETRY_MS, SHORT_RETRY_MS};
     use std::pin::Pin;
     use std::time::Duration;
 
@@ -300,7 +230,7 @@ mod tests {
         for _ in 0..3 {
             // Whoever comes has the seat, with its token or without.
             drop(counter.join_by("/events?hold=1").await);
-            sleep(held::HOLD - Duration::from_millis(10)).await;
+            sleep(HOLD - Duration::from_millis(10)).await;
             assert_eq!(counter.count(), 2);
         }
         sleep(Duration::from_millis(20)).await;
@@ -319,7 +249,7 @@ mod tests {
         let mut newcomer = counter.join_by("/events?hold=1").await;
         assert_ne!(newcomer.first().await.1, token);
         let (_, _back) = counter.ask(Some(&token)).await;
-        sleep(held::HOLD * 2).await;
+        sleep(HOLD * 2).await;
         assert_eq!(counter.count(), 2);
         assert_eq!(newcomer.next().await, Some(user_count(2)), "its stream goes on");
     }
@@ -370,7 +300,7 @@ mod tests {
         let _third = counter.join_by("/events?hold=1").await;
         assert_eq!(counter.count(), 2);
         let _who_did_not_ask = counter.join().await;
-        sleep(held::HOLD * 2).await;
+        sleep(HOLD * 2).await;
         assert_eq!(counter.count(), 3);
     }
 
@@ -380,7 +310,7 @@ mod tests {
         let options = Options { max_age: Some(age), stall_timeout: age * 2, ..Default::default() };
         let counter = Counter::new(options);
         let _unread = counter.join().await;
-        sleep(age + HOLD + Duration::from_millis(10)).await;
+        sleep(age + AGED_HOLD + Duration::from_millis(10)).await;
         assert!(counter.rooms.is_empty());
         assert_eq!(counter.rooms.tally().ends(Reason::AgedOut).get(), 1);
     }
@@ -513,16 +443,16 @@ mod tests {
                 break retry.trim().parse().expect("milliseconds");
             }
         };
-        assert!((age.mul_f64(0.8)..=age + Duration::from_millis(2)).contains(&joined.elapsed()));
+        assert!((age.mul_f64(0.8)..=age + Duration::from_millis(102)).contains(&joined.elapsed()));
         assert!(SHORT_RETRY_MS.contains(&farewell));
         assert_eq!(stream.next().await, None);
         drop(stream);
 
-        sleep(HOLD - Duration::from_millis(10)).await;
+        sleep(AGED_HOLD - Duration::from_millis(10)).await;
         assert_eq!(counter.count(), 1, "the seat is kept");
         let (_, mut back) = counter.ask(Some(&token)).await;
         assert_eq!(back.first().await.2, user_count(1));
-        sleep(HOLD * 2).await;
+        sleep(AGED_HOLD * 2).await;
         assert_eq!(counter.count(), 1, "its client is back");
     }
 
@@ -534,7 +464,7 @@ mod tests {
         while stream.next().await.is_some() {}
         drop(stream);
         assert_eq!(counter.count(), 1);
-        sleep(HOLD + Duration::from_millis(10)).await;
+        sleep(AGED_HOLD + Duration::from_millis(10)).await;
         assert!(counter.rooms.is_empty());
     }
 
@@ -554,7 +484,7 @@ mod tests {
             [counter.join_by("/events?hold=1").await, counter.join_by("/events?hold=1").await];
         let mut third = counter.join_by("/events?hold=1").await;
         assert!(third.next().await.expect("an error").contains("as many streams"));
-        sleep(held::HOLD * 2).await;
+        sleep(HOLD * 2).await;
         assert_eq!(counter.count(), 2);
         assert_eq!(counter.ask(None).await.0, StatusCode::SERVICE_UNAVAILABLE);
     }
@@ -570,7 +500,7 @@ mod tests {
         assert_eq!(counter.count(), 1);
         assert_eq!(counter.ask(None).await.0, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(counter.ask(Some(&token)).await.0, StatusCode::OK);
-        sleep(age + HOLD * 2).await;
+        sleep(age + AGED_HOLD * 2).await;
         assert_eq!(counter.ask(None).await.0, StatusCode::OK, "nobody came for the place");
     }
 

@@ -1,0 +1,47 @@
+//! The task of one stream of HTTP/1 after its first event. It sleeps until the
+//! client says something or leaves, the stream is over, or something could not be
+//! written at once.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::time::{Sleep, sleep};
+
+use super::connections::FAREWELL;
+use super::gate::Pass;
+use super::transport::Io;
+use super::wire::Wire;
+use crate::stream::Stream;
+
+/// Carries a stream on until it is over or its client has left.
+pub(super) struct Carrier {
+    stream: Stream,
+    /// Since the stream is over.
+    patience: Option<Pin<Box<Sleep>>>,
+    _pass: Box<Pass>,
+}
+
+impl Carrier {
+    pub(super) fn new(mut stream: Stream, io: impl Io, chunked: bool, mut pass: Box<Pass>) -> Self {
+        pass.stays();
+        stream.attach(Box::new(Wire::new(io, chunked)));
+        Self { stream, patience: None, _pass: pass }
+    }
+}
+
+impl Future for Carrier {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.stream.poll_sent(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if self.patience.is_none() && self.stream.is_over() {
+            self.patience = Some(Box::pin(sleep(FAREWELL)));
+        }
+        match &mut self.patience {
+            Some(patience) => patience.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! What HTTP is spoken over, and the socket under it.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::server::TlsStream;
+
+use super::protocol::Rewound;
+use super::socket::Socket;
+
+/// What HTTP is spoken over.
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    /// The socket under it; `None` where there is none.
+    fn socket(&self) -> Option<&Socket>;
+}
+
+impl Io for Socket {
+    fn socket(&self) -> Option<&Socket> {
+        Some(self)
+    }
+}
+
+impl<T: Io> Io for TlsStream<T> {
+    fn socket(&self) -> Option<&Socket> {
+        self.get_ref().0.socket()
+    }
+}
+
+impl<T: Io> Io for Rewound<T> {
+    fn socket(&self) -> Option<&Socket> {
+        self.get_ref().socket()
+    }
+}
+
+#[cfg(test)]
+impl Io for tokio::io::DuplexStream {
+    fn socket(&self) -> Option<&Socket> {
+        None
+    }
+}

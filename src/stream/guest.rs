@@ -1,0 +1,101 @@
+//! Whose stream it is, and what becomes of their seat when it ends.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::random_range;
+
+use super::held::{self, Held};
+use crate::ending::Reason;
+use crate::event;
+use crate::limits::Permit;
+use crate::room::{Observer, Presence};
+use crate::seat::Seat;
+use crate::tally::Tally;
+
+/// How long, in milliseconds, a client shall wait before it comes back. Random
+/// for each: no browser spreads its return by itself, so after a restart all
+/// of them would come in the same second.
+pub(crate) const RETRY_MS: RangeInclusive<u64> = 2000..=5000;
+
+/// The same for a client whose stream only got too old: its seat is kept, so it
+/// had better be back soon.
+pub(crate) const SHORT_RETRY_MS: RangeInclusive<u64> = 100..=1000;
+
+/// How long the seat of a stream that got too old is kept for its client.
+pub(crate) const HOLD: Duration = Duration::from_secs(10);
+
+/// One who has an open stream.
+pub(crate) struct Guest {
+    who: Option<Who>,
+    tally: Arc<Tally>,
+}
+
+pub(crate) enum Who {
+    /// Somebody who is counted, whose place among the limits is their seat's, and
+    /// whose seat is to wait there if they leave and have asked for it.
+    Counted(Presence, Option<Arc<Held>>),
+    /// Somebody who is not.
+    #[expect(dead_code, reason = "their `Drop` is what they are for")]
+    Observer(Observer, Permit),
+}
+
+impl Guest {
+    pub(crate) fn new(who: Who, tally: &Arc<Tally>) -> Self {
+        tally.streams.up();
+        Self { who: Some(who), tally: tally.clone() }
+    }
+
+    /// Their seat, if they have one.
+    pub(crate) fn seat(&self) -> Option<&Arc<Seat>> {
+        match &self.who {
+            Some(Who::Counted(presence, _)) => Some(presence.seat()),
+            _ => None,
+        }
+    }
+
+    /// Notes why the stream ends, unless a cause is noted already.
+    pub(crate) fn note(&self, reason: Reason) {
+        if let Some(Who::Counted(presence, _)) = &self.who {
+            presence.ending().note(reason);
+        }
+    }
+
+    /// Ends the stream for a reason of the server's own.
+    pub(crate) fn end(mut self, reason: Reason) {
+        self.note(reason);
+        if let (Some(Who::Counted(presence, _)), Reason::AgedOut) = (self.who.take(), reason) {
+            tokio::spawn(async move { held::wait(&presence, HOLD).await });
+        }
+    }
+}
+
+impl Drop for Guest {
+    /// They have left, if the stream was not ended.
+    fn drop(&mut self) {
+        self.tally.streams.down();
+        if let Some(Who::Counted(presence, Some(held))) = self.who.take() {
+            held.keep(presence);
+        }
+    }
+}
+
+/// What a client is told at the end of its stream, if anything: when to come back.
+pub(crate) fn farewell(reason: Reason) -> Option<Bytes> {
+    match reason {
+        Reason::AgedOut => Some(event::retry(random_ms(SHORT_RETRY_MS))),
+        Reason::Shutdown => Some(event::retry(retry())),
+        _ => None,
+    }
+}
+
+/// How long a client shall wait before it comes back.
+pub(crate) fn retry() -> Duration {
+    random_ms(RETRY_MS)
+}
+
+fn random_ms(range: RangeInclusive<u64>) -> Duration {
+    Duration::from_millis(random_range(range))
+}
