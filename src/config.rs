@@ -114,7 +114,8 @@ pub struct Config {
     /// How many rooms one address may be in; a stream for one more is refused with 429
     ///
     /// Nobody shall take all rooms. `lobby` is not one of them. Default: a tenth of
-    /// --max-rooms, at least 100.
+    /// --max-rooms; of fewer than 1,000 rooms 100, but no more than half of them; of
+    /// fewer than 10 any.
     #[arg(long, env = "HEADCOUNT_MAX_ROOMS_PER_IP", value_name = "NUMBER",
           value_parser = at_least_1)]
     pub max_rooms_per_ip: Option<usize>,
@@ -167,7 +168,11 @@ impl Config {
     /// How many rooms one address may be in.
     #[must_use]
     pub fn max_rooms_per_ip(&self) -> usize {
-        self.max_rooms_per_ip.unwrap_or((self.max_rooms / 10).max(100))
+        let default = match self.max_rooms {
+            few @ ..10 => few + 1,
+            many => (many / 10).max((many / 2).min(100)),
+        };
+        self.max_rooms_per_ip.unwrap_or(default)
     }
 }
 

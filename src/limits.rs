@@ -67,11 +67,10 @@ impl Limits {
         address: Option<IpAddr>,
         room: &Name,
     ) -> Result<Permit, Full> {
-        let is_limited =
-            self.max_streams_per_address.is_some() || self.max_rooms_per_address.is_some();
-        let address = address.filter(|_| is_limited).map(network);
-        let is_limited = self.max_rooms_per_address.is_some() && *room != Name::default();
-        let room = Some(room).filter(|_| is_limited).cloned();
+        let counts_streams = self.max_streams_per_address.is_some();
+        let counts_rooms = self.max_rooms_per_address.is_some();
+        let address = address.filter(|_| counts_streams || counts_rooms).map(network);
+        let room = Some(room).filter(|room| counts_rooms && !room.is_default()).cloned();
         let mut taken = self.lock();
         if taken.places >= self.max_streams {
             return Err(Full::Streams);
@@ -155,6 +154,11 @@ fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) -> usize {
 }
 
 impl Permit {
+    /// Whether it counts for this address.
+    pub(crate) fn is_at(&self, address: Option<IpAddr>) -> bool {
+        self.address.is_none() || self.address == address.map(network)
+    }
+
     /// Gives the place to a client at `address`, if that may have one more. It is one
     /// place all the while.
     pub(crate) fn move_to(&mut self, address: Option<IpAddr>) -> Result<(), Full> {

@@ -10,27 +10,46 @@ use tracing::field::{Field, Visit};
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::RecordFields;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Sets up the log, of what `RUST_LOG` says. The guard writes out what is left when it
 /// is dropped.
 pub(crate) fn start(format: LogFormat) -> Result<WorkerGuard, String> {
-    let filter = match std::env::var("RUST_LOG") {
-        Ok(directives) if !directives.is_empty() => EnvFilter::try_new(&directives)
-            .map_err(|error| format!("RUST_LOG is wrong: {error}"))?,
-        _ => EnvFilter::new("info"),
-    };
+    let directives = std::env::var("RUST_LOG").unwrap_or_default();
+    let directives = if directives.is_empty() { "info" } else { &directives };
+    let filter =
+        EnvFilter::try_new(directives).map_err(|error| format!("RUST_LOG is wrong: {error}"))?;
+    let named = named(directives);
+    // What a library says is a client's to provoke, as often as it likes.
+    let ours = filter_fn(move |line| {
+        line.target().starts_with("headcount")
+            || named.iter().any(|target| line.target().starts_with(target.as_str()))
+    });
     let (writer, guard) = tracing_appender::non_blocking(io::stderr());
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match format {
         LogFormat::Text => {
-            log.fmt_fields(Quoted).with_ansi(colours).with_target(false).init();
+            log.fmt_fields(Quoted).with_ansi(colours).with_target(false).finish().with(ours).init();
         }
-        LogFormat::Json => log.json().flatten_event(true).with_target(false).init(),
+        LogFormat::Json => {
+            log.json().flatten_event(true).with_target(false).finish().with(ours).init();
+        }
     }
     Ok(guard)
+}
+
+/// The targets that `RUST_LOG` has a directive for (`target=level`, `target[span]`, …).
+fn named(directives: &str) -> Vec<String> {
+    let targets = directives.split(',').map(|directive| {
+        let target = directive.split(['=', '[']).next().unwrap_or_default();
+        target.trim().to_owned()
+    });
+    targets.filter(|target| !target.is_empty() && target.parse::<LevelFilter>().is_err()).collect()
 }
 
 /// Fields as they are by default, but for texts: `Debug` would escape the combining

@@ -11,6 +11,9 @@ pub const MAX_BYTES: usize = 128;
 /// So many characters of a name stand in the log.
 const MAX_LEGIBLE: usize = 64;
 
+/// The room of everyone who names none.
+const DEFAULT: &str = "lobby";
+
 /// A room's name: UTF-8, 1 to 128 bytes, no control characters.
 ///
 /// Names are compared byte by byte; nothing is folded or normalised.
@@ -44,6 +47,12 @@ impl Name {
         } else {
             Ok(Self(text.into()))
         }
+    }
+
+    /// Whether it is the room of everyone who names none.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self.0 == *DEFAULT
     }
 
     /// The name as text.
@@ -111,7 +120,7 @@ fn is_visible(character: char, before: Option<char>) -> bool {
 impl Default for Name {
     /// `lobby`, the room of everyone who names none.
     fn default() -> Self {
-        Self("lobby".into())
+        Self(DEFAULT.into())
     }
 }
 

@@ -1,9 +1,10 @@
 //! The rooms that have someone in them.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{self, AtomicU64};
 use std::sync::{Arc, PoisonError, Weak};
 
 use crate::ending::Ending;
@@ -173,9 +174,13 @@ impl Rooms {
         if let Some(room) = rooms.get(name) {
             return Ok(room.clone());
         }
-        let default = Name::default();
-        let others = rooms.len() - usize::from(rooms.contains_key(&default));
-        if others >= self.0.max_rooms && *name != default {
+        // The default room is one more than there may be.
+        let is_full = match rooms.len().cmp(&self.0.max_rooms) {
+            Ordering::Less => false,
+            Ordering::Equal => !rooms.contains_key(&Name::default()),
+            Ordering::Greater => true,
+        };
+        if is_full && !name.is_default() {
             return Err(TooManyRooms);
         }
         // Weak, or the registry and its rooms would keep each other alive.
@@ -186,7 +191,7 @@ impl Rooms {
             }
         };
         let (tally, journal) = (self.0.tally.clone(), self.0.journal.clone());
-        let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
+        let id = self.0.next_id.fetch_add(1, atomic::Ordering::Relaxed);
         let room = Room::new(id, name.clone(), Box::new(vacated), tally, journal);
         rooms.insert(name.clone(), room.clone());
         Ok(room)

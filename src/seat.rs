@@ -61,6 +61,12 @@ impl Seat {
         Ok(())
     }
 
+    /// Whether its place among the limits is one of this address already.
+    pub(crate) fn is_at(&self, address: Option<IpAddr>) -> bool {
+        let permit = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
+        permit.as_ref().is_some_and(|permit| permit.is_at(address))
+    }
+
     /// Frees the place among the limits, if it has one yet.
     pub(crate) fn free(&self) {
         self.set_permit(None);

@@ -14,18 +14,19 @@ use std::time::Duration;
 
 use axum::response::Response;
 use hyper::rt::Executor;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::connections::{ANSWER_TIMEOUT, FAREWELL, IDLE_TIMEOUT};
 use super::gate::{Pass, Standing};
 use crate::http::Opened;
 
-/// So many answers may wait for a client to take them, each for its whole time; what is
-/// more …
-const MAX_WAITING: usize = 16;
+/// So many answers of a connection are made at a time. The others wait for their turn as
+/// requests.
+const TURNS: usize = 16;
 
-/// … may wait so long: a client that takes what it asked for is quicker.
+/// An answer that was not taken for so long is given up if others wait for a turn: a client
+/// that takes what it asked for is quicker.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
 
 tokio::task_local! {
@@ -38,7 +39,10 @@ tokio::task_local! {
 pub(super) struct Answers(Arc<Activity>);
 
 /// What is going on in a connection.
-pub(super) struct Activity(Mutex<Requests>);
+pub(super) struct Activity {
+    requests: Mutex<Requests>,
+    turns: Arc<Semaphore>,
+}
 
 struct Requests {
     pass: Box<Pass>,
@@ -69,9 +73,10 @@ where
         let (is_stream, streaming) = oneshot::channel();
         let open = Open::new(&self.0);
         tokio::spawn(STREAMING.scope(RefCell::new(Some(is_stream)), async move {
+            let Ok(turn) = open.activity.turns.clone().acquire_owned().await else { return };
             tokio::select! {
                 _ = answer => {}
-                () = open.overdue(streaming) => {}
+                () = open.overdue(streaming, turn) => {}
             }
         }));
     }
@@ -92,7 +97,8 @@ pub(super) async fn answering(
 
 impl Activity {
     pub(super) fn new(pass: Box<Pass>) -> Self {
-        Self(Mutex::new(Requests { pass, answers: 0, streams: 0, changed: Instant::now() }))
+        let requests = Requests { pass, answers: 0, streams: 0, changed: Instant::now() };
+        Self { requests: Mutex::new(requests), turns: Arc::new(Semaphore::new(TURNS)) }
     }
 
     /// Waits until no request has been open for the time that is allowed.
@@ -110,7 +116,7 @@ impl Activity {
     }
 
     fn requests(&self) -> MutexGuard<'_, Requests> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -135,20 +141,20 @@ impl Open {
 
     /// Waits until the answer is to be given up. A stream may last, and have a moment
     /// more when it is over.
-    async fn overdue(mut self, streaming: oneshot::Receiver<Opened>) {
+    async fn overdue(mut self, streaming: oneshot::Receiver<Opened>, turn: OwnedSemaphorePermit) {
         let asked = Instant::now();
         let mut streaming = pin!(streaming);
-        let opened = match timeout(SHORT_WAIT, streaming.as_mut()).await {
-            Ok(opened) => opened,
-            Err(_) if self.activity.requests().answers > MAX_WAITING => return,
-            Err(_) => {
-                let left = ANSWER_TIMEOUT.saturating_sub(asked.elapsed());
-                let Ok(opened) = timeout(left, streaming).await else { return };
-                opened
+        let opened = loop {
+            match timeout(SHORT_WAIT, streaming.as_mut()).await {
+                Ok(opened) => break opened,
+                Err(_) if self.activity.requests().answers > TURNS => return,
+                Err(_) if asked.elapsed() >= ANSWER_TIMEOUT => return,
+                Err(_) => {}
             }
         };
         // Else the task has ended with its answer.
         let Ok(opened) = opened else { return pending().await };
+        drop(turn);
         self.is_a_stream();
         poll_fn(|cx| opened.poll_over(cx)).await;
         sleep(FAREWELL).await;
@@ -241,20 +247,41 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_answer_that_nobody_takes_is_given_up_and_of_many_most_are_soon() {
+    async fn an_answer_that_nobody_takes_is_given_up_sooner_if_others_wait() {
         let activity = activity();
         let answers = Answers::new(&activity);
-        for _ in 0..10 * MAX_WAITING {
+        for _ in 0..3 * TURNS {
             answers.execute(pending::<()>());
         }
-        sleep(SHORT_WAIT - Duration::from_millis(10)).await;
-        assert_eq!(open(&activity), 10 * MAX_WAITING);
-        sleep(Duration::from_millis(20)).await;
-        assert_eq!(open(&activity), MAX_WAITING);
-        sleep(ANSWER_TIMEOUT - SHORT_WAIT - Duration::from_millis(20)).await;
-        assert_eq!(open(&activity), MAX_WAITING);
-        sleep(Duration::from_millis(20)).await;
+        for seconds in 0..2 {
+            sleep(SHORT_WAIT - Duration::from_millis(10)).await;
+            assert_eq!(open(&activity), (3 - seconds) * TURNS);
+            sleep(Duration::from_millis(20)).await;
+            assert_eq!(open(&activity), (2 - seconds) * TURNS);
+        }
+        sleep(ANSWER_TIMEOUT - Duration::from_millis(100)).await;
+        assert_eq!(open(&activity), TURNS);
+        sleep(Duration::from_millis(200)).await;
         assert_eq!(open(&activity), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_are_made_in_turns() {
+        let activity = activity();
+        let answers = Answers::new(&activity);
+        let made = Arc::new(Mutex::new(0));
+        for _ in 0..3 * TURNS {
+            let made = made.clone();
+            answers.execute(async move {
+                *made.lock().expect("no panic") += 1;
+                sleep(SHORT_WAIT / 10).await;
+            });
+        }
+        for turn in 1..=3 {
+            sleep(SHORT_WAIT / 20).await;
+            assert_eq!(*made.lock().expect("no panic"), turn * TURNS);
+            sleep(SHORT_WAIT / 20).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -71,7 +71,7 @@ async fn prepare(
     let ending = Ending::default();
     let head_by = Instant::now() + HEAD_TIMEOUT;
     let peer = Peer { address, head_by, ending: ending.clone() };
-    let socket = Socket::new(tcp, connections.settings.patience().for_answer(), ending)?;
+    let socket = Socket::new(tcp, connections.settings.patience(), ending)?;
     match connections.settings.tls.clone() {
         None => speak(connections, socket, peer, pass).await,
         // Boxed: a connection that waits for its first byte shall be small.

@@ -16,6 +16,14 @@ use crate::limits::network;
 /// answered: whoever was just let in has yet to ask.
 const NEW: Duration = Duration::from_secs(1);
 
+/// So long nobody is closed for another, whatever happens: a client shall have the time
+/// to shake hands and ask.
+const LEAST_STAY: Duration = Duration::from_millis(250);
+
+/// So many are closed at once, or this part of all that there may be.
+const AT_ONCE: usize = 8;
+const PART: usize = 64;
+
 /// The way in.
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -29,6 +37,8 @@ pub(super) struct Gate {
 #[derive(Debug, Default)]
 struct Inside {
     connections: usize,
+    /// Those that were told to go and are still there.
+    closing: usize,
     /// Those that may be closed for another, by how early they came to stand so.
     idle: BTreeMap<u64, Closable>,
     busy: BTreeMap<u64, Closable>,
@@ -84,8 +94,10 @@ enum Place {
     Idle(u64),
     Busy(u64),
     Streaming(oneshot::Sender<()>),
-    /// It was used, or nobody listens any more.
-    Gone,
+    /// It was used.
+    Closed,
+    /// It is not needed any more.
+    Stays,
 }
 
 impl Gate {
@@ -97,7 +109,30 @@ impl Gate {
         Arc::new(Self { max, max_per_address, proxies, inside: Mutex::default() })
     }
 
-    /// Lets a connection in, for which another may have to go; `None` if none can.
+    /// Whether there is room for one more. If not, some that have no stream are closed,
+    /// and there will be, unless [`is_full`](Self::is_full).
+    pub(super) fn has_room(&self) -> bool {
+        let mut inside = self.lock();
+        let room = inside.connections < self.max;
+        if !room {
+            inside.close_some(self.at_once());
+        }
+        room
+    }
+
+    fn at_once(&self) -> usize {
+        (self.max / PART).clamp(1, AT_ONCE)
+    }
+
+    /// Whether every connection has a stream.
+    pub(super) fn is_full(&self) -> bool {
+        let inside = self.lock();
+        let stay = inside.closing == 0 && inside.idle.is_empty() && inside.busy.is_empty();
+        inside.connections >= self.max && stay
+    }
+
+    /// Lets a connection in, for which another of its address may have to go; `None` if
+    /// there is no room.
     pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Entered> {
         let peer = peer.to_canonical();
         let is_limited = self.max_per_address.is_some()
@@ -110,8 +145,9 @@ impl Gate {
         {
             let longest_idle = of_address.idle.first().copied()?;
             inside.close_idle(longest_idle);
+            inside.closing += 1;
         }
-        if inside.connections >= self.max && !inside.close_one() {
+        if inside.connections >= self.max {
             return None;
         }
         inside.connections += 1;
@@ -124,11 +160,10 @@ impl Gate {
         Some(Entered { pass: Box::new(Pass { gate: self.clone(), address, place }), closed })
     }
 
-    /// Closes connections that have no stream, at most so many, and answers whether
-    /// there was one.
-    pub(super) fn make_room(&self, connections: usize) -> bool {
-        let mut inside = self.lock();
-        (0..connections).take_while(|_| inside.close_one()).count() > 0
+    /// Closes some connections that have no stream, if there are any, and answers whether
+    /// there are.
+    pub(super) fn make_room(&self) -> bool {
+        self.lock().close_some(self.at_once())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -166,17 +201,28 @@ impl Inside {
         Some(closable)
     }
 
-    /// Closes one that has no stream, if there is one.
+    /// Closes so many that have no stream, unless some are being closed already. Answers
+    /// whether any are.
+    fn close_some(&mut self, number: usize) -> bool {
+        if self.closing == 0 {
+            self.closing = (0..number).take_while(|_| self.close_one()).count();
+        }
+        self.closing > 0
+    }
+
+    /// Closes one that has no stream, if there is one that stood so for long enough.
     fn close_one(&mut self) -> bool {
-        let idle = self.idle.first_key_value().map(|(nth, idle)| (*nth, idle.since));
-        let busy = self.busy.first_key_value().map(|(nth, _)| *nth);
-        match (idle, busy) {
-            (Some((idle, since)), busy)
-                if since.elapsed() > NEW || busy.is_none_or(|busy| idle < busy) =>
+        let first = |all: &BTreeMap<u64, Closable>| {
+            let (nth, closable) = all.first_key_value()?;
+            Some((*nth, closable.since.elapsed())).filter(|(_, stood)| *stood >= LEAST_STAY)
+        };
+        match (first(&self.idle), first(&self.busy)) {
+            (Some((idle, stood)), busy)
+                if stood > NEW || busy.is_none_or(|(busy, _)| idle < busy) =>
             {
                 self.close_idle(idle);
             }
-            (_, Some(busy)) => {
+            (_, Some((busy, _))) => {
                 if let Some(busy) = self.busy.remove(&busy) {
                     let _it_listens = busy.close.send(());
                 }
@@ -200,19 +246,19 @@ impl Pass {
             Place::Idle(_) => standing == Standing::Idle,
             Place::Busy(_) => standing == Standing::Busy,
             Place::Streaming(_) => standing == Standing::Streaming,
-            Place::Gone => true,
+            Place::Closed | Place::Stays => true,
         };
         if stands_so {
             return;
         }
         let mut inside = self.gate.lock();
-        let closable = match std::mem::replace(&mut self.place, Place::Gone) {
+        let closable = match std::mem::replace(&mut self.place, Place::Closed) {
             Place::Idle(nth) => inside.remove_idle(nth),
             Place::Busy(nth) => inside.busy.remove(&nth),
             Place::Streaming(close) => {
                 Some(Closable { address: self.address, since: Instant::now(), close })
             }
-            Place::Gone => None,
+            Place::Closed | Place::Stays => None,
         };
         if let Some(closable) = closable {
             self.place = inside.add(standing, closable);
@@ -222,7 +268,11 @@ impl Pass {
     /// Notes that the connection is a stream from now on, and nothing else.
     pub(super) fn stays(&mut self) {
         self.stand(Standing::Streaming);
-        self.place = Place::Gone;
+        if let Place::Closed = self.place {
+            // It was told to go just as its stream left for a task of its own.
+            self.gate.lock().closing -= 1;
+        }
+        self.place = Place::Stays;
     }
 }
 
@@ -230,11 +280,13 @@ impl Drop for Pass {
     fn drop(&mut self) {
         let mut inside = self.gate.lock();
         inside.connections -= 1;
-        match self.place {
-            Place::Idle(nth) => drop(inside.remove_idle(nth)),
-            Place::Busy(nth) => drop(inside.busy.remove(&nth)),
-            Place::Streaming(_) | Place::Gone => {}
-        }
+        let was_closed = match self.place {
+            Place::Idle(nth) => inside.remove_idle(nth).is_none(),
+            Place::Busy(nth) => inside.busy.remove(&nth).is_none(),
+            Place::Closed => true,
+            Place::Streaming(_) | Place::Stays => false,
+        };
+        inside.closing -= usize::from(was_closed);
         if let Some(address) = self.address
             && let Some(of_address) = inside.by_address.get_mut(&address)
         {
@@ -263,28 +315,46 @@ mod tests {
         entered.closed.try_recv().is_ok()
     }
 
-    #[test]
-    fn for_one_more_the_longest_idle_goes() {
-        let gate = Gate::new(3, None, Vec::new());
-        let mut all: Vec<_> = (0..3).map(|_| enter(&gate)).collect();
-        all[0].pass.stand(Standing::Busy);
-        all[0].pass.stand(Standing::Idle);
-        all[2].pass.stand(Standing::Idle);
-        let _one_more = enter(&gate);
-        assert_eq!(all.iter_mut().map(is_closed).collect::<Vec<_>>(), [false, true, false]);
+    /// Lets one more in when others have gone for it, if they do: which of `all` went?
+    async fn one_more(gate: &Arc<Gate>, all: &mut Vec<Entered>) -> Vec<usize> {
+        let mut gone = Vec::new();
+        for _ in 0..100 {
+            if gate.has_room() {
+                return gone;
+            }
+            advance(LEAST_STAY / 10).await;
+            for nth in (0..all.len()).rev() {
+                if is_closed(&mut all[nth]) {
+                    drop(all.remove(nth));
+                    gone.push(nth);
+                }
+            }
+        }
+        gone
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_just_came_does_not_go_before_those_who_are_being_answered_already() {
-        let gate = Gate::new(2, None, Vec::new());
-        let mut all: Vec<_> = (0..2).map(|_| enter(&gate)).collect();
+    async fn for_one_more_the_longest_idle_go() {
+        let gate = Gate::new(200, None, Vec::new());
+        let mut all: Vec<_> = (0..200).map(|_| enter(&gate)).collect();
         all[0].pass.stand(Standing::Busy);
-        all[1].pass.stand(Standing::Busy);
-        let mut newcomer = enter(&gate);
-        assert!(is_closed(&mut all[0]));
-        let _another = enter(&gate);
-        assert!(is_closed(&mut all[1]));
-        assert!(!is_closed(&mut newcomer));
+        all[0].pass.stand(Standing::Idle);
+        all[2].pass.stand(Standing::Idle);
+        assert_eq!(one_more(&gate, &mut all).await, [3, 2, 1]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_just_came_stays_for_a_moment_and_longer_than_who_is_being_answered_already() {
+        let gate = Gate::new(2, None, Vec::new());
+        let mut all = vec![enter(&gate)];
+        all[0].pass.stand(Standing::Busy);
+        advance(LEAST_STAY).await;
+        all.push(enter(&gate));
+        assert!(!gate.has_room());
+        assert!(is_closed(&mut all[0]) && !is_closed(&mut all[1]));
+        assert!(!gate.is_full(), "one more may go soon");
+        all.remove(0);
+        assert!(gate.has_room());
     }
 
     #[tokio::test(start_paused = true)]
@@ -294,17 +364,24 @@ mod tests {
         all[0].pass.stand(Standing::Streaming);
         all[1].pass.stand(Standing::Busy);
         advance(NEW * 2).await;
-        let mut fourth = enter(&gate);
-        assert!(is_closed(&mut all[2]));
-        fourth.pass.stand(Standing::Streaming);
-        let mut fifth = enter(&gate);
-        assert!(is_closed(&mut all[1]));
-        fifth.pass.stays();
+        for nth in [2, 1] {
+            assert!(!gate.has_room());
+            assert!(is_closed(&mut all[nth]));
+            assert!(!gate.has_room(), "until it is gone");
+            assert!(!is_closed(&mut all[0]));
+            drop(all.remove(nth));
+            all.push(enter(&gate));
+            all.last_mut().expect("it").pass.stand(Standing::Streaming);
+        }
+        all[1].pass.stays();
+        assert!(!gate.has_room() && gate.is_full());
         assert!(gate.enter(ip("192.0.2.1")).is_none());
-        assert!(!gate.make_room(1));
-        assert!(![&mut all[0], &mut fourth, &mut fifth].into_iter().any(is_closed));
+        assert!(!gate.make_room());
+        assert!(!all.iter_mut().any(is_closed));
         all[0].pass.stand(Standing::Idle);
-        assert!(gate.make_room(100));
+        assert!(!gate.is_full());
+        advance(LEAST_STAY).await;
+        assert!(gate.make_room());
         assert!(is_closed(&mut all[0]));
     }
 
@@ -318,7 +395,7 @@ mod tests {
         }
         let inside = gate.lock();
         assert_eq!((inside.connections, inside.by_address.len()), (0, 0));
-        assert_eq!((inside.idle.len(), inside.busy.len()), (0, 0));
+        assert_eq!((inside.idle.len(), inside.busy.len(), inside.closing), (0, 0, 0));
     }
 
     #[test]

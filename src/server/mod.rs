@@ -42,10 +42,7 @@ use workers::Workers;
 /// no file descriptor left: there is nothing to do but let some close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// So many connections are closed then, the longest idle first, …
-const CLOSED_AT_ONCE: usize = 8;
-
-/// … and how long that may take.
+/// How long to wait for connections to be closed, which may be soon.
 const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
 /// After so long without an error it is over; while descriptors are scarce, one is
@@ -136,6 +133,10 @@ async fn accept(listener: &TcpListener, gate: &Arc<Gate>, workers: &[Arc<Connect
         if nth % ACCEPTS == 0 {
             yield_now().await;
         }
+        // Whoever waits to be accepted keeps their turn meanwhile.
+        while !gate.has_room() && !gate.is_full() {
+            sleep(CLOSE_PAUSE).await;
+        }
         match listener.accept().await {
             Ok((tcp, peer)) => {
                 if exhausted.take_if(|last| last.elapsed() > RECOVERED).is_some() {
@@ -151,8 +152,7 @@ async fn accept(listener: &TcpListener, gate: &Arc<Gate>, workers: &[Arc<Connect
                 if last.is_none_or(|last| last.elapsed() > RECOVERED) {
                     warn!(%error, "cannot accept connections; trying again until it works");
                 }
-                let room = gate.make_room(CLOSED_AT_ONCE);
-                sleep(if room { CLOSE_PAUSE } else { ACCEPT_PAUSE }).await;
+                sleep(if gate.make_room() { CLOSE_PAUSE } else { ACCEPT_PAUSE }).await;
             }
         }
     }

@@ -4,7 +4,6 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -12,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::tcp;
 use crate::ending::{Ending, Reason};
-use crate::stream::Link;
+use crate::stream::{Link, Patience};
 
 /// How many bytes may wait in the kernel to be sent (`TCP_NOTSENT_LOWAT`): some
 /// 50 events. By default megabytes may, and a reader that stopped for a while
@@ -20,30 +19,27 @@ use crate::stream::Link;
 /// newest number alone.
 const UNSENT: u32 = 2048;
 
-/// The limit of the system for a client that is watched: none, in effect.
-const UNWATCHED: Duration = Duration::from_secs(24 * 3600);
-
 /// The socket as its protocol uses it. What it learns of the connection's end it
 /// notes, so that the stream, which is only dropped, can tell why.
 #[derive(Debug)]
 pub(super) struct Socket {
     tcp: TcpStream,
     ending: Ending,
-    user_timeout: Duration,
+    patience: Patience,
     watched: AtomicBool,
 }
 
 impl Socket {
     /// Sets the options of a socket that was just accepted.
-    pub(super) fn new(tcp: TcpStream, user_timeout: Duration, ending: Ending) -> io::Result<Self> {
+    pub(super) fn new(tcp: TcpStream, patience: Patience, ending: Ending) -> io::Result<Self> {
         // An event is one small write; it shall not wait for the last one's ACK.
         tcp.set_nodelay(true)?;
         // Without it a peer that vanished is retransmitted to for 15 minutes.
         let options = SockRef::from(&tcp);
-        options.set_tcp_user_timeout(Some(user_timeout))?;
+        options.set_tcp_user_timeout(Some(patience.for_answer()))?;
         options.set_tcp_notsent_lowat(UNSENT)?;
         tcp::retry_soon(&tcp);
-        Ok(Self { tcp, ending, user_timeout, watched: AtomicBool::new(false) })
+        Ok(Self { tcp, ending, patience, watched: AtomicBool::new(false) })
     }
 
     /// What the system knows of the client; `None` where it does not tell.
@@ -51,11 +47,11 @@ impl Socket {
         tcp::link(&self.tcp).ok()
     }
 
-    /// Leaves it to the stream's watch to find out that the client has
-    /// vanished, if there is something to be seen.
+    /// Leaves it to the stream's watch to find out that the client has vanished, if there
+    /// is something to be seen; the system ends it long after that, should that fail.
     pub(super) fn leave_to_watch(&self) {
         if self.link().is_some()
-            && SockRef::from(&self.tcp).set_tcp_user_timeout(Some(UNWATCHED)).is_ok()
+            && SockRef::from(&self.tcp).set_tcp_user_timeout(Some(self.patience.too_long())).is_ok()
         {
             self.watched.store(true, Ordering::Relaxed);
         }
@@ -88,7 +84,7 @@ impl Drop for Socket {
     /// What is still to be sent is the system's to try, for no longer than usual.
     fn drop(&mut self) {
         if *self.watched.get_mut() {
-            let _ = SockRef::from(&self.tcp).set_tcp_user_timeout(Some(self.user_timeout));
+            let _ = SockRef::from(&self.tcp).set_tcp_user_timeout(Some(self.patience.for_answer()));
         }
     }
 }

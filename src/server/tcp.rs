@@ -7,14 +7,11 @@ use std::time::Duration;
 use nix::sys::socket::{GetSockOpt, SetSockOpt};
 use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 
-use crate::stream::Link;
+use crate::stream::{Link, RETRY};
 
-/// The longest time between two retransmissions (`TCP_RTO_MAX_MS`, in milliseconds; the
-/// least that Linux takes). By default it doubles up to two minutes, and a client whose
-/// network is back would be tried too late.
-const RTO_MAX: libc::c_int = 1000;
-
-/// `TCP_RTO_MAX_MS` of `<linux/tcp.h>`, from Linux 6.15.
+/// `TCP_RTO_MAX_MS` of `<linux/tcp.h>`, from Linux 6.15: the longest time between two
+/// retransmissions, of which a second is the least. By default it doubles up to two
+/// minutes, and a client whose network is back would be tried too late.
 const TCP_RTO_MAX_MS: libc::c_int = 44;
 
 sockopt_impl!(RtoMax, SetOnly, libc::IPPROTO_TCP, TCP_RTO_MAX_MS, libc::c_int);
@@ -57,5 +54,6 @@ pub(super) fn link(socket: &impl AsFd) -> io::Result<Link> {
 
 /// Has what was sent tried again at least every second, where the system can do so.
 pub(super) fn retry_soon(socket: &impl AsFd) {
-    let _before_linux_6_15 = RtoMax.set(socket, &RTO_MAX);
+    let milliseconds = RETRY.as_millis().try_into().unwrap_or(libc::c_int::MAX);
+    let _before_linux_6_15 = RtoMax.set(socket, &milliseconds);
 }

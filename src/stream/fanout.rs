@@ -20,7 +20,6 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Terms;
 use super::frame::Frame;
-use super::heartbeat::Heartbeat;
 use super::line::{Line, Told};
 use super::watch::{Patience, Watch};
 use crate::ending::Reason;
@@ -257,7 +256,7 @@ impl Members {
         let (mut told, mut next) = (Told::default(), None);
         self.for_each(|member| {
             let one = member.line.tell(event, &frame);
-            if one.is_sent() && member.sent(now, heartbeat) {
+            if one.is_sent() && member.sent(now, terms) {
                 next = next.into_iter().chain(member.watch.due()).min();
             }
             told += one;
@@ -280,7 +279,7 @@ impl Members {
             if now >= due {
                 let again = member.line.tell_again(event, &frame);
                 if again.is_sent() {
-                    member.sent(now, heartbeat);
+                    member.sent(now, terms);
                 }
                 member.told = now;
                 told += again;
@@ -317,11 +316,13 @@ impl Member {
     }
 
     /// Notes that something was sent. Answers whether it is to be looked for from now on.
-    fn sent(&mut self, now: Instant, heartbeat: Heartbeat) -> bool {
+    fn sent(&mut self, now: Instant, terms: &Terms) -> bool {
         let is_new = self.watch.due().is_none();
         if is_new {
-            // Whoever left since the last time is to be found out a heartbeat after that.
-            self.watch.sent(now.max(self.told + heartbeat.longest()));
+            // Whoever left since the last time is to be found out in the time that is
+            // allowed since then; in a lively room that need not be looked for each time.
+            let heartbeat = self.told + terms.heartbeat().longest();
+            self.watch.sent(heartbeat.min(now + terms.patience.silent()).max(now));
         }
         self.told = now;
         is_new
@@ -489,7 +490,7 @@ mod tests {
         fn carry(&self, (presence, subscription): (Presence, Subscription)) -> Visitor {
             let guest = Guest::new(Who::Counted(presence, None), self.rooms().tally());
             let first = subscription.told().clone();
-            let line = Line::new(guest, Frame::new(first.text()), first.change());
+            let line = Line::new(guest, Frame::new(first.text()), first.change(), &self.drain);
             let membership = self.streams.fanouts().join(&line, subscription, None);
             let mut stream = Stream::new(line, membership);
             let mut cx = Context::from_waker(Waker::noop());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand::random_range;
+use tokio_util::sync::CancellationToken;
 
 use super::held::{self, Held};
 use crate::ending::Reason;
@@ -64,10 +65,11 @@ impl Guest {
     }
 
     /// Ends the stream for a reason of the server's own.
-    pub(crate) fn end(mut self, reason: Reason) {
+    pub(crate) fn end(mut self, reason: Reason, drain: &CancellationToken) {
         self.note(reason);
         if let (Some(Who::Counted(presence, _)), Reason::AgedOut) = (self.who.take(), reason) {
-            tokio::spawn(async move { held::wait(&presence, HOLD).await });
+            let drain = drain.clone();
+            tokio::spawn(async move { held::wait(&presence, HOLD, &drain).await });
         }
     }
 }

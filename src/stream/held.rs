@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::ending::Reason;
 use crate::name::Name;
@@ -23,23 +24,33 @@ use crate::seat::Seat;
 pub(crate) const HOLD: Duration = Duration::from_millis(1500);
 
 /// The seats that wait, by their rooms.
-#[derive(Debug, Default)]
-pub(crate) struct Held(Mutex<HashMap<Name, Vec<Arc<Seat>>>>);
+#[derive(Debug)]
+pub(crate) struct Held {
+    seats: Mutex<HashMap<Name, Vec<Arc<Seat>>>>,
+    /// Nobody is waited for when the server stops.
+    drain: CancellationToken,
+}
 
 impl Held {
+    pub(crate) fn new(drain: CancellationToken) -> Arc<Self> {
+        Arc::new(Self { seats: Mutex::default(), drain })
+    }
+
     /// Has a seat that waits in `room` taken, for a client that does not know its
-    /// token. Whoever left, the count is the same as if one had gone and one had come.
-    /// If `take` is refused, the seat waits on.
+    /// token: one that is `theirs` rather than another. Whoever left, the count is the same
+    /// as if one had gone and one had come. A seat whose taking is refused waits on.
     pub(crate) fn give<T, E>(
         &self,
         room: &Name,
+        theirs: impl Fn(&Seat) -> bool,
         mut take: impl FnMut(&Arc<Seat>) -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
         let mut rooms = self.lock();
         let Some(seats) = rooms.get_mut(room) else { return Ok(None) };
-        while let Some(seat) = seats.last() {
-            let taken = take(seat)?;
-            seats.pop();
+        while let Some(last) = seats.len().checked_sub(1) {
+            let place = seats.iter().rposition(|seat| theirs(seat)).unwrap_or(last);
+            let taken = take(&seats[place])?;
+            seats.remove(place);
             if taken.is_some() {
                 return Ok(taken);
             }
@@ -54,7 +65,7 @@ impl Held {
         if let (true, Ok(runtime)) = (has_left, Handle::try_current()) {
             let waits = Waits::new(self, &presence);
             runtime.spawn(async move {
-                wait(&presence, HOLD).await;
+                wait(&presence, HOLD, &waits.held.drain).await;
                 drop(waits);
                 drop(presence);
             });
@@ -76,13 +87,15 @@ impl Held {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, Vec<Arc<Seat>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Keeps the seat of a client that is to come back, for so long or until it has.
-pub(crate) async fn wait(presence: &Presence, time: Duration) {
-    let _taken_or_not = timeout(time, presence.seat().taken()).await;
+/// Keeps the seat of a client that is to come back, for so long or until it has, or the
+/// server stops.
+pub(crate) async fn wait(presence: &Presence, time: Duration, drain: &CancellationToken) {
+    let taken = drain.run_until_cancelled(presence.seat().taken());
+    let _taken_or_not = timeout(time, taken).await;
 }
 
 /// A seat's entry among those that wait.

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::fanout::Membership;
 use super::frame::Frame;
 use super::guest::{Guest, farewell};
@@ -33,6 +35,7 @@ pub(crate) struct Line {
     state: Mutex<State>,
     /// Its place in its fan-out, which alone uses it.
     place: AtomicUsize,
+    drain: CancellationToken,
 }
 
 struct State {
@@ -141,7 +144,12 @@ impl Drop for Stream {
 
 impl Line {
     /// A stream that has yet to be told its first frame, of `change`.
-    pub(super) fn new(guest: Guest, first: Frame, change: Change) -> Arc<Self> {
+    pub(super) fn new(
+        guest: Guest,
+        first: Frame,
+        change: Change,
+        drain: &CancellationToken,
+    ) -> Arc<Self> {
         let seat = guest.seat().cloned();
         let state = State {
             mailbox: Mailbox::new(first, change),
@@ -151,7 +159,8 @@ impl Line {
             reader: None,
             watcher: None,
         };
-        let line = Arc::new(Self { state: Mutex::new(state), place: AtomicUsize::new(0) });
+        let (state, place) = (Mutex::new(state), AtomicUsize::new(0));
+        let line = Arc::new(Self { state, place, drain: drain.clone() });
         if let Some(seat) = seat {
             // Whoever takes the seat over ends this stream. The seat is the guest's, so
             // the circle ends with the stream.
@@ -181,7 +190,7 @@ impl Line {
     pub(super) fn end(&self, reason: Reason) {
         let Some(guest) = self.state().guest.take() else { return };
         // Before the farewell: one who never reads it is gone all the same.
-        guest.end(reason);
+        guest.end(reason, &self.drain);
         let mut state = self.state();
         state.mailbox.close(farewell(reason).map(|text| Frame::new(&text)));
         state.wake();

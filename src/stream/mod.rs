@@ -45,7 +45,7 @@ use held::Held;
 use line::Line;
 pub(crate) use line::Stream;
 pub(crate) use sink::Sink;
-pub(crate) use watch::{Link, Patience};
+pub(crate) use watch::{Link, Patience, RETRY};
 
 /// What holds for every stream.
 #[derive(Clone, Debug)]
@@ -108,7 +108,8 @@ pub(crate) enum NoStream {
 
 impl Streams {
     pub(crate) fn new(rooms: Rooms, limits: Arc<Limits>, terms: Terms) -> Self {
-        let (held, terms, cores) = (Arc::default(), Arc::new(terms), Mutex::default());
+        let held = Held::new(terms.drain.clone());
+        let (terms, cores) = (Arc::new(terms), Mutex::default());
         Self { rooms, limits, held, terms, cores }
     }
 
@@ -140,7 +141,7 @@ impl Streams {
             first = [first, event::keep_alive(self.terms.keep_alive)].concat().into();
         }
         tally.deliveries.count();
-        let line = Line::new(guest, Frame::new(&first), told.change());
+        let line = Line::new(guest, Frame::new(&first), told.change(), &self.terms.drain);
         // Jittered, or those who came together would go together.
         let age = self.terms.max_age.map(|age| age.mul_f64(random_range(0.8..=1.0)));
         let membership = self.fanouts().join(&line, subscription, age);
@@ -165,7 +166,7 @@ impl Streams {
         };
         if let (None, Some(held)) = (&joined, &held) {
             let succeed = |left: &_| self.rooms.succeed(room, left, address, ending.clone());
-            joined = held.give(room, succeed)?;
+            joined = held.give(room, |left| left.is_at(address), succeed)?;
         }
         let (presence, subscription) = match joined {
             Some(returned) => returned,

@@ -23,7 +23,10 @@ pub(crate) struct Link {
 
 /// So long after something was sent it is looked for the first time whether it was
 /// acknowledged, and then again as long as it was not.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(250);
+
+/// The system tries again so often (`TCP_RTO_MAX_MS`, where it has that).
+pub(crate) const RETRY: Duration = Duration::from_secs(1);
 
 /// How much the system's own clock may be wrong: a tick of it, generously.
 const TICK: Duration = Duration::from_millis(20);
@@ -31,8 +34,9 @@ const TICK: Duration = Duration::from_millis(20);
 /// How long a client may leave unanswered what it was sent, and how long untaken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    silent: Duration,
-    stalled: Duration,
+    /// In milliseconds, for each connection has them.
+    silent: u32,
+    stalled: u32,
 }
 
 /// The watch over one client.
@@ -56,15 +60,30 @@ struct Waiting {
 
 impl Patience {
     /// A little longer than the user timeout: a client whose network is back just in
-    /// time is to be heard, and the system tries only once a second.
+    /// time is to be heard when the system tries again.
     pub(crate) fn new(user_timeout: Duration, stall_timeout: Duration) -> Self {
-        let grace = |timeout: Duration| timeout + (timeout / 8).min(LOOK);
-        Self { silent: grace(user_timeout), stalled: grace(stall_timeout) }
+        let grace = (user_timeout / 4).min(RETRY);
+        let milliseconds = |time: Duration| time.as_millis().try_into().unwrap_or(u32::MAX);
+        Self { silent: milliseconds(user_timeout + grace), stalled: milliseconds(stall_timeout) }
+    }
+
+    /// So long nobody's patience lasts.
+    pub(crate) fn too_long(self) -> Duration {
+        self.silent().max(self.stalled()) + RETRY * 10
+    }
+
+    /// How long a client may be silent.
+    pub(crate) fn silent(self) -> Duration {
+        Duration::from_millis(self.silent.into())
+    }
+
+    fn stalled(self) -> Duration {
+        Duration::from_millis(self.stalled.into())
     }
 
     /// How long to wait in all for an answer to something that was just sent.
     pub(crate) fn for_answer(self) -> Duration {
-        self.silent + LOOK
+        self.silent() + LOOK
     }
 }
 
@@ -95,7 +114,7 @@ impl Watch {
         if taken != waiting.taken {
             (waiting.stalled, waiting.taken) = (now, taken);
         }
-        let until = (waiting.silent + patience.silent).min(waiting.stalled + patience.stalled);
+        let until = (waiting.silent + patience.silent()).min(waiting.stalled + patience.stalled());
         self.look = Some((now + LOOK).min(until));
         until <= now
     }
@@ -158,7 +177,7 @@ mod tests {
         client.now += Duration::from_secs(60);
         client.watch.sent(client.now);
         let gone = client.passes(Duration::from_secs(60), Does::Nothing).expect("it is gone");
-        assert!((USER_TIMEOUT..=USER_TIMEOUT + 2 * LOOK).contains(&gone), "{gone:?}");
+        assert!((USER_TIMEOUT..=USER_TIMEOUT + RETRY + 2 * LOOK).contains(&gone), "{gone:?}");
     }
 
     #[test]
@@ -186,7 +205,7 @@ mod tests {
         let mut client = Client::new();
         client.watch.sent(client.now);
         for _ in 0..10 {
-            assert_eq!(client.passes(STALL_TIMEOUT, Does::Acknowledge), None);
+            assert_eq!(client.passes(STALL_TIMEOUT - LOOK, Does::Acknowledge), None);
             assert_eq!(client.passes(LOOK, Does::TakeSome), None);
         }
     }

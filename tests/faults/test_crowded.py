@@ -152,6 +152,7 @@ class Untaken(FaultTest):
         def drip():
             with contextlib.suppress(ConnectionError):
                 slow.recv(50)
+            stream.pump()  # it answers PINGs, too
             for client in clients:
                 client.hear(0.01)
             return sum(map(self.waiting, clients))

@@ -25,8 +25,9 @@ COPIED += ["bench/Cargo.toml", "bench/src", "bench/benches"]
 PATIENCE = 600
 
 MODEL = ["-p", "headcount-model"]
-STREAM = ["-p", "headcount", "--lib", "http::stream"]
-FANOUT = ["-p", "headcount", "--lib", "server::"]
+STREAM = ["-p", "headcount", "--lib", "http::events"]
+FANOUT = ["-p", "headcount", "--lib", "stream::"]
+SERVER = ["-p", "headcount", "--lib", "server::"]
 
 # (what is done wrong, which tests must see it, the file, [(the code, the mutated code)])
 MUTANTS = [
@@ -98,30 +99,20 @@ MUTANTS = [
     (
         "drop the guard early, in the stream",
         STREAM,
-        "src/http/frames.rs",
+        "src/stream/line.rs",
         [
             (
-                "            let event = changed.unwrap_or_else(|_silence| subscription.now());\n",
-                "            let event = changed.unwrap_or_else(|_silence| subscription.now());\n"
-                "            if event.count() > 0 { drop(life); return; }\n",
+                "        let mut state = self.line.state();\n        if state.lost {\n",
+                "        let mut state = self.line.state();\n"
+                "        drop(state.guest.take());\n        if state.lost {\n",
             )
         ],
     ),
     (
         "keep the guard when the stream is dropped",
         STREAM,
-        "src/http/frames.rs",
-        [
-            (
-                "    stream! {\n",
-                "    let mut life = std::mem::ManuallyDrop::new(life);\n    stream! {\n",
-            ),
-            ("    mut life: Life,\n", "    life: Life,\n"),
-            (
-                "        if let Some(farewell) = life.end(reason) {\n            yield farewell;\n        }\n",
-                "        let _ = reason;\n",
-            ),
-        ],
+        "src/stream/line.rs",
+        [("        drop(guest);\n    }\n}\n", "        std::mem::forget(guest);\n    }\n}\n")],
     ),
     (
         "let people into a room that was emptied",
@@ -193,52 +184,52 @@ MUTANTS = [
     (
         "forget what waits for a stream that goes over to the fan-out",
         FANOUT,
-        "src/server/fanout.rs",
+        "src/stream/fanout.rs",
         [
             (
-                "        while let Some(event) = subscription.try_next() {\n            told += subscriber.tell(&event);\n        }\n",
-                "        let _forgotten = subscription.try_next();\n",
+                "            told += line.tell(&event, &Frame::new(event.text()));\n",
+                "            let _ = &event;\n",
             )
         ],
     ),
     (
         "tell the first batch and nobody else",
         FANOUT,
-        "src/server/fanout.rs",
-        [("            yield_now().await;\n        }\n    }\n\n    /// Tells", "            return yield_now().await;\n        }\n    }\n\n    /// Tells")],
+        "src/stream/fanout.rs",
+        [("            yield_now().await;\n        }\n    }\n\n    fn lock", "            return yield_now().await;\n        }\n    }\n\n    fn lock")],
     ),
     (
         "take what is published for what a stream has heard",
         FANOUT,
-        "src/server/fanout.rs",
+        "src/stream/fanout.rs",
         [
             (
-                "            if one.is_sent() && member.sent(now, calls.heartbeat) {\n",
-                "            if member.sent(now, calls.heartbeat) {\n",
+                "            if one.is_sent() && member.sent(now, terms) {\n",
+                "            if member.sent(now, terms) {\n",
             )
         ],
     ),
     (
         "send all heartbeats at once",
         FANOUT,
-        "src/heartbeat.rs",
+        "src/stream/heartbeat.rs",
         [(".mul_f64(share)", ".mul_f64(share * 0.0)")],
     ),
     (
         "take a client whose network is away for a moment for gone",
         FANOUT,
-        "src/server/watch.rs",
+        "src/stream/watch.rs",
         [("        if link.heard <= now - waiting.silent + TICK {\n", "        if false {\n")],
     ),
     (
         "wait for ever for a client that answers and takes nothing",
         FANOUT,
-        "src/server/watch.rs",
-        [(".min(waiting.stalled + patience.stalled)", "")],
+        "src/stream/watch.rs",
+        [(".min(waiting.stalled + patience.stalled())", "")],
     ),
     (
         "close a connection that has a stream for a new one",
-        FANOUT,
+        SERVER,
         "src/server/gate.rs",
         [
             (
@@ -252,27 +243,51 @@ MUTANTS = [
     ),
     (
         "keep an answer that nobody takes",
-        FANOUT,
+        SERVER,
         "src/server/answers.rs",
-        [("                let Ok(opened) = timeout(left, streaming).await else { return };\n                opened\n", "                streaming.await\n")],
+        [("                Err(_) if asked.elapsed() >= ANSWER_TIMEOUT => return,\n", "")],
     ),
     (
         "free a place before its seat is gone",
         STREAM,
-        "src/http/life.rs",
-        [("        let guest = self.guest.take()?;\n", "        let guest = self.guest.take()?;\n        if let Guest::Counted(presence, _) = &guest {\n            presence.seat().free();\n        }\n")],
+        "src/stream/guest.rs",
+        [
+            (
+                "        self.note(reason);\n        if let",
+                "        self.note(reason);\n"
+                "        self.seat().inspect(|seat| seat.free());\n        if let",
+            )
+        ],
     ),
     (
         "keep a fan-out that has nobody left",
         FANOUT,
-        "src/server/fanout.rs",
-        [("        if empty {\n", "        if empty && false {\n")],
+        "src/stream/fanout.rs",
+        [("        if fanout.members.remove(line) {\n", "        if fanout.members.remove(line) && false {\n")],
     ),
     (
         "send an old number after a newer one to a slow reader",
         FANOUT,
-        "src/server/subscriber.rs",
-        [("match &mut wire.backlog {", "match &mut None::<Box<Backlog>> {")],
+        "src/stream/mailbox.rs",
+        [("            waiting.pop_back();\n", "            return true;\n")],
+    ),
+    (
+        "leave the streams of a fan-out that died",
+        FANOUT,
+        "src/stream/fanout.rs",
+        [("            member.line.lose(Reason::Error);\n", "            drop(member);\n")],
+    ),
+    (
+        "let a stream go on whose seat another has",
+        STREAM,
+        "src/stream/line.rs",
+        [("        self.end(Reason::Replaced);\n", "        let _ = self;\n")],
+    ),
+    (
+        "miss somebody when another leaves meanwhile",
+        FANOUT,
+        "src/stream/fanout.rs",
+        [("                moved.line.set_place(place);\n", "                let _ = moved;\n")],
     ),
     (
         "carry the plan out, and tell nothing",
