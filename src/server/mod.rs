@@ -133,14 +133,14 @@ async fn accept(listener: &TcpListener, gate: &Arc<Gate>, workers: &[Arc<Connect
         if nth % ACCEPTS == 0 {
             yield_now().await;
         }
-        // Whoever waits to be accepted keeps their turn meanwhile.
-        while !gate.has_room() && !gate.is_full() {
-            sleep(CLOSE_PAUSE).await;
-        }
         match listener.accept().await {
             Ok((tcp, peer)) => {
                 if exhausted.take_if(|last| last.elapsed() > RECOVERED).is_some() {
                     info!("connections are accepted again");
+                }
+                // Whoever comes next waits to be accepted.
+                while !gate.has_room() && !gate.is_full() {
+                    sleep(CLOSE_PAUSE).await;
                 }
                 if let (Some(connections), Some(entered)) = (turns.next(), gate.enter(peer.ip())) {
                     connection::spawn(connections.clone(), tcp, peer, entered);
