@@ -23,7 +23,7 @@ use crate::http::Opened;
 
 /// So many answers of a connection are made at a time. The others wait for their turn as
 /// requests.
-const TURNS: usize = 16;
+const TURNS: usize = 8;
 
 /// An answer that was not taken for so long is given up if others wait for a turn: a client
 /// that takes what it asked for is quicker.

@@ -119,7 +119,7 @@ class Untaken(FaultTest):
 
     CONNECTIONS = 20
     REQUESTS = 128
-    MAX_WAITING = 16
+    MAX_WAITING = 8
 
     def test_over_http_2_most_are_given_up_soon_and_the_rest_after_30_s(self):
         server = self.server(quiet=True)
