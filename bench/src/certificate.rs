@@ -36,7 +36,8 @@ impl Certificate {
         openssl.args(["-addext", "subjectAltName=DNS:bench", "-newkey"]);
         openssl.args(key.options());
         openssl.arg("-keyout").arg(certificate.key()).arg("-out").arg(certificate.chain());
-        let output = openssl.output().context("cannot start openssl: bench/setup.sh installs it")?;
+        let output =
+            openssl.output().context("cannot start openssl: bench/setup.sh installs it")?;
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "openssl makes no certificate: {}", said.trim());
         Ok(certificate)

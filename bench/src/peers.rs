@@ -17,6 +17,9 @@ pub const FLOOR: &str = "floor";
 /// What this is all about.
 pub const HEADCOUNT: &str = "headcount";
 
+/// What is compared with on the ways that browsers take.
+pub const NCHAN: &str = "nchan";
+
 /// A server that counts its users.
 #[derive(Debug)]
 pub struct Peer {
@@ -105,7 +108,7 @@ pub const PEERS: [Peer; 8] = [
         versions: &[Version::Package("bun")],
     },
     Peer {
-        name: "nchan",
+        name: NCHAN,
         title: "nginx + nchan",
         protocol: Protocol::EventStream,
         ways: &[Way::TlsHttp1, Way::TlsHttp2],

@@ -224,11 +224,7 @@ pub fn steps(sizes: &Sizes, peers: &[&'static Peer], scenarios: &[Scenario]) -> 
 }
 
 /// The ways, each with all peers that have it in turn, and the joins over TLS.
-fn ways_and_joins(
-    sizes: &Sizes,
-    peers: &[&'static Peer],
-    run: usize,
-) -> Vec<(&'static Peer, Act)> {
+fn ways_and_joins(sizes: &Sizes, peers: &[&'static Peer], run: usize) -> Vec<(&'static Peer, Act)> {
     let mut acts = Vec::new();
     for way in Way::ALL {
         let streams = if way == Way::SharedHttp2 { sizes.shared } else { sizes.ways };

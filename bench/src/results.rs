@@ -273,6 +273,20 @@ impl Rooms {
     }
 }
 
+impl OfWay {
+    /// The memory of a stream, in bytes.
+    #[must_use]
+    pub fn of_a_stream(&self) -> f64 {
+        self.memory.of_a_stream()
+    }
+
+    /// The server's CPU time for one delivery, in microseconds.
+    #[must_use]
+    pub fn server_cpu_us(&self) -> f64 {
+        self.rounds.server_cpu_us()
+    }
+}
+
 impl Joins {
     /// How many came in a second.
     #[must_use]

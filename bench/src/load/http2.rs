@@ -77,9 +77,9 @@ const FIELDS: [(Name, &str); 12] = [
     (Name::Literal("sec-fetch-site"), "same-origin"),
     (Name::Literal("sec-fetch-mode"), "cors"),
     (Name::Literal("sec-fetch-dest"), "empty"),
-    (Name::Static(51), "https://bench/"), // referer
+    (Name::Static(51), "https://bench/"),          // referer
     (Name::Static(16), "gzip, deflate, br, zstd"), // accept-encoding
-    (Name::Static(17), "en-US,en;q=0.9"), // accept-language
+    (Name::Static(17), "en-US,en;q=0.9"),          // accept-language
 ];
 
 /// What a client says first: the preface and its settings.
@@ -208,9 +208,7 @@ fn whole_frames(
                 events.read(payload, &mut OfStream { heard, at: stream / 2 });
             }
             HEADERS => {
-                // Before it there may be a change of the table's size (section 6.3 of
-                // RFC 7541).
-                let status = payload.iter().find(|byte| *byte & 0xe0 != 0x20);
+                let status = after_table_sizes(payload).first();
                 ensure!(status == Some(&STATUS_200), "HTTP/2 stream {stream} was refused");
             }
             SETTINGS if flags & ACK == 0 => heard.reply(&head_of(SETTINGS, ACK, 0)),
@@ -223,6 +221,18 @@ fn whole_frames(
         }
     }
     Ok(at)
+}
+
+/// A head without the changes of the table's size that it may begin with (section 6.3 of
+/// RFC 7541).
+fn after_table_sizes(mut head: &[u8]) -> &[u8] {
+    while let [0x20..=0x3f, rest @ ..] = head {
+        // A number that fills its five bits goes on until a byte without the highest bit
+        // (section 5.1).
+        let more = if head[0] == 0x3f { rest.iter().position(|byte| *byte < 0x80) } else { None };
+        head = more.map_or(rest, |last| &rest[last + 1..]);
+    }
+    head
 }
 
 fn head_of(kind: u8, flags: u8, length: usize) -> [u8; FRAME_HEAD] {
@@ -261,7 +271,7 @@ mod tests {
         frame(&mut bytes, SETTINGS, ACK, 0, &[]);
         frame(&mut bytes, HEADERS, END_HEADERS, 1, &[STATUS_200]);
         frame(&mut bytes, DATA, 0, 1, b"retry: 3172\nid: 5c\nevent: user count\ndata: 1\n\n");
-        frame(&mut bytes, HEADERS, END_HEADERS, 3, &[0x20, STATUS_200]);
+        frame(&mut bytes, HEADERS, END_HEADERS, 3, &[0x20, 0x3f, 0xe1, 0x1f, STATUS_200]);
         data(&mut bytes, 3, 2);
         data(&mut bytes, 1, 2);
         frame(&mut bytes, PING, 0, 0, b"01234567");

@@ -12,8 +12,9 @@ use crate::process::cpu_of_this_thread;
 use crate::results::Joins;
 use crate::server::Server;
 
-/// How many are there at a time: enough that the server always has something to do.
-pub(super) const AT_ONCE: usize = 16;
+/// How many are there at a time: enough that the server always has something to do, and
+/// as many as a client keeps tickets for.
+pub(super) const AT_ONCE: usize = 8;
 
 /// So many come before it counts, that everybody who comes finds a ticket.
 const FIRST: usize = 100;

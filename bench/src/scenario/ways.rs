@@ -1,11 +1,17 @@
 //! A crowd that came by one of the ways: what it takes in memory, and what it costs to
 //! tell it of a visitor.
 
+use std::time::Duration;
+
 use super::crowd::warm_up;
-use super::{Base, GATHERING, IN_FLIGHT, PATH, deliver};
+use super::{Base, IN_FLIGHT, PATH, deliver};
 use crate::load::Load;
 use crate::results::{Deliver, Memory};
 use crate::server::Server;
+
+/// How long the crowd may take to gather. Node tells each join to everybody: 4.5 million
+/// events until 3,000 are there.
+const GATHERING: Duration = Duration::from_secs(300);
 
 pub(super) fn run(
     load: &mut Load,
