@@ -160,6 +160,19 @@ impl Load {
         self.protocol.streams() as usize
     }
 
+    /// How many tickets connections over TLS have got that no other has used.
+    #[must_use]
+    pub fn tickets(&self) -> usize {
+        self.tls.as_ref().map_or(0, tls::Settings::tickets)
+    }
+
+    /// From now on, connections over TLS begin with a ticket each while there are any.
+    pub fn use_tickets(&self) {
+        if let Some(tls) = &self.tls {
+            tls.use_tickets();
+        }
+    }
+
     /// How many connections have begun with a ticket of an earlier one.
     #[must_use]
     pub fn resumed(&self) -> usize {
@@ -579,6 +592,25 @@ mod tests {
         drop(listener);
         let failure = load(nobody).fill("/events", 1, 1, Duration::from_secs(10));
         assert!(format!("{:#}", failure.expect_err("nobody")).contains("refused"));
+    }
+
+    #[test]
+    fn over_http2_a_client_greets_before_it_answers_or_asks() {
+        use std::io::{Read, Write};
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
+            // Settings, which are to be answered.
+            stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).expect("written");
+            let mut greeting = [0; 24];
+            stream.read_exact(&mut greeting).expect("a greeting, though nothing is asked");
+            assert_eq!(&greeting, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        });
+        let mut load = Load::new(address, Protocol::Http2 { streams: 1 }).expect("a load");
+        load.connect(Duration::from_secs(10)).expect("a connection");
+        server.join().expect("no panic");
     }
 
     #[test]

@@ -2,14 +2,19 @@
 //! compute must stay below what the server has to.
 
 use std::io::Read as _;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, bail, ensure};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ClientConnection, Resumption};
+use rustls::client::{
+    ClientConnection, ClientSessionStore, Resumption, Tls12ClientSessionValue,
+    Tls13ClientSessionValue,
+};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, HandshakeKind, SignatureScheme};
+use rustls::version::TLS13;
+use rustls::{ClientConfig, DigitallySignedStruct, HandshakeKind, NamedGroup, SignatureScheme};
 use serde::{Deserialize, Serialize};
 use socket2::Socket;
 
@@ -21,7 +26,9 @@ use super::Protocol;
 pub enum Handshake {
     /// Each as if the client had never been there: the server proves who it is.
     Full,
-    /// With a ticket of an earlier connection, if there was one.
+    /// With a ticket of an earlier connection, as soon as [`Load::use_tickets`] says so.
+    ///
+    /// [`Load::use_tickets`]: super::Load::use_tickets
     Resumed,
 }
 
@@ -29,6 +36,7 @@ pub enum Handshake {
 #[derive(Clone, Debug)]
 pub(super) struct Settings {
     config: Arc<ClientConfig>,
+    tickets: Arc<Tickets>,
     name: ServerName<'static>,
 }
 
@@ -36,21 +44,73 @@ impl Settings {
     pub(super) fn new(protocol: Protocol, handshake: Handshake) -> anyhow::Result<Self> {
         let provider = Arc::new(ring::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()?
+            .with_protocol_versions(&[&TLS13])?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Gullible(provider)))
             .with_no_client_auth();
         config.alpn_protocols = vec![application(protocol).into()];
-        if handshake == Handshake::Full {
-            config.resumption = Resumption::disabled();
-        }
-        Ok(Self { config: Arc::new(config), name: ServerName::try_from("bench")? })
+        let tickets = Arc::<Tickets>::default();
+        config.resumption = match handshake {
+            Handshake::Full => Resumption::disabled(),
+            Handshake::Resumed => Resumption::store(tickets.clone()),
+        };
+        Ok(Self { config: Arc::new(config), tickets, name: ServerName::try_from("bench")? })
+    }
+
+    /// From now on, connections begin with a ticket if there is one.
+    pub(super) fn use_tickets(&self) {
+        self.tickets.in_use.store(true, Ordering::Relaxed);
+    }
+
+    /// How many tickets there are.
+    pub(super) fn tickets(&self) -> usize {
+        self.tickets.all().len()
     }
 
     pub(super) fn session(&self) -> anyhow::Result<Session> {
         let connection = ClientConnection::new(self.config.clone(), self.name.clone())?;
         Ok(Session(Box::new(connection)))
     }
+}
+
+/// The tickets of all visitors. Each is used once, as browsers do; and since a server need
+/// not give one for another, they are collected first and used then.
+#[derive(Debug, Default)]
+struct Tickets {
+    in_use: AtomicBool,
+    all: Mutex<Vec<Tls13ClientSessionValue>>,
+}
+
+impl Tickets {
+    fn all(&self) -> MutexGuard<'_, Vec<Tls13ClientSessionValue>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientSessionStore for Tickets {
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, ticket: Tls13ClientSessionValue) {
+        self.all().push(ticket);
+    }
+
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        self.in_use.load(Ordering::Relaxed).then(|| self.all().pop()).flatten()
+    }
+
+    // All servers here agree on what the client offers first.
+    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
+
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        None
+    }
+
+    // TLS 1.2 is not offered.
+    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        None
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
 }
 
 /// What ALPN calls it.
@@ -125,7 +185,7 @@ impl ServerCertVerifier for Gullible {
         _: &CertificateDer<'_>,
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
+        Err(rustls::Error::General("TLS 1.2 was not offered".into()))
     }
 
     fn verify_tls13_signature(
