@@ -11,6 +11,7 @@ PATH=$PATH:/usr/sbin:/sbin # where Debian has nginx
 
 # The Debian packages of what is not there.
 missing_packages() {
+  command -v openssl >/dev/null || echo openssl
   command -v nginx >/dev/null || echo nginx
   [[ -e /usr/lib/nginx/modules/ngx_nchan_module.so ]] || echo libnginx-mod-nchan
 }

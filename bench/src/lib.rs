@@ -2,8 +2,10 @@
 //!
 //! # The way of a figure
 //!
-//! 1. [`peers`] lists the servers, and [`plan`] what is done to them, in which order.
-//! 2. [`server`] starts one of them on its core ([`cores`]), and ends it.
+//! 1. [`peers`] lists the servers, and [`plan`] what is done to them, in which order, and
+//!    over which [`way`].
+//! 2. [`server`] starts one of them on its core ([`cores`]), with a [`certificate`] if it
+//!    is to speak TLS, and ends it.
 //! 3. [`load`] is the load client: it holds the streams and knows what each was told.
 //! 4. [`scenario`] is what is done with both, and [`process`] and [`kernel`] tell what it
 //!    cost.
@@ -14,6 +16,7 @@
 //! The servers that are built here are `src/bin/floor.rs`, what the task costs with
 //! nothing around it, and `src/bin/plain.rs`, the counter as axum's users write it.
 
+pub mod certificate;
 pub mod cores;
 pub mod descriptors;
 pub mod figures;
@@ -29,3 +32,4 @@ pub mod results;
 pub mod scenario;
 pub mod server;
 mod svg;
+pub mod way;

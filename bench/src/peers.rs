@@ -7,13 +7,18 @@ use std::process::Command;
 
 use anyhow::ensure;
 
+use crate::certificate::Certificate;
 use crate::load::Protocol;
+use crate::way::Way;
 
 /// What everything is measured against.
 pub const FLOOR: &str = "floor";
 
 /// What this is all about.
 pub const HEADCOUNT: &str = "headcount";
+
+/// What is compared with on the ways that browsers take.
+pub const NCHAN: &str = "nchan";
 
 /// A server that counts its users.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub struct Peer {
     pub title: &'static str,
     /// How its clients speak to it.
     pub protocol: Protocol,
+    /// The ways that it is compared on, one connection a visitor.
+    pub ways: &'static [Way],
     /// Which crowd it can be measured with.
     pub crowd: Crowd,
     /// Whether a quick run has it.
@@ -47,7 +54,8 @@ pub enum Crowd {
 enum Program {
     /// Built with the bench, and told where to listen with `--listen`.
     Built,
-    /// `bench/peers/<name>/run`, told its port in `PORT`.
+    /// `bench/peers/<name>/run`, told its port in `PORT`; with `TLS_CERT` and `TLS_KEY`
+    /// it speaks TLS, and with `HTTP2` nothing but that, or offers it over TLS.
     Script,
 }
 
@@ -63,6 +71,7 @@ pub const PEERS: [Peer; 8] = [
         name: FLOOR,
         title: "the floor",
         protocol: Protocol::EventStream,
+        ways: &[Way::Http1],
         crowd: Crowd::Large,
         quick: true,
         program: Program::Built,
@@ -72,6 +81,7 @@ pub const PEERS: [Peer; 8] = [
         name: HEADCOUNT,
         title: "Headcount",
         protocol: Protocol::EventStream,
+        ways: &Way::ALL,
         crowd: Crowd::Large,
         quick: true,
         program: Program::Built,
@@ -81,6 +91,7 @@ pub const PEERS: [Peer; 8] = [
         name: "plain",
         title: "plain axum",
         protocol: Protocol::EventStream,
+        ways: &[],
         crowd: Crowd::Large,
         quick: true,
         program: Program::Built,
@@ -90,15 +101,17 @@ pub const PEERS: [Peer; 8] = [
         name: "bun",
         title: "Bun",
         protocol: Protocol::EventStream,
+        ways: &[],
         crowd: Crowd::Small,
         quick: false,
         program: Program::Script,
         versions: &[Version::Package("bun")],
     },
     Peer {
-        name: "nchan",
+        name: NCHAN,
         title: "nginx + nchan",
         protocol: Protocol::EventStream,
+        ways: &[Way::TlsHttp1, Way::TlsHttp2],
         crowd: Crowd::Large,
         quick: false,
         program: Program::Script,
@@ -108,6 +121,7 @@ pub const PEERS: [Peer; 8] = [
         name: "node-sse",
         title: "Node",
         protocol: Protocol::EventStream,
+        ways: &[Way::TlsHttp2],
         crowd: Crowd::Small,
         quick: false,
         program: Program::Script,
@@ -117,6 +131,7 @@ pub const PEERS: [Peer; 8] = [
         name: "better-sse",
         title: "Node + better-sse",
         protocol: Protocol::EventStream,
+        ways: &[],
         crowd: Crowd::Small,
         quick: false,
         program: Program::Script,
@@ -126,6 +141,7 @@ pub const PEERS: [Peer; 8] = [
         name: "socketio",
         title: "Node + Socket.IO",
         protocol: Protocol::SocketIo,
+        ways: &[],
         crowd: Crowd::Small,
         quick: false,
         program: Program::Script,
@@ -140,9 +156,22 @@ pub fn peer(name: &str) -> Option<&'static Peer> {
 }
 
 impl Peer {
-    /// The command that starts it, to listen on `address` with room for `streams`.
+    /// How its clients speak to it on one of the ways.
     #[must_use]
-    pub fn command(&self, address: SocketAddr, streams: usize) -> Command {
+    pub fn protocol(&self, way: Way) -> Protocol {
+        if way == Way::Http1 { self.protocol } else { way.protocol() }
+    }
+
+    /// The command that starts it, to listen on `address` with room for `streams` that
+    /// come by this way; over TLS with this certificate.
+    #[must_use]
+    pub fn command(
+        &self,
+        address: SocketAddr,
+        streams: usize,
+        way: Way,
+        certificate: Option<&Certificate>,
+    ) -> Command {
         let mut command = Command::new(self.path());
         match self.program {
             Program::Built => {
@@ -151,10 +180,21 @@ impl Peer {
                     command.arg("--max-streams").arg((streams + 100).to_string());
                     // Two lines for each stream are logged by default. No peer logs any.
                     command.env("RUST_LOG", "warn");
+                    if let Some(certificate) = certificate {
+                        command.arg("--tls-cert").arg(certificate.chain());
+                        command.arg("--tls-key").arg(certificate.key());
+                    }
                 }
             }
             Program::Script => {
                 command.env("PORT", address.port().to_string());
+                if let Some(certificate) = certificate {
+                    command.env("TLS_CERT", certificate.chain());
+                    command.env("TLS_KEY", certificate.key());
+                }
+                if way.has_http2() {
+                    command.env("HTTP2", "1");
+                }
             }
         }
         command

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use crate::certificate::Key;
 use crate::cores::Placement;
+use crate::load::Handshake;
 use crate::peers::{Crowd, FLOOR, HEADCOUNT, PEERS, Peer, peer};
+use crate::way::Way;
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -27,6 +30,10 @@ pub enum Scenario {
     Cores,
     /// As many streams as there can be (Headcount only)
     Million,
+    /// With and without TLS, over HTTP/1.1 and HTTP/2
+    Ways,
+    /// Visitors come over TLS, with a ticket of an earlier visit and without
+    Joins,
 }
 
 /// How large and how long everything is.
@@ -55,6 +62,12 @@ pub struct Sizes {
     pub changes_per_second: u32,
     /// How many streams there are over HTTP/2, in a crowd that grows.
     pub million: &'static [usize],
+    /// How many streams come by each way, one connection each …
+    pub ways: usize,
+    /// … and how many where a hundred share a connection.
+    pub shared: usize,
+    /// How many visitors come over TLS.
+    pub joins: usize,
     /// Whether what Headcount alone does is done in every run, and the others left idle
     /// too, once.
     pub all_of_headcount: bool,
@@ -73,6 +86,9 @@ pub const FULL: Sizes = Sizes {
     changes: 10_000,
     changes_per_second: 2000,
     million: &[1000, 10_000, 100_000, 1_000_000],
+    ways: 3000,
+    shared: 30_000,
+    joins: 3000,
     all_of_headcount: true,
 };
 
@@ -89,6 +105,9 @@ pub const QUICK: Sizes = Sizes {
     changes: 2000,
     changes_per_second: 2000,
     million: &[1000, 10_000],
+    ways: 1000,
+    shared: 10_000,
+    joins: 1000,
     all_of_headcount: false,
 };
 
@@ -127,6 +146,20 @@ pub enum Act {
     Cores(Placement),
     /// As many as there can be.
     Million,
+    /// A crowd comes by one of the ways.
+    Way {
+        /// Which.
+        way: Way,
+        /// How many streams.
+        streams: usize,
+    },
+    /// Visitors come over TLS, one after the other.
+    Joins {
+        /// What the certificate is made with.
+        key: Key,
+        /// Whether they have tickets.
+        handshake: Handshake,
+    },
 }
 
 /// Everything that is to be done with these peers in these scenarios.
@@ -163,10 +196,16 @@ pub fn steps(sizes: &Sizes, peers: &[&'static Peer], scenarios: &[Scenario]) -> 
                 }
             }
         }
-        let Some(headcount) = peers.iter().find(|peer| peer.name == HEADCOUNT) else { continue };
         if run > 0 && !sizes.all_of_headcount {
             continue;
         }
+        for (peer, act) in ways_and_joins(sizes, peers, run) {
+            if wanted(if matches!(act, Act::Way { .. }) { Scenario::Ways } else { Scenario::Joins })
+            {
+                add(peer, act);
+            }
+        }
+        let Some(headcount) = peers.iter().find(|peer| peer.name == HEADCOUNT) else { continue };
         if wanted(Scenario::Rooms) {
             for rooms in sizes.rooms {
                 add(headcount, Act::Rooms(rooms));
@@ -182,6 +221,27 @@ pub fn steps(sizes: &Sizes, peers: &[&'static Peer], scenarios: &[Scenario]) -> 
         }
     }
     steps
+}
+
+/// The ways, each with all peers that have it in turn, and the joins over TLS.
+fn ways_and_joins(sizes: &Sizes, peers: &[&'static Peer], run: usize) -> Vec<(&'static Peer, Act)> {
+    let mut acts = Vec::new();
+    for way in Way::ALL {
+        let streams = if way == Way::SharedHttp2 { sizes.shared } else { sizes.ways };
+        // Whoever tells each join to everybody has them gather once: it takes minutes.
+        let those = peers.iter().filter(|peer| peer.crowd == Crowd::Large || run == 0);
+        for peer in those.filter(|peer| peer.ways.contains(&way)) {
+            acts.push((*peer, Act::Way { way, streams }));
+        }
+    }
+    for key in Key::ALL {
+        for handshake in [Handshake::Full, Handshake::Resumed] {
+            for peer in peers.iter().filter(|peer| peer.ways.contains(&Way::TlsHttp2)) {
+                acts.push((*peer, Act::Joins { key, handshake }));
+            }
+        }
+    }
+    acts
 }
 
 /// Silence takes long and its cost hardly varies: the others have it once, if theirs is
@@ -246,6 +306,10 @@ impl Step {
                 let streams = *sizes.large.last().unwrap_or(&0);
                 gather(streams) + sizes.rounds as f64 * streams as f64 * 60e-6
             }
+            Act::Way { streams, .. } => {
+                gather(*streams) + 5.0 + sizes.rounds as f64 * *streams as f64 * 60e-6
+            }
+            Act::Joins { .. } => sizes.joins as f64 * 1e-3,
             Act::Million => *sizes.million.last().unwrap_or(&0) as f64 * 150e-6,
         }
     }
@@ -260,6 +324,13 @@ impl Step {
             Act::Cores(Placement::Apart) => "one core".into(),
             Act::Cores(Placement::Together) => "two cores".into(),
             Act::Million => "HTTP/2 streams".into(),
+            Act::Way { way, streams } => format!("{streams} over {}", way.title()),
+            Act::Joins { key, handshake: Handshake::Full } => {
+                format!("full handshakes ({})", key.title())
+            }
+            Act::Joins { key, handshake: Handshake::Resumed } => {
+                format!("resumed handshakes ({})", key.title())
+            }
         }
     }
 }

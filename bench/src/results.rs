@@ -7,9 +7,12 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
+use crate::certificate::Key;
 use crate::cores::Placement;
 use crate::kernel::Kernel;
+use crate::load::Handshake;
 use crate::machine::Machine;
+use crate::way::Way;
 
 /// All that was found out.
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,6 +70,10 @@ pub enum Figures {
     Cores(Cores),
     /// As many streams as there can be.
     Million(Million),
+    /// A crowd that came by one way.
+    Way(OfWay),
+    /// Visitors over TLS.
+    Joins(Joins),
 }
 
 /// Rounds of one visitor who joins and leaves.
@@ -179,6 +186,36 @@ pub struct Million {
     pub server_cpu_us: f64,
 }
 
+/// A crowd that came by one of the ways.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OfWay {
+    /// Which.
+    pub way: Way,
+    /// The memory that it takes.
+    pub memory: Memory,
+    /// The rounds of one visitor who joins and leaves.
+    pub rounds: Deliver,
+}
+
+/// Visitors who come over TLS and HTTP/2, are told, and leave.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Joins {
+    /// What the server's certificate was made with.
+    pub key: Key,
+    /// How they came.
+    pub handshake: Handshake,
+    /// How many came.
+    pub joins: usize,
+    /// How many of them did resume.
+    pub resumed: usize,
+    /// Within which time.
+    pub seconds: f64,
+    /// The server's CPU time meanwhile.
+    pub server_cpu_s: f64,
+    /// The load client's CPU time meanwhile.
+    pub client_cpu_s: f64,
+}
+
 impl Results {
     /// Reads what was kept.
     ///
@@ -233,5 +270,39 @@ impl Rooms {
     #[must_use]
     pub fn server_cpu_us(&self) -> f64 {
         self.server_cpu_s * 1e6 / self.changes as f64
+    }
+}
+
+impl OfWay {
+    /// The memory of a stream, in bytes.
+    #[must_use]
+    pub fn of_a_stream(&self) -> f64 {
+        self.memory.of_a_stream()
+    }
+
+    /// The server's CPU time for one delivery, in microseconds.
+    #[must_use]
+    pub fn server_cpu_us(&self) -> f64 {
+        self.rounds.server_cpu_us()
+    }
+}
+
+impl Joins {
+    /// How many came in a second.
+    #[must_use]
+    pub fn a_second(&self) -> f64 {
+        self.joins as f64 / self.seconds
+    }
+
+    /// The server's CPU time for one join, in microseconds.
+    #[must_use]
+    pub fn server_cpu_us(&self) -> f64 {
+        self.server_cpu_s * 1e6 / self.joins as f64
+    }
+
+    /// The load client's CPU time for one join, in microseconds.
+    #[must_use]
+    pub fn client_cpu_us(&self) -> f64 {
+        self.client_cpu_s * 1e6 / self.joins as f64
     }
 }

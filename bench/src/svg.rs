@@ -50,15 +50,16 @@ pub(crate) enum Scale {
 
 /// Bars from left to right, and a line at `mark` to compare them with.
 pub(crate) fn bars(title: &str, mark: Option<(f64, &str)>, bars: &[Bar]) -> String {
-    const LEFT: f64 = 170.0;
     const ROW: f64 = 34.0;
     const TOP: f64 = 74.0;
     let height = TOP + ROW * bars.len() as f64 + 20.0;
     let most = bars.iter().map(|bar| bar.value).fold(0.0, f64::max);
-    let scale = (WIDTH - LEFT - 190.0) / if most > 0.0 { most } else { 1.0 };
+    let longest = bars.iter().map(|bar| bar.label.chars().count()).max().unwrap_or(0);
+    let left = (7.0 * longest as f64 + 20.0).max(170.0);
+    let scale = (WIDTH - left - 190.0) / if most > 0.0 { most } else { 1.0 };
     let mut svg = begin(title, height);
     if let Some((at, name)) = mark {
-        let (x, end) = (LEFT + at * scale, height - 14.0);
+        let (x, end) = (left + at * scale, height - 14.0);
         line(&mut svg, (x, TOP - 8.0), (x, end), QUIET, "4 3");
         text(&mut svg, (x, TOP - 14.0), "middle", QUIET, name);
     }
@@ -67,10 +68,10 @@ pub(crate) fn bars(title: &str, mark: Option<(f64, &str)>, bars: &[Bar]) -> Stri
         let (width, colour) = ((bar.value * scale).max(1.0), colour(bar.colour));
         let _ = writeln!(
             svg,
-            r#"<rect x="{LEFT}" y="{y:.1}" width="{width:.1}" height="22" rx="2" fill="{colour}"/>"#
+            r#"<rect x="{left}" y="{y:.1}" width="{width:.1}" height="22" rx="2" fill="{colour}"/>"#
         );
-        text(&mut svg, (LEFT - 10.0, y + 16.0), "end", INK, &bar.label);
-        text(&mut svg, (LEFT + width + 8.0, y + 16.0), "start", INK, &bar.text);
+        text(&mut svg, (left - 10.0, y + 16.0), "end", INK, &bar.label);
+        text(&mut svg, (left + width + 8.0, y + 16.0), "start", INK, &bar.text);
     }
     svg + "</svg>\n"
 }

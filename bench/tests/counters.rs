@@ -1,10 +1,14 @@
-//! The counters that are built here do count, as the load client sees it.
+//! The counters that are built here do count, as the load client sees it; and it speaks
+//! TLS and HTTP/2 with Node.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use headcount_bench::load::{Load, Protocol};
+use headcount_bench::certificate::{Certificate, Key};
+use headcount_bench::load::{Handshake, Load, Protocol};
+use headcount_bench::peers::peer;
+use headcount_bench::way::Way;
 
 /// No wait takes nearly as long unless something is wrong.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -16,11 +20,18 @@ struct Counter {
 
 impl Counter {
     fn start(program: &str) -> Self {
+        Self::start_with(|address| {
+            let mut command = Command::new(program);
+            command.args(["--listen", &address.to_string()]);
+            command
+        })
+    }
+
+    fn start_with(command: impl FnOnce(SocketAddr) -> Command) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         drop(listener);
-        let mut command = Command::new(program);
-        let child = command.args(["--listen", &address.to_string()]).spawn().expect("it starts");
+        let child = command(address).spawn().expect("it starts");
         let deadline = Instant::now() + LIMIT;
         while TcpStream::connect(address).is_err() {
             assert!(Instant::now() < deadline, "it does not listen");
@@ -39,7 +50,10 @@ impl Drop for Counter {
 
 fn counts(program: &str) {
     let counter = Counter::start(program);
-    let mut load = Load::new(counter.address, Protocol::EventStream).expect("a load");
+    counts_for(Load::new(counter.address, Protocol::EventStream).expect("a load"), 500);
+}
+
+fn counts_for(mut load: Load, crowd: usize) {
     let request = load.request("/events");
     let mut visitors = Vec::new();
     for visitor in 1..=20 {
@@ -53,8 +67,8 @@ fn counts(program: &str) {
         load.until_all_know(LIMIT).expect("everybody is told of a leave");
     }
     // And a crowd at once.
-    load.watch(500);
-    load.fill("/events", 500, usize::MAX, LIMIT).expect("a crowd");
+    load.watch(crowd);
+    load.fill("/events", crowd, usize::MAX, LIMIT).expect("a crowd");
     load.until_all_know(LIMIT).expect("everybody is told of everybody");
     load.watch(1);
     load.close_all_but_the_first();
@@ -70,6 +84,80 @@ fn the_floor_counts() {
 #[test]
 fn plain_axum_counts() {
     counts(env!("CARGO_BIN_EXE_plain"));
+}
+
+/// Node's peer, on one of the ways, and a load client for it.
+fn node(way: Way, handshake: Handshake) -> (Counter, Load) {
+    let node = peer("node-sse").expect("a peer");
+    let certificate = way.has_tls().then(|| Certificate::new(Key::P256).expect("a certificate"));
+    let counter =
+        Counter::start_with(|address| node.command(address, 500, way, certificate.as_ref()));
+    let protocol = node.protocol(way);
+    let load = if way.has_tls() {
+        Load::over_tls(counter.address, protocol, handshake)
+    } else {
+        Load::new(counter.address, protocol)
+    };
+    (counter, load.expect("a load"))
+}
+
+#[test]
+fn the_load_client_is_told_by_whichever_way_it_comes() {
+    for way in [Way::Http1, Way::TlsHttp1, Way::Http2, Way::TlsHttp2] {
+        let (_counter, load) = node(way, Handshake::Resumed);
+        counts_for(load, 100);
+    }
+}
+
+#[test]
+fn a_hundred_streams_on_one_connection_are_told_each() {
+    let (_counter, mut load) = node(Way::SharedHttp2, Handshake::Full);
+    load.watch(200);
+    load.fill("/events", 200, usize::MAX, LIMIT).expect("two connections");
+    load.until_all_know(LIMIT).expect("every stream is told");
+    assert_eq!(load.told().latencies().len(), 200);
+    load.watch(100);
+    load.close_all_but_the_first();
+    load.until_all_know(LIMIT).expect("the others are told that a hundred left");
+}
+
+#[test]
+fn a_connection_waits_with_its_request() {
+    for way in [Way::TlsHttp1, Way::Http2, Way::TlsHttp2] {
+        let (_counter, mut load) = node(way, Handshake::Full);
+        let key = load.connect(LIMIT).expect("a connection");
+        assert_eq!(load.told().silent(), 1);
+        load.watch(1);
+        load.ask(key, &load.request("/events")).expect("sent");
+        load.until_all_know(LIMIT).expect("told");
+    }
+}
+
+#[test]
+fn a_client_with_tickets_resumes_and_one_without_does_not() {
+    for (handshake, resumed) in [(Handshake::Resumed, 2), (Handshake::Full, 0)] {
+        let (_counter, mut load) = node(Way::TlsHttp2, handshake);
+        for visitor in 1..=4 {
+            if visitor == 3 {
+                assert_eq!(load.resumed(), 0);
+                load.use_tickets();
+            }
+            load.watch(visitor);
+            load.open(load.request("/events")).expect("a connection");
+            load.until_all_know(LIMIT).expect("told");
+        }
+        assert_eq!(load.resumed(), resumed, "{handshake:?}");
+    }
+}
+
+#[test]
+fn a_server_that_has_no_http2_over_tls_is_an_error() {
+    let (counter, _load) = node(Way::TlsHttp1, Handshake::Full);
+    let protocol = Protocol::Http2 { streams: 1 };
+    let mut load = Load::over_tls(counter.address, protocol, Handshake::Full).expect("a load");
+    let failure = load.fill("/events", 1, 1, LIMIT).expect_err("HTTP/1.1 alone");
+    let said = format!("{failure:#}");
+    assert!(said.contains("ALPN") || said.contains("NoApplicationProtocol"), "{said}");
 }
 
 #[test]

@@ -6,13 +6,23 @@
 // something has changed, and those that come while a number is being published are
 // answered together by the next.
 
-import { createServer } from 'node:http';
+import { Agent, createServer, request } from 'node:http';
+import { json } from 'node:stream/consumers';
 
-const publisher = `http://127.0.0.1:${process.env.PORT}/publish`;
+const publisher = {
+  socketPath: 'publisher',
+  path: '/publish',
+  headers: { Accept: 'text/json' },
+  agent: new Agent({ keepAlive: true }),
+};
 
 async function nchan(method, body) {
-  const response = await fetch(publisher, { method, body, headers: { Accept: 'text/json' } });
-  return response.ok ? response.json() : { subscribers: 0 }; // 404: no channel, for want of anybody
+  const response = await new Promise((resolve, reject) => {
+    request({ ...publisher, method }, resolve).on('error', reject).end(body);
+  });
+  const found = response.statusCode < 300;
+  if (!found) response.resume();
+  return found ? json(response) : { subscribers: 0 }; // 404: no channel, for want of anybody
 }
 
 let changed = false;

@@ -8,6 +8,7 @@
 mod event_stream;
 mod http2;
 mod source;
+mod tls;
 mod told;
 mod websocket;
 
@@ -23,6 +24,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 use socket2::{Domain, Socket, Type};
 
+pub use tls::Handshake;
 pub use told::Told;
 
 /// How many events are taken from epoll at once.
@@ -42,7 +44,8 @@ pub enum Protocol {
     EventStream,
     /// Socket.IO over WebSocket.
     SocketIo,
-    /// Event streams over HTTP/2 with prior knowledge, so many on each connection.
+    /// Event streams over HTTP/2, so many on each connection; without TLS with prior
+    /// knowledge.
     Http2 {
         /// The streams of a connection.
         streams: u32,
@@ -65,17 +68,22 @@ trait Heard {
 pub struct Load {
     server: SocketAddr,
     protocol: Protocol,
+    tls: Option<tls::Settings>,
+    resumed: usize,
     epoll: OwnedFd,
     connections: Vec<Option<Connection>>,
     free: Vec<usize>,
     told: Told,
     events: Vec<epoll::Event>,
     buffer: Vec<u8>,
+    /// What was decrypted of it.
+    plain: Vec<u8>,
     reply: Vec<u8>,
 }
 
 struct Connection {
     socket: Socket,
+    tls: Option<tls::Session>,
     reader: Reader,
     state: State,
     /// When the connection was begun.
@@ -85,6 +93,8 @@ struct Connection {
 enum State {
     /// On its way; what to ask for once it is there, if at once.
     Connecting(Option<Rc<[u8]>>),
+    /// The same, while the two agree on their keys.
+    ShakingHands(Option<Rc<[u8]>>),
     Connected,
     Asked,
     Answered,
@@ -102,15 +112,38 @@ impl Load {
     /// # Errors
     /// What the system says when it has no epoll to give.
     pub fn new(server: SocketAddr, protocol: Protocol) -> anyhow::Result<Self> {
+        Self::with(server, protocol, None)
+    }
+
+    /// The same over TLS.
+    ///
+    /// # Errors
+    /// As [`Load::new`].
+    pub fn over_tls(
+        server: SocketAddr,
+        protocol: Protocol,
+        handshake: Handshake,
+    ) -> anyhow::Result<Self> {
+        Self::with(server, protocol, Some(tls::Settings::new(protocol, handshake)?))
+    }
+
+    fn with(
+        server: SocketAddr,
+        protocol: Protocol,
+        tls: Option<tls::Settings>,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
             server,
             protocol,
+            tls,
+            resumed: 0,
             epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?,
             connections: Vec::new(),
             free: Vec::new(),
             told: Told::new(protocol.streams()),
             events: Vec::with_capacity(EVENTS),
             buffer: vec![0; BUFFER],
+            plain: Vec::new(),
             reply: Vec::new(),
         })
     }
@@ -119,6 +152,31 @@ impl Load {
     #[must_use]
     pub fn told(&self) -> &Told {
         &self.told
+    }
+
+    /// How many streams a connection has.
+    #[must_use]
+    pub fn of_a_connection(&self) -> usize {
+        self.protocol.streams() as usize
+    }
+
+    /// How many tickets connections over TLS have got that no other has used.
+    #[must_use]
+    pub fn tickets(&self) -> usize {
+        self.tls.as_ref().map_or(0, tls::Settings::tickets)
+    }
+
+    /// From now on, connections over TLS begin with a ticket each while there are any.
+    pub fn use_tickets(&self) {
+        if let Some(tls) = &self.tls {
+            tls.use_tickets();
+        }
+    }
+
+    /// How many connections have begun with a ticket of an earlier one.
+    #[must_use]
+    pub fn resumed(&self) -> usize {
+        self.resumed
     }
 
     /// From now on, looks who is told `number` and when.
@@ -144,7 +202,7 @@ impl Load {
         limit: Duration,
     ) -> anyhow::Result<()> {
         let deadline = Instant::now() + limit;
-        let request = self.protocol.request(path);
+        let request = self.request(path);
         while self.told.open() < streams || self.told.silent() > 0 {
             for _ in 0..BURST {
                 if self.told.open() < streams && self.told.silent() < in_flight {
@@ -166,7 +224,7 @@ impl Load {
     /// What [`Load::open`] and [`Load::ask`] send to ask for `path`.
     #[must_use]
     pub fn request(&self, path: &str) -> Rc<[u8]> {
-        self.protocol.request(path)
+        self.protocol.request(path, self.tls.is_some())
     }
 
     /// Opens one connection, which asks for its streams as soon as it is there.
@@ -184,7 +242,8 @@ impl Load {
     pub fn connect(&mut self, limit: Duration) -> anyhow::Result<Key> {
         let key = self.begin(None)?;
         self.until("connected", limit, |load| {
-            matches!(&load.connections[key.0], Some(c) if matches!(c.state, State::Connected))
+            let connection = load.connections[key.0].as_ref();
+            connection.is_some_and(|connection| !connection.state.is_on_its_way())
         })?;
         Ok(key)
     }
@@ -269,9 +328,9 @@ impl Load {
         });
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(&self.epoll, &socket, EventData::new_u64(at as u64), flags)?;
-        let reader = self.protocol.reader();
-        self.connections[at] =
-            Some(Connection { socket, reader, state: State::Connecting(request), since });
+        let tls = self.tls.as_ref().map(tls::Settings::session).transpose()?;
+        let (reader, state) = (self.protocol.reader(), State::Connecting(request));
+        self.connections[at] = Some(Connection { socket, tls, reader, state, since });
         self.told.open_connection(at);
         Ok(Key(at))
     }
@@ -305,10 +364,11 @@ impl Load {
         if let State::Connecting(request) = &mut connection.state {
             sockopt::socket_error(&connection.socket)?.context("cannot connect")?;
             let request = request.take();
-            connection.state = State::Connected;
-            if let Some(request) = request {
-                connection.send(&request)?;
-                connection.state = State::Asked;
+            if connection.tls.is_some() {
+                connection.state = State::ShakingHands(request);
+                connection.send(&[])?;
+            } else {
+                connection.begin(self.protocol, request.as_deref())?;
             }
         }
         let closing = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
@@ -322,9 +382,17 @@ impl Load {
                 Err(Errno::AGAIN) => return Ok(()),
                 Err(error) => return Err(error).context("the connection failed"),
             };
+            let received = &self.buffer[..read];
+            let bytes = if let Some(tls) = &mut connection.tls {
+                tls.receive(received, &mut self.plain)?;
+                connection.shake_hands(self.protocol, &mut self.resumed)?;
+                &self.plain
+            } else {
+                received
+            };
             let mut mouth =
                 Mouth { told: &mut self.told, reply: &mut self.reply, at, since: connection.since };
-            connection.read(&self.buffer[..read], &mut mouth)?;
+            connection.read(bytes, &mut mouth)?;
             if !self.reply.is_empty() {
                 connection.send(&self.reply)?;
                 self.reply.clear();
@@ -346,14 +414,54 @@ impl Drop for Load {
     }
 }
 
+impl State {
+    /// Whether nothing can be asked yet.
+    fn is_on_its_way(&self) -> bool {
+        matches!(self, Self::Connecting(_) | Self::ShakingHands(_))
+    }
+}
+
 impl Connection {
-    fn send(&self, bytes: &[u8]) -> anyhow::Result<()> {
+    /// The connection is there: greets the server, and asks at once if that is wanted.
+    fn begin(&mut self, protocol: Protocol, request: Option<&[u8]>) -> anyhow::Result<()> {
+        self.state = if request.is_some() { State::Asked } else { State::Connected };
+        let words = [protocol.greeting(), request.unwrap_or_default().into()].concat();
+        self.send(&words)
+    }
+
+    /// Goes on with the handshake if it isn't over; counts it in `resumed` if it was
+    /// short.
+    fn shake_hands(&mut self, protocol: Protocol, resumed: &mut usize) -> anyhow::Result<()> {
+        let (State::ShakingHands(request), Some(tls)) = (&mut self.state, &mut self.tls) else {
+            return Ok(());
+        };
+        match tls.shook_hands(protocol)? {
+            None => self.send(&[]),
+            Some(handshake) => {
+                *resumed += usize::from(handshake == Handshake::Resumed);
+                let request = request.take();
+                self.begin(protocol, request.as_deref())
+            }
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        if let Some(tls) = &mut self.tls {
+            return tls.send(bytes, &self.socket);
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
         let sent = send(&self.socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
         ensure!(sent == bytes.len(), "a request did not fit into a socket");
         Ok(())
     }
 
     fn read(&mut self, bytes: &[u8], heard: &mut impl Heard) -> anyhow::Result<()> {
+        if bytes.is_empty() {
+            // A record of TLS need not say anything.
+            return Ok(());
+        }
         if !matches!(self.state, State::Answered) {
             self.state = State::Answered;
             let expected: &[u8] = match self.reader {
@@ -383,14 +491,22 @@ impl Protocol {
         }
     }
 
-    fn request(self, path: &str) -> Rc<[u8]> {
+    /// What is said at the beginning of a connection.
+    fn greeting(self) -> Vec<u8> {
+        match self {
+            Self::EventStream | Self::SocketIo => Vec::new(),
+            Self::Http2 { .. } => http2::greeting(),
+        }
+    }
+
+    fn request(self, path: &str, tls: bool) -> Rc<[u8]> {
         match self {
             Self::EventStream => {
                 let head = "host: bench\r\naccept: text/event-stream\r\n\r\n";
                 format!("GET {path} HTTP/1.1\r\n{head}").into_bytes().into()
             }
             Self::SocketIo => websocket::REQUEST.as_bytes().into(),
-            Self::Http2 { streams } => http2::request(path, streams).into(),
+            Self::Http2 { streams } => http2::request(path, streams, tls).into(),
         }
     }
 
@@ -398,7 +514,7 @@ impl Protocol {
         match self {
             Self::EventStream => Reader::EventStream(event_stream::Events::default()),
             Self::SocketIo => Reader::SocketIo(websocket::Frames::default()),
-            Self::Http2 { .. } => Reader::Http2(http2::Frames::default()),
+            Self::Http2 { streams } => Reader::Http2(http2::Frames::new(streams)),
         }
     }
 }
@@ -476,6 +592,25 @@ mod tests {
         drop(listener);
         let failure = load(nobody).fill("/events", 1, 1, Duration::from_secs(10));
         assert!(format!("{:#}", failure.expect_err("nobody")).contains("refused"));
+    }
+
+    #[test]
+    fn over_http2_a_client_greets_before_it_answers_or_asks() {
+        use std::io::{Read, Write};
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a limit");
+            // Settings, which are to be answered.
+            stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).expect("written");
+            let mut greeting = [0; 24];
+            stream.read_exact(&mut greeting).expect("a greeting, though nothing is asked");
+            assert_eq!(&greeting, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        });
+        let mut load = Load::new(address, Protocol::Http2 { streams: 1 }).expect("a load");
+        load.connect(Duration::from_secs(10)).expect("a connection");
+        server.join().expect("no panic");
     }
 
     #[test]

@@ -89,6 +89,12 @@ impl Told {
         self.last[connection.0 * self.of_one_connection as usize]
     }
 
+    /// Whether a connection's first stream was told anything yet.
+    #[must_use]
+    pub fn is_told(&self, connection: super::Key) -> bool {
+        self.number(connection) != NOTHING
+    }
+
     pub(super) fn watch(&mut self, number: u32) {
         self.watched = number;
         self.know = self.last.iter().filter(|last| **last == number).count();

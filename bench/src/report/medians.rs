@@ -2,10 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use crate::certificate::Key;
 use crate::cores::Placement;
 use crate::figures::median;
+use crate::load::Handshake;
 use crate::peers::{FLOOR, PEERS, Peer};
-use crate::results::{Deliver, Figures, Idle, Leave, Memory, Million, Results, Rooms, Storm};
+use crate::results::{
+    Deliver, Figures, Idle, Joins, Leave, Memory, Million, OfWay, Results, Rooms, Storm,
+};
+use crate::way::Way;
 
 /// What the report asks of the results.
 pub(super) struct Medians<'a> {
@@ -161,6 +166,36 @@ impl<'a> Medians<'a> {
         self.median(peer, |figures| {
             million(figures).filter(|million| million.memory.streams == streams).map(&figure)
         })
+    }
+
+    /// A figure of a crowd that came by a way.
+    pub(super) fn way(&self, peer: &str, way: Way, figure: impl Fn(&OfWay) -> f64) -> Option<f64> {
+        self.median(peer, |figures| match figures {
+            Figures::Way(of_way) if of_way.way == way => Some(figure(of_way)),
+            _ => None,
+        })
+    }
+
+    /// A figure of visitors over TLS.
+    pub(super) fn joins(
+        &self,
+        peer: &str,
+        key: Key,
+        handshake: Handshake,
+        figure: impl Fn(&Joins) -> f64,
+    ) -> Option<f64> {
+        self.median(peer, |figures| match figures {
+            Figures::Joins(joins) if (joins.key, joins.handshake) == (key, handshake) => {
+                Some(figure(joins))
+            }
+            _ => None,
+        })
+    }
+
+    /// How many times as many visitors a second come with tickets as without.
+    pub(super) fn resumption(&self, peer: &str, key: Key) -> Option<f64> {
+        let of = |handshake| self.joins(peer, key, handshake, Joins::a_second);
+        Some(of(Handshake::Resumed)? / of(Handshake::Full)?)
     }
 
     /// A delivery's CPU time against that of the floor with the same crowd.

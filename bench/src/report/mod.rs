@@ -115,6 +115,29 @@ fn markdown(results: &Results, medians: &Medians) -> String {
         None,
         tables::million(medians),
     );
+    section(
+        "Memory by the way taken",
+        "Browsers speak HTTP/2 over TLS where a server has it. Each stream has a connection of \
+         its own, except where a hundred share one. A server that tells each join to everybody \
+         (Node) gathered the crowd once."
+            .into(),
+        Some(plots::WAYS_MEMORY),
+        tables::ways_memory(medians),
+    );
+    section(
+        "A delivery by the way taken",
+        "To the same crowds, measured as above.".into(),
+        Some(plots::WAYS_COST),
+        tables::ways_cost(medians),
+    );
+    section(
+        "Joins over TLS",
+        "Eight visitors at a time come over TLS and HTTP/2, are told, and leave: with a ticket \
+         of an earlier visit the handshake is short, and nothing has to be signed."
+            .into(),
+        None,
+        tables::joins(medians),
+    );
     section("Not run", String::new(), None, tables::not_run(results));
     section("The machine", String::new(), None, tables::machine(results));
     report
@@ -195,6 +218,14 @@ mod tests {
             "| plain axum | 100 | 20.00 |",
             "2.00 × with Headcount and 4.00 × with plain axum.",
             "| Bun | anything | there is no bench/peers/bun/run |",
+            "| TLS, HTTP/2 | Headcount | 100 | 20.00 | 0.50 |",
+            "| TLS, HTTP/2 | Headcount | 100 | 3.00 | 1.50 | 0.75 | 0.50 |",
+            "| TLS, HTTP/2 | nginx + nchan | 100 | 4.00 | 2.00 | 1.00 | 0.50 |",
+            "| CPU per delivered event over TLS and HTTP/2, against nginx + nchan | ≤ 0.80 | 0.75 | met |",
+            "| memory of a stream over TLS and HTTP/2, against nginx + nchan | ≤ 0.50 | 0.50 | met |",
+            "| Headcount | RSA 2048 | 1,000 | 2,000 | 2.00 | 900.00 | 400.00 | 100.00, 100.00 |",
+            "| joins a second with tickets, against without (RSA 2048) | ≥ 3.00 | 2.00 | not met |",
+            "| joins a second with tickets, against without (P-256) | ≥ 3.00 | – | not measured |",
         ] {
             assert!(report.contains(line), "{line} is missing in:\n{report}");
         }
@@ -206,7 +237,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         write(&fixed(), folder.path()).expect("written");
         let report = fs::read_to_string(folder.path().join("report.md")).expect("a report");
-        for file in [plots::COST, plots::MEMORY, plots::LATENCY] {
+        let files =
+            [plots::COST, plots::MEMORY, plots::LATENCY, plots::WAYS_MEMORY, plots::WAYS_COST];
+        for file in files {
             assert!(report.contains(&format!("({file})")));
             let svg = fs::read_to_string(folder.path().join(file)).expect("a picture");
             assert!(svg.starts_with("<svg") && svg.contains("Headcount"));

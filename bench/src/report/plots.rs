@@ -2,13 +2,17 @@
 
 use super::medians::Medians;
 use super::tables::thousands;
-use crate::peers::{PEERS, Peer};
+use crate::peers::{HEADCOUNT, PEERS, Peer};
+use crate::results::OfWay;
 use crate::svg::{self, Axis, Bar, Line, Scale};
+use crate::way::Way;
 
 pub(super) const COST: &str = "cost.svg";
 pub(super) const MEMORY: &str = "memory.svg";
 pub(super) const STORM: &str = "storm.svg";
 pub(super) const LATENCY: &str = "latency.svg";
+pub(super) const WAYS_MEMORY: &str = "ways-memory.svg";
+pub(super) const WAYS_COST: &str = "ways-cost.svg";
 
 /// A picture, as a file.
 pub(super) struct Plot {
@@ -18,10 +22,15 @@ pub(super) struct Plot {
 
 /// Those for which there are figures.
 pub(super) fn all(medians: &Medians) -> Vec<Plot> {
-    [cost(medians), latency(medians), memory(medians), storm(medians)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let plots = [
+        cost(medians),
+        latency(medians),
+        memory(medians),
+        storm(medians),
+        ways_memory(medians),
+        ways_cost(medians),
+    ];
+    plots.into_iter().flatten().collect()
 }
 
 fn cost(medians: &Medians) -> Option<Plot> {
@@ -75,6 +84,40 @@ fn latency(medians: &Medians) -> Option<Plot> {
     let y = Axis { label: "per cent of all streams that know", scale: Scale::PerCent };
     let title = format!("How soon {} streams know of one more visitor", thousands(largest));
     (!lines.is_empty()).then(|| Plot { file: LATENCY, svg: svg::lines(&title, &x, &y, &lines) })
+}
+
+fn ways_memory(medians: &Medians) -> Option<Plot> {
+    let bars = ways(medians, |peer, way| {
+        let kilobytes = medians.way(peer, way, OfWay::of_a_stream)? / 1000.0;
+        Some((kilobytes, format!("{kilobytes:.1} kB")))
+    });
+    let svg = svg::bars("The server's memory for one visitor, by the way taken", None, &bars);
+    (!bars.is_empty()).then_some(Plot { file: WAYS_MEMORY, svg })
+}
+
+fn ways_cost(medians: &Medians) -> Option<Plot> {
+    let base = medians.way(HEADCOUNT, Way::Http1, OfWay::server_cpu_us)?;
+    let bars = ways(medians, |peer, way| {
+        let ratio = medians.way(peer, way, OfWay::server_cpu_us)? / base;
+        Some((ratio, format!("{ratio:.2} ×")))
+    });
+    let title = "CPU time of one delivery, against Headcount over HTTP/1.1";
+    let svg = svg::bars(title, Some((1.0, "Headcount over HTTP/1.1")), &bars);
+    Some(Plot { file: WAYS_COST, svg })
+}
+
+/// One bar for each way of each peer.
+fn ways(medians: &Medians, figure: impl Fn(&str, Way) -> Option<(f64, String)>) -> Vec<Bar> {
+    let mut bars = Vec::new();
+    for way in Way::ALL {
+        for peer in medians.peers() {
+            if let Some((value, text)) = figure(peer.name, way) {
+                let label = format!("{}: {}", peer.title, way.title());
+                bars.push(Bar { label, value, text, colour: colour(peer) });
+            }
+        }
+    }
+    bars
 }
 
 fn bar(medians: &Medians, peer: &Peer, value: f64, mut text: String) -> Bar {

@@ -4,9 +4,12 @@
 use std::fmt::Write as _;
 
 use super::medians::{Medians, last_us};
+use crate::certificate::Key;
 use crate::cores::Placement;
-use crate::peers::{FLOOR, HEADCOUNT, Peer, peer};
-use crate::results::{Deliver, Memory, Results, Rooms};
+use crate::load::Handshake;
+use crate::peers::{FLOOR, HEADCOUNT, NCHAN, Peer, peer};
+use crate::results::{Deliver, Joins, Memory, OfWay, Results, Rooms};
+use crate::way::Way;
 
 pub(super) fn cost(medians: &Medians) -> String {
     let header = ["server", "streams", "µs per delivery", "× the floor", "load client, µs"];
@@ -152,6 +155,95 @@ pub(super) fn million(medians: &Medians) -> String {
         ])
     });
     table(&header, rows.collect())
+}
+
+pub(super) fn ways_memory(medians: &Medians) -> String {
+    let header = ["way", "server", "streams", "kB per stream", "× nginx + nchan"];
+    ways(medians, &header, |peer, way| {
+        let of = |peer| medians.way(peer, way, OfWay::of_a_stream);
+        vec![known(of(peer).map(|bytes| bytes / 1e3)), known(ratio(of(peer), of(NCHAN)))]
+    })
+}
+
+pub(super) fn ways_cost(medians: &Medians) -> String {
+    let header = [
+        "way",
+        "server",
+        "streams",
+        "µs per delivery",
+        "× Headcount over HTTP/1.1",
+        "× nginx + nchan",
+        "load client, µs",
+    ];
+    let base = medians.way(HEADCOUNT, Way::Http1, OfWay::server_cpu_us);
+    ways(medians, &header, |peer, way| {
+        let of = |peer| medians.way(peer, way, OfWay::server_cpu_us);
+        vec![
+            known(of(peer)),
+            known(ratio(of(peer), base)),
+            known(ratio(of(peer), of(NCHAN))),
+            known(medians.way(peer, way, |of_way| of_way.rounds.client_cpu_us())),
+        ]
+    })
+}
+
+/// A row for each way of each peer; `figures` are its cells after the first three.
+fn ways(medians: &Medians, header: &[&str], figures: impl Fn(&str, Way) -> Vec<String>) -> String {
+    let mut rows = Vec::new();
+    for way in Way::ALL {
+        for peer in medians.peers() {
+            let streams = medians.way(peer.name, way, |of_way| of_way.memory.streams as f64);
+            let Some(streams) = streams else { continue };
+            let mut row = vec![way.title().into(), peer.title.into(), thousands(streams as usize)];
+            row.extend(figures(peer.name, way));
+            rows.push(row);
+        }
+    }
+    table(header, rows)
+}
+
+fn ratio(figure: Option<f64>, to: Option<f64>) -> Option<f64> {
+    Some(figure? / to?)
+}
+
+pub(super) fn joins(medians: &Medians) -> String {
+    let header = [
+        "server",
+        "key",
+        "full, joins/s",
+        "resumed, joins/s",
+        "resumed × full",
+        "full, µs of CPU",
+        "resumed, µs of CPU",
+        "load client, µs (full, resumed)",
+    ];
+    let mut rows = Vec::new();
+    for key in Key::ALL {
+        for peer in medians.peers() {
+            let of = |handshake, figure: fn(&Joins) -> f64| {
+                medians.joins(peer.name, key, handshake, figure)
+            };
+            let full = of(Handshake::Full, Joins::a_second);
+            let resumed = of(Handshake::Resumed, Joins::a_second);
+            if full.is_none() && resumed.is_none() {
+                continue;
+            }
+            let rate =
+                |rate: Option<f64>| rate.map_or("–".into(), |rate| thousands(rate as usize));
+            let client = |handshake| known(of(handshake, Joins::client_cpu_us));
+            rows.push(vec![
+                peer.title.into(),
+                key.title().into(),
+                rate(full),
+                rate(resumed),
+                known(medians.resumption(peer.name, key)),
+                known(of(Handshake::Full, Joins::server_cpu_us)),
+                known(of(Handshake::Resumed, Joins::server_cpu_us)),
+                format!("{}, {}", client(Handshake::Full), client(Handshake::Resumed)),
+            ]);
+        }
+    }
+    table(&header, rows)
 }
 
 pub(super) fn not_run(results: &Results) -> String {

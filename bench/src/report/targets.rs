@@ -1,23 +1,36 @@
 //! What Headcount is to reach, and whether it does.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use super::medians::Medians;
+use crate::certificate::Key;
 use crate::cores::Placement;
-use crate::peers::{FLOOR, HEADCOUNT, peer};
-use crate::results::{Deliver, Leave, Million, Rooms};
+use crate::peers::{FLOOR, HEADCOUNT, NCHAN, peer};
+use crate::results::{Deliver, Leave, Million, OfWay, Rooms};
+use crate::way::Way;
 
 /// One target, and what was measured, if it was.
 pub(super) struct Target {
     what: String,
-    at_most: f64,
+    bound: Bound,
     measured: Option<f64>,
+}
+
+/// What a figure is to be.
+#[derive(Clone, Copy)]
+enum Bound {
+    AtMost(f64),
+    AtLeast(f64),
 }
 
 pub(super) fn all(medians: &Medians) -> Vec<Target> {
     let Some(headcount) = peer(HEADCOUNT) else { return Vec::new() };
     let crowd = medians.crowd(headcount);
-    let target = |what: &str, at_most, measured| Target { what: what.into(), at_most, measured };
+    let target = |what: &str, at_most, measured| Target {
+        what: what.into(),
+        bound: Bound::AtMost(at_most),
+        measured,
+    };
     let first_and_last = |sizes: std::collections::BTreeSet<usize>| {
         Some((*sizes.first()?, *sizes.last()?)).filter(|(first, last)| first != last)
     };
@@ -38,6 +51,16 @@ pub(super) fn all(medians: &Medians) -> Vec<Target> {
         Some(of(most)? / of(least)?)
     });
     let most = million.map_or("the largest".into(), |(_, most)| super::tables::thousands(most));
+    let kilobytes = |way| Some(medians.way(HEADCOUNT, way, OfWay::of_a_stream)? / 1000.0);
+    let against = |(other, to): (&str, Way), way, figure: fn(&OfWay) -> f64| {
+        Some(medians.way(HEADCOUNT, way, figure)? / medians.way(other, to, figure)?)
+    };
+    let nchan = (NCHAN, Way::TlsHttp2);
+    let resumed = |key: Key| Target {
+        what: format!("joins a second with tickets, against without ({})", key.title()),
+        bound: Bound::AtLeast(3.0),
+        measured: medians.resumption(HEADCOUNT, key),
+    };
     vec![
         target("CPU per delivered event, against the floor", 1.10, medians.cost_ratio(headcount)),
         target(
@@ -68,6 +91,29 @@ pub(super) fn all(medians: &Medians) -> Vec<Target> {
             medians.idle(HEADCOUNT, |idle| 100.0 * idle.server_cpu_s / idle.seconds),
         ),
         target("CPU per join or leave in many rooms, against few", 1.10, rooms),
+        target(
+            "CPU per delivered event over TLS and HTTP/1.1, against HTTP/1.1 alone",
+            1.15,
+            against((HEADCOUNT, Way::Http1), Way::TlsHttp1, OfWay::server_cpu_us),
+        ),
+        target("memory of a stream over TLS and HTTP/1.1, in kB", 6.0, kilobytes(Way::TlsHttp1)),
+        target(
+            "CPU per delivered event over TLS and HTTP/2, against nginx + nchan",
+            0.8,
+            against(nchan, Way::TlsHttp2, OfWay::server_cpu_us),
+        ),
+        target(
+            "memory of a stream over TLS and HTTP/2, against nginx + nchan",
+            0.5,
+            against(nchan, Way::TlsHttp2, OfWay::of_a_stream),
+        ),
+        target(
+            "memory of a stream over HTTP/2, a hundred on a connection, in kB",
+            3.0,
+            kilobytes(Way::SharedHttp2),
+        ),
+        resumed(Key::P256),
+        resumed(Key::Rsa2048),
     ]
 }
 
@@ -77,13 +123,31 @@ pub(super) fn table(targets: &[Target]) -> String {
         return String::new();
     }
     let mut table = String::from("| what | target | measured | |\n|---|---|---|---|\n");
-    for Target { what, at_most, measured } in targets {
+    for Target { what, bound, measured } in targets {
         let (measured, verdict) = match measured {
             None => ("–".into(), "not measured"),
-            Some(measured) if measured <= at_most => (format!("{measured:.2}"), "met"),
+            Some(measured) if bound.is_met(*measured) => (format!("{measured:.2}"), "met"),
             Some(measured) => (format!("{measured:.2}"), "not met"),
         };
-        let _ = writeln!(table, "| {what} | ≤ {at_most:.2} | {measured} | {verdict} |");
+        let _ = writeln!(table, "| {what} | {bound} | {measured} | {verdict} |");
     }
     table
+}
+
+impl Bound {
+    fn is_met(self, measured: f64) -> bool {
+        match self {
+            Self::AtMost(most) => measured <= most,
+            Self::AtLeast(least) => measured >= least,
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtMost(most) => write!(f, "≤ {most:.2}"),
+            Self::AtLeast(least) => write!(f, "≥ {least:.2}"),
+        }
+    }
 }

@@ -53,9 +53,9 @@ pub(super) fn run(
 }
 
 /// What a server sets up with its first clients is not what a stream takes.
-fn warm_up(load: &mut Load) -> anyhow::Result<()> {
-    load.fill(PATH, FIRST, IN_FLIGHT, GATHERING)?;
-    load.watch(1);
+pub(super) fn warm_up(load: &mut Load) -> anyhow::Result<()> {
+    load.fill(PATH, FIRST * load.of_a_connection(), IN_FLIGHT, GATHERING)?;
+    load.watch(load.of_a_connection());
     load.close_all_but_the_first();
     load.until_all_know(GATHERING)?;
     load.rest(QUIET)

@@ -25,7 +25,7 @@ pub(super) fn rounds(load: &mut Load, server: &Server, rounds: usize) -> anyhow:
     load.forget_figures();
     for _ in 0..rounds {
         let visitor = load.connect(TELLING)?;
-        load.watch(streams + 1);
+        load.watch(streams + load.of_a_connection());
         load.ask(visitor, &request)?;
         load.until_all_know(TELLING)?;
         let last = load.told().latencies().last().copied().unwrap_or_default();

@@ -8,10 +8,7 @@ use crate::kernel;
 use crate::load::{Load, Protocol};
 use crate::results::{Figures, Million};
 use crate::server::Server;
-
-/// How many streams a connection has. The least that a server ought to allow (RFC 9113,
-/// section 6.5.2).
-pub(super) const OF_A_CONNECTION: u32 = 100;
+use crate::way::OF_A_CONNECTION;
 
 /// Which share of the streams is on its way at once: with few of them, most of the time
 /// would go into telling those who are there already. A tenth of a million comes on a

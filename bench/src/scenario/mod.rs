@@ -2,9 +2,11 @@
 
 mod crowd;
 mod deliver;
+mod joins;
 mod million;
 mod rooms;
 mod storm;
+mod ways;
 
 use std::process::Command;
 use std::thread::sleep;
@@ -12,14 +14,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 
+use crate::certificate::{Certificate, Key};
 use crate::cores::{Cores, Placement};
 use crate::kernel::Kernel;
-use crate::load::{Load, Protocol};
+use crate::load::{Handshake, Load};
 use crate::peers::Peer;
 use crate::plan::{Act, Sizes, Step};
 use crate::process::Tree;
 use crate::results::{self, Figures, Memory};
 use crate::server::Server;
+use crate::way::Way;
 
 /// Where the stream is.
 const PATH: &str = "/events";
@@ -48,7 +52,9 @@ pub fn run(
 ) -> anyhow::Result<()> {
     let stage = |streams| Stage {
         peer: step.peer,
-        protocol: step.peer.protocol,
+        way: Way::Http1,
+        key: Key::P256,
+        handshake: Handshake::Full,
         streams,
         options: &[],
         cores,
@@ -88,9 +94,24 @@ pub fn run(
         }
         Act::Million => {
             let streams = *sizes.million.last().context("a crowd of no size")?;
-            let protocol = Protocol::Http2 { streams: million::OF_A_CONNECTION };
-            let stage = Stage { protocol, ..stage(streams) };
+            let stage = Stage { way: Way::SharedHttp2, ..stage(streams) };
             stage.with(|load, server| million::run(load, server, sizes.million, keep))
+        }
+        Act::Way { way, streams } => {
+            let stage = Stage { way: *way, ..stage(*streams) };
+            stage.with(|load, server| {
+                let (memory, rounds) = ways::run(load, server, *streams, sizes.rounds)?;
+                keep(Figures::Way(results::OfWay { way: *way, memory, rounds }));
+                Ok(())
+            })
+        }
+        Act::Joins { key, handshake } => {
+            let (key, handshake) = (*key, *handshake);
+            let stage = Stage { way: Way::TlsHttp2, key, handshake, ..stage(joins::AT_ONCE) };
+            stage.with(|load, server| {
+                keep(Figures::Joins(joins::run(load, server, key, handshake, sizes.joins)?));
+                Ok(())
+            })
         }
     }
 }
@@ -98,7 +119,10 @@ pub fn run(
 /// A server and its load client, as a scenario wants them.
 struct Stage<'a> {
     peer: &'static Peer,
-    protocol: Protocol,
+    way: Way,
+    /// What a certificate is made with, and whether it is shown: over TLS.
+    key: Key,
+    handshake: Handshake,
     streams: usize,
     options: &'a [&'a str],
     cores: &'a Cores,
@@ -113,13 +137,20 @@ impl Stage<'_> {
         act: impl FnOnce(&mut Load, &Server) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         self.peer.is_there()?;
+        let certificate = self.way.has_tls().then(|| Certificate::new(self.key)).transpose()?;
         let command = |address| -> Command {
-            let mut command = self.peer.command(address, self.streams);
+            let certificate = certificate.as_ref();
+            let mut command = self.peer.command(address, self.streams, self.way, certificate);
             command.args(self.options);
             command
         };
         let mut server = Server::start(command, self.cores, self.placement)?;
-        let mut load = Load::new(server.address(), self.protocol)?;
+        let protocol = self.peer.protocol(self.way);
+        let mut load = if self.way.has_tls() {
+            Load::over_tls(server.address(), protocol, self.handshake)?
+        } else {
+            Load::new(server.address(), protocol)?
+        };
         let acted = act(&mut load, &server);
         // The clients first: a server that stops may take its time for those it has.
         drop(load);
