@@ -14,6 +14,7 @@ mod held;
 mod life;
 mod metrics;
 mod origins;
+mod process;
 mod query;
 mod refusal;
 mod script;
