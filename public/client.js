@@ -31,6 +31,8 @@
   const KEEP_ALIVE_LEAST = 1000; // ms: a server may be faster, a network is not
   const ANSWER = 2000; // ms in which the tab that leads answers another
   const LATE = 1500; // ms that a timer may be late: hidden tabs have one a second
+  // Where the server is, from here. It says '..' where it serves this from `public/`.
+  const SERVER = './';
 
   /** The feeds that somebody listens to, by the address of their stream. */
   const feeds = new Map();
@@ -325,10 +327,7 @@
 
   /** Where the server is, by the script's own address, so that any prefix is right. */
   function home() {
-    const base = new URL('.', headcount.src ?? location.origin);
-    // The script is served under `public/` too, the stream is not.
-    base.pathname = base.pathname.replace(/\/public\/$/, '/');
-    return base;
+    return new URL(SERVER, headcount.src ?? location.origin);
   }
 
   /**

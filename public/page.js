@@ -30,10 +30,10 @@ const room = new URLSearchParams(location.search).get('room');
 if (room) counter.setAttribute('room', room);
 say($('room'), room || 'lobby');
 
-// Relative to this script, so that it is right under any prefix. The page is
-// served under `public/` too, the stream is not.
-const home = new URL('.', import.meta.url);
-home.pathname = home.pathname.replace(/\/public\/$/, '/');
+// Relative to this script, so that it is right under any prefix. The server says '..'
+// where it serves this from `public/`.
+const SERVER = './';
+const home = new URL(SERVER, import.meta.url);
 
 const stream = new URL('events', home);
 if (room) stream.searchParams.set('room', room);

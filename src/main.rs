@@ -15,7 +15,7 @@ use std::thread::available_parallelism;
 
 use clap::Parser;
 use headcount::config::{Command, Config};
-use headcount::server::{self, Server, Settings, Tls};
+use headcount::server::{self, Server, Settings, StartError, Tls};
 use headcount::{Options, Rooms, Script, embed, router};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
@@ -95,8 +95,9 @@ async fn serve(config: Config) -> Result<(), String> {
     }
 
     let stall_timeout = config.stall_timeout.unwrap_or(config.user_timeout);
+    let threads = config.threads.unwrap_or_else(cores);
     let settings = Settings {
-        threads: config.threads.unwrap_or_else(cores),
+        threads,
         keep_alive: config.keep_alive,
         user_timeout: config.user_timeout,
         stall_timeout,
@@ -106,8 +107,12 @@ async fn serve(config: Config) -> Result<(), String> {
         trusted_proxies: config.trusted_proxy.clone(),
         tls: tls.clone(),
     };
-    let server = Server::start(config.listen, settings)
-        .map_err(|error| cannot_listen(config.listen, &error))?;
+    let server = Server::start(config.listen, settings).map_err(|error| match error {
+        StartError::Listen(error) => cannot_listen(config.listen, &error),
+        StartError::Threads(error) => {
+            format!("cannot start {threads} threads: {error}; lower --threads")
+        }
+    })?;
     let address = server
         .address()
         .map_err(|error| format!("the listening socket has no address: {error}"))?;

@@ -206,6 +206,8 @@ impl Room {
         let count = state.newest.count();
         if !self.vacate(state) {
             self.follow_up(tell);
+        } else if matches!(tell, Tell::At(_)) {
+            self.tally.merged.count();
         }
         count
     }
@@ -226,6 +228,9 @@ impl Room {
         self.tally.changes.count();
         state.newest = state.newest.next(state.seats.len());
         let tell = state.pace.change();
+        if tell == Tell::Planned {
+            self.tally.merged.count();
+        }
         if tell == Tell::Now {
             self.publish(state);
         }

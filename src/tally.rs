@@ -58,6 +58,10 @@ pub struct Tally {
     pub changes: Counter,
     /// Events that told a room's people of one change or of several.
     pub published: Counter,
+    /// Changes without an event of their own: the event of an earlier change told them
+    /// too, or nobody was left to tell. Once all is told, these and
+    /// [`published`](Self::published) are the [`changes`](Self::changes).
+    pub merged: Counter,
     /// Events that were handed to a stream.
     pub deliveries: Counter,
     /// Times that a stream had fallen behind and was told the newest number

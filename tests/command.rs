@@ -136,6 +136,18 @@ async fn a_taken_port_is_an_error_in_one_sentence() {
     assert_eq!(err, sentence);
 }
 
+/// As root there is no limit on threads to run into, but each needs memory for its stack.
+#[tokio::test]
+async fn threads_that_can_not_start_are_an_error_in_one_sentence() {
+    let mut command = Headcount::command_with_memory(1_000_000);
+    let (code, out, err) =
+        run(command.args(["--listen", "127.0.0.1:0", "--threads", "1024"])).await;
+    assert_eq!((code, &*out), (1, ""), "{err}");
+    let why = err.strip_prefix("headcount: cannot start 1024 threads: ");
+    assert!(why.is_some_and(|why| why.ends_with("; lower --threads\n")), "{err}");
+    assert_eq!(err.lines().count(), 1, "{err}");
+}
+
 #[tokio::test]
 async fn a_second_headcount_does_not_share_the_first_ones_port() {
     let first = Headcount::start(&[]).await;

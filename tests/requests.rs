@@ -271,12 +271,33 @@ async fn the_page_is_also_under_public_and_where_a_directory_is_asked_for() {
     for path in ["/", "/?room=a", "/public/", "/public/index.html"] {
         assert_eq!(Client::ask(server.address, "GET", path, "").await.body, page, "{path}");
     }
-    let script = fs::read_to_string("public/client.js").expect("it is there");
-    let answer = Client::ask(server.address, "GET", "/public/client.js", "").await;
-    assert_eq!(answer.body, script);
+    let style = fs::read_to_string("public/style.css").expect("it is there");
+    let answer = Client::ask(server.address, "GET", "/public/style.css", "").await;
+    assert_eq!(answer.body, style);
     let answer = Client::ask(server.address, "GET", "/public?room=a", "").await;
     assert_eq!(answer.head.status, 307);
     assert_eq!(answer.head.header("location"), Some("./public/index.html?room=a"));
+}
+
+#[tokio::test]
+async fn a_script_under_public_says_that_the_server_is_one_level_up_and_is_the_same_otherwise() {
+    let on_disk = Options { public_dir: Some("public".into()), ..Default::default() };
+    for options in [Options::default(), on_disk] {
+        let server = Server::with(options).await;
+        for file in ["client.js", "page.js"] {
+            let script = fs::read_to_string(format!("public/{file}")).expect("it is there");
+            assert_eq!(script.matches("const SERVER = './';").count(), 1, "{file}");
+            let from_public = script.replace("const SERVER = './';", "const SERVER = '..';");
+            for (path, expected) in [(file, &script), (&*format!("public/{file}"), &from_public)] {
+                let path = format!("/{path}");
+                let answer = Client::ask(server.address, "GET", &path, "").await;
+                assert_eq!(answer.head.status, 200, "{path}");
+                assert!(answer.body == *expected, "{path}");
+                let head = Client::ask(server.address, "HEAD", &path, "").await.head;
+                assert_eq!(head.header("content-length"), Some(&*expected.len().to_string()));
+            }
+        }
+    }
 }
 
 #[tokio::test]

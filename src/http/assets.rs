@@ -3,11 +3,11 @@
 
 use std::borrow::Cow;
 use std::mem::take;
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 
-use axum::body::Bytes;
+use axum::body::{Bytes, to_bytes};
 use axum::extract::{OriginalUri, Request};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -34,6 +34,14 @@ pub(super) const CLIENT: &str = "client.js";
 const MODULE: &str = "client.mjs";
 const TYPES: &str = "client.d.ts";
 
+/// How a script says where the server is, seen from the script itself …
+const SERVER: &[u8; 20] = b"const SERVER = './';";
+/// … and how it says so under `/public/`, in as many bytes. A script can't tell by its own
+/// address: the server itself may be where a path ends in `/public`.
+const SERVER_FROM_PUBLIC: &[u8; SERVER.len()] = b"const SERVER = '..';";
+/// Those that say so.
+const SCRIPTS: [&str; 2] = ["/public/client.js", "/public/page.js"];
+
 /// What the page may do, which is little: it runs its own script, shows its own
 /// style, and listens here. Nobody can put it into a frame, where a visitor of that
 /// site would be counted (<https://www.w3.org/TR/CSP3/>).
@@ -54,6 +62,7 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(public_dir: Option<PathBu
     // the page and the script of one release belong together.
     router
         .merge(pinned())
+        .layer(from_fn(seen_from_public))
         .layer(from_fn(with_policy))
         .layer(from_fn(to_index))
         .layer(header(header::CACHE_CONTROL, "no-cache"))
@@ -81,6 +90,8 @@ fn from_binary<S: Clone + Send + Sync + 'static>() -> Router<S> {
 }
 
 fn from_disk<S: Clone + Send + Sync + 'static>(dir: PathBuf) -> Router<S> {
+    // Of a relative path `ServeDir` makes another one, which `Directory` would not know.
+    let dir = path::absolute(&dir).unwrap_or(dir);
     let files = ServeDir::with_backend(&dir, Directory::new(&dir))
         .call_fallback_on_method_not_allowed(true)
         .fallback(get(async || Refusal::NotFound).fallback(async || Refusal::MethodNotAllowed));
@@ -151,6 +162,25 @@ async fn with_policy(request: Request, next: Next) -> Response {
         say(header::REFERRER_POLICY, "no-referrer");
     }
     response
+}
+
+/// Has the scripts under `/public/` look for the server one level up.
+async fn seen_from_public(request: Request, next: Next) -> Response {
+    let says_where = request.method() == Method::GET && SCRIPTS.contains(&request.uri().path());
+    let response = next.run(request).await;
+    if !says_where || response.status() != StatusCode::OK {
+        return response;
+    }
+    let (head, body) = response.into_parts();
+    let Ok(script) = to_bytes(body, usize::MAX).await else {
+        let error = Json(json!({ "error": "the file can't be read" }));
+        return (StatusCode::INTERNAL_SERVER_ERROR, error).into_response();
+    };
+    let mut script = Vec::from(script);
+    if let Some(at) = script.windows(SERVER.len()).position(|found| found == SERVER) {
+        script[at..][..SERVER.len()].copy_from_slice(SERVER_FROM_PUBLIC);
+    }
+    Response::from_parts(head, script.into())
 }
 
 /// Sends a client on that asked for a directory without the slash at its end, as

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use prometheus::process_collector::ProcessCollector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use super::Shared;
+use super::process::Process;
 use super::refusal::Refusals;
 use crate::ending::Reason;
 
@@ -51,7 +51,6 @@ fn render(shared: &Shared) -> prometheus::Result<String> {
     };
 
     let tally = shared.rooms().tally();
-    let (changes, published) = (tally.changes.get(), tally.published.get());
     gauge("headcount_streams", "Streams that are open.", tally.streams.get())?;
     gauge(
         "headcount_places",
@@ -67,12 +66,17 @@ fn render(shared: &Shared) -> prometheus::Result<String> {
         "Streams that were refused, by reason.",
         Refusals::LABELS.map(|l| (l.to_owned(), shared.refusals.of(l).get())).into(),
     )?;
-    counter("headcount_changes_total", "Changes of a room's count.", changes)?;
-    counter("headcount_events_published_total", "Events that told of changes.", published)?;
+    counter("headcount_changes_total", "Changes of a room's count.", tally.changes.get())?;
+    counter(
+        "headcount_events_published_total",
+        "Events that told of one change or of several.",
+        tally.published.get(),
+    )?;
     counter(
         "headcount_events_merged_total",
-        "Changes that were told together with others, or to nobody.",
-        changes.saturating_sub(published),
+        "Changes without an event of their own: the event of an earlier change told them too, \
+         or nobody was left to tell.",
+        tally.merged.get(),
     )?;
     counter(
         "headcount_deliveries_total",
@@ -84,6 +88,80 @@ fn render(shared: &Shared) -> prometheus::Result<String> {
         "Times that a stream had fallen behind and skipped to the newest number.",
         tally.lagged.get(),
     )?;
-    page.register(Box::new(ProcessCollector::for_self()))?;
+    page.register(Box::new(Process::now()?))?;
     TextEncoder::new().encode_to_string(&page.gather())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use axum::body::{Body, to_bytes};
+    use axum::extract::Request;
+    use tokio::time::sleep;
+    use tower::ServiceExt;
+
+    use crate::{Ending, Name, Options, Rooms, router};
+
+    /// Every sample of a page of `/metrics`, by its name and labels.
+    async fn samples(rooms: &Rooms) -> BTreeMap<String, f64> {
+        let app = router(rooms.clone(), Options::default());
+        let request = Request::get("/metrics").body(Body::empty()).expect("a request");
+        let Ok(answer) = app.oneshot(request).await;
+        let page = to_bytes(answer.into_body(), usize::MAX).await.expect("the whole page");
+        let page = String::from_utf8(page.into()).expect("text");
+        let lines = page.lines().filter(|line| !line.starts_with('#'));
+        lines
+            .map(|line| {
+                let (name, value) = line.rsplit_once(' ').expect("a name and a value");
+                (name.to_owned(), value.parse().expect("a number"))
+            })
+            .collect()
+    }
+
+    /// Those of a crowd that is told with pauses, after each thing that happens in it.
+    async fn samples_of_a_busy_room() -> Vec<BTreeMap<String, f64>> {
+        let rooms = Rooms::default();
+        let join = || rooms.join(&Name::default(), Ending::default()).expect("a room");
+        let mut crowd: Vec<_> = (0..1000).map(|_| join()).collect();
+        let mut pages = Vec::new();
+        for _ in 0..2 {
+            sleep(Duration::from_secs(1)).await;
+            for people in [1001, 1002, 1003, 1001] {
+                crowd.truncate(people);
+                crowd.resize_with(people, join);
+                pages.push(samples(&rooms).await);
+            }
+        }
+        drop(crowd);
+        sleep(Duration::from_secs(1)).await;
+        pages.push(samples(&rooms).await);
+        pages
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_total_ever_falls() {
+        for pages in samples_of_a_busy_room().await.windows(2) {
+            for (name, before) in pages[0].iter().filter(|(name, _)| name.contains("_total")) {
+                let now = pages[1][name];
+                assert!(now >= *before, "{name} fell from {before} to {now}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn cpu_time_is_told_in_fractions_of_a_second() {
+        let seconds = samples(&Rooms::default()).await["process_cpu_seconds_total"];
+        assert!(seconds > 0.0 && seconds.fract() > 0.0, "{seconds}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_change_was_published_or_merged_once_all_is_told() {
+        let pages = samples_of_a_busy_room().await;
+        let last = pages.last().expect("some pages");
+        let of = |name: &str| last[&format!("headcount_{name}_total")];
+        assert_eq!(of("changes"), of("events_published") + of("events_merged"));
+        assert!(of("events_merged") > 0.0);
+    }
 }

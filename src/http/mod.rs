@@ -12,6 +12,7 @@ mod events;
 mod health;
 mod metrics;
 mod origins;
+mod process;
 mod query;
 mod refusal;
 mod script;

@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
@@ -72,43 +73,53 @@ async fn prepare(
     let head_by = Instant::now() + HEAD_TIMEOUT;
     let peer = Peer { address, head_by, ending: ending.clone() };
     let socket = Socket::new(tcp, connections.settings.patience(), ending)?;
-    match connections.settings.tls.clone() {
-        None => speak(connections, socket, peer, pass).await,
-        // Boxed: a connection that waits for its first byte shall be small.
-        Some(tls) => Box::pin(encrypt(connections, tls, socket, peer, pass)).await,
+    let served = match connections.settings.tls.clone() {
+        None => speak(connections, socket, peer, pass).await?,
+        // Boxed: a connection that waits for its first byte shall be small. The box is
+        // gone once the client has shaken hands and said what it speaks.
+        Some(tls) => Box::pin(encrypt(connections, tls, socket, peer, pass)).await?,
+    };
+    match served {
+        Some(served) => served.await.map_err(io::Error::other),
+        None => Ok(()),
     }
 }
 
-/// Shakes hands, and speaks over what comes of it.
+/// What is left of a connection's life once its protocol is known: each is boxed as what
+/// it is, and neither pays for the other.
+type Served = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
+/// Shakes hands, and finds out what is spoken over what comes of it.
 async fn encrypt(
     connections: Arc<Connections>,
     tls: Arc<Tls>,
     socket: Socket,
     peer: Peer,
     pass: Box<Pass>,
-) -> io::Result<()> {
+) -> io::Result<Option<Served>> {
     let handshake = tls.acceptor().accept(socket);
     match in_time(&connections, &peer, handshake).await? {
-        Some(encrypted) => speak(connections, encrypted, peer, pass).await,
-        None => Ok(()),
+        // Boxed: it is large, and is handed on from future to future, each of which would
+        // keep room for it.
+        Some(encrypted) => speak(connections, Box::new(encrypted), peer, pass).await,
+        None => Ok(None),
     }
 }
 
-/// Finds out which protocol the client speaks, and speaks it. Each is boxed as
-/// what it is, and neither pays for the other.
+/// Finds out which protocol the client speaks, and begins to speak it.
 async fn speak<T: Io>(
     connections: Arc<Connections>,
     io: T,
     peer: Peer,
     pass: Box<Pass>,
-) -> io::Result<()> {
+) -> io::Result<Option<Served>> {
     let told = in_time(&connections, &peer, protocol::tell(io)).await?;
-    let over = match told.flatten() {
-        None => Ok(()),
-        Some((Protocol::Http1, io)) => Box::pin(http1::serve(connections, io, peer, pass)).await,
-        Some((Protocol::Http2, io)) => Box::pin(http2::serve(connections, io, peer, pass)).await,
-    };
-    over.map_err(io::Error::other)
+    Ok(told.flatten().map(|(protocol, io)| -> Served {
+        match protocol {
+            Protocol::Http1 => Box::pin(http1::serve(connections, io, peer, pass)),
+            Protocol::Http2 => Box::pin(http2::serve(connections, io, peer, pass)),
+        }
+    }))
 }
 
 /// Does what comes before a request, unless the client takes too long over it or

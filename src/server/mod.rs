@@ -19,6 +19,8 @@ mod transport;
 mod wire;
 mod workers;
 
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -65,18 +67,24 @@ pub struct Server {
     settings: Settings,
 }
 
+/// Why a server can't start, and what the system says.
+#[derive(Debug)]
+pub enum StartError {
+    /// It can't listen: another program listens there, for one.
+    Listen(io::Error),
+    /// It can't have its threads: the system has no more of them, or no memory or file
+    /// descriptors that they need.
+    Threads(io::Error),
+}
+
 impl Server {
     /// Listens on `address`, and starts the threads that are to serve.
     ///
     /// # Errors
-    /// What the system says: another program listens there, for one.
-    pub fn start(address: SocketAddr, settings: Settings) -> io::Result<Self> {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // Or a restart would have to wait for the last one's connections to time out.
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        let listener = socket.listen(BACKLOG)?;
-        let workers = Workers::start(settings.threads)?;
+    /// If it can't do the one or the other.
+    pub fn start(address: SocketAddr, settings: Settings) -> Result<Self, StartError> {
+        let listener = listen(address).map_err(StartError::Listen)?;
+        let workers = Workers::start(settings.threads).map_err(StartError::Threads)?;
         Ok(Self { listener, workers, settings })
     }
 
@@ -125,6 +133,14 @@ impl Server {
     }
 }
 
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Or a restart would have to wait for the last one's connections to time out.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Accepts connections for ever, and deals them out to the workers.
 async fn accept(listener: &TcpListener, gate: &Arc<Gate>, workers: &[Arc<Connections>]) {
     let mut exhausted: Option<Instant> = None;
@@ -168,3 +184,14 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
     )
 }
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen(error) => write!(f, "cannot listen: {error}"),
+            Self::Threads(error) => write!(f, "cannot start the threads: {error}"),
+        }
+    }
+}
+
+impl Error for StartError {}

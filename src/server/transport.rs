@@ -18,6 +18,12 @@ impl Io for Socket {
     }
 }
 
+impl<T: Io> Io for Box<T> {
+    fn socket(&self) -> Option<&Socket> {
+        (**self).socket()
+    }
+}
+
 impl<T: Io> Io for TlsStream<T> {
     fn socket(&self) -> Option<&Socket> {
         self.get_ref().0.socket()

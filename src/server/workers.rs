@@ -4,6 +4,7 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use tokio::runtime::{Builder, Handle};
@@ -18,22 +19,40 @@ pub(super) struct Workers {
 
 impl Workers {
     /// Starts so many, the calling thread among them.
+    ///
+    /// # Errors
+    /// If the system has no more threads, memory or file descriptors for this process.
+    /// Those that have started end.
     pub(super) fn start(number: NonZeroUsize) -> io::Result<Self> {
-        let stop = CancellationToken::new();
-        let mut workers =
-            Self { runtimes: vec![Handle::current()], threads: Vec::new(), stop: stop.clone() };
+        let (runtimes, threads) = (vec![Handle::current()], Vec::new());
+        let mut workers = Self { runtimes, threads, stop: CancellationToken::new() };
         for nth in 1..number.get() {
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            workers.runtimes.push(runtime.handle().clone());
-            let stop = stop.clone();
-            let thread = thread::Builder::new().name(format!("worker-{nth}")).spawn(move || {
-                runtime.block_on(stop.cancelled());
-                // Dropping it would wait for whatever still blocks.
-                runtime.shutdown_background();
-            })?;
-            workers.threads.push(thread);
+            workers.add(format!("worker-{nth}"))?;
         }
         Ok(workers)
+    }
+
+    fn add(&mut self, name: String) -> io::Result<()> {
+        let stop = self.stop.clone();
+        let (tell, told) = mpsc::channel();
+        // The runtime is made on its thread. If that can't start, no runtime is left here,
+        // where another runs and dropping one would panic.
+        let thread = thread::Builder::new().name(name).spawn(move || {
+            match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => {
+                    let _waits = tell.send(Ok(runtime.handle().clone()));
+                    runtime.block_on(stop.cancelled());
+                    // Dropping it would wait for whatever still blocks.
+                    runtime.shutdown_background();
+                }
+                Err(error) => {
+                    let _waits = tell.send(Err(error));
+                }
+            }
+        })?;
+        self.threads.push(thread);
+        self.runtimes.push(told.recv().map_err(io::Error::other)??);
+        Ok(())
     }
 
     pub(super) fn runtimes(&self) -> impl Iterator<Item = &Handle> {
@@ -54,7 +73,6 @@ impl Drop for Workers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc;
     use std::time::Duration;
 
     #[test]

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { startServer } from '../support/server.mjs';
-import { PAGE, startSite } from '../support/site.mjs';
+import { PAGE, beneath, startSite } from '../support/site.mjs';
 import { visit } from '../support/visitor.mjs';
 import { eventually } from '../support/wait.mjs';
 import { BROWSERS, element, elementShows, goBack, leaveFor, text, told, useBrowser } from './browsers.mjs';
@@ -311,6 +311,23 @@ for (const browser of BROWSERS) {
         await becomes(server, room, 1);
       }
     });
+
+    // The prefix, as a proxy has it or an app that nests the router, may look like ours.
+    for (const prefix of ['', '/public', '/app/public']) {
+      for (const file of ['client.js', 'public/client.js', 'client.mjs', 'public/client.mjs']) {
+        test(`${file} beneath the prefix "${prefix}" finds its server`, async (t) => {
+          const server = await startServer(t, SILENT);
+          const kind = file.endsWith('.mjs') ? 'type="module"' : 'defer';
+          const script = `<script ${kind} src="${prefix}/${file}"></script>`;
+          const pages = { '/page': `<!doctype html>${script}<user-count room="x">–</user-count>` };
+          const site = await startSite(t, server, pages, beneath(prefix));
+          const page = await (await newContext(t)).newPage();
+          await page.goto(`${site.url}/page`);
+          await elementShows(page, '1');
+          await becomes(server, 'x', 1);
+        });
+      }
+    }
 
     test('a script that is there twice counts once', async (t) => {
       const { server, page, wrong } = await visited(

@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import axe from 'axe-core';
 import { run } from '../support/process.mjs';
 import { startServer } from '../support/server.mjs';
-import { startSite } from '../support/site.mjs';
+import { beneath, startSite } from '../support/site.mjs';
 import { reader, visit } from '../support/visitor.mjs';
 import { eventually } from '../support/wait.mjs';
 import { BROWSERS, goBack, leaveFor, live, look, shows, text, useBrowser } from './browsers.mjs';
@@ -96,6 +96,17 @@ for (const browser of BROWSERS) {
         await shows(page, live(2));
         assert.equal(await text(page, '#room'), 'lobby');
         await was(observer, [1, 2]);
+      });
+    }
+
+    for (const path of ['/app/public/', '/app/public/public/']) {
+      test(`the page at ${path} is beneath the prefix /app/public`, async (t) => {
+        const server = await startServer(t, SILENT);
+        const site = await startSite(t, server, {}, beneath('/app/public'));
+        const page = await (await newContext(t)).newPage();
+        await page.goto(site.url + path);
+        await shows(page, live(1));
+        assert.equal(await text(page, '#curl'), `curl -N ${site.url}/app/public/events`);
       });
     }
 

@@ -3,14 +3,19 @@ optimised code asks the allocator for other things, and has been given other ans
 """
 
 import pathlib
+import socket
+import ssl
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
+from certificate import certificate
+from http2 import Http2
 from server import RELEASE
 from support import FaultTest
-from waiting import counted, eventually, measured
+from waiting import DEADLINE, counted, eventually, measured
 
 #: What the visitors are: processes of their own.
 CROWD = pathlib.Path(__file__).with_name("crowd.py")
@@ -23,6 +28,10 @@ LEFT, GIVEN_BACK = 4 * 2**20, 10
 
 #: So many stay, in one room, and what each takes then, in bytes.
 SETTLED, EACH = 3_000, 1_600
+
+#: So many stay as browsers come: over TLS and HTTP/2, with one stream on each connection.
+#: Most of what each takes then, in bytes, is the HTTP/2 and TLS libraries' buffers.
+BROWSERS, EACH_BROWSER = 500, 48_000
 
 
 class Memory(FaultTest):
@@ -97,6 +106,40 @@ class Memory(FaultTest):
         for line in warnings:
             self.assertIn("_RJEM_MALLOC_CONF", line)
             self.assertIn("muzzy_decay_ms", line)
+
+
+class MemoryOverTls(FaultTest):
+    def test_a_browsers_connection_that_has_settled_takes_no_more_than_its_buffers(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        cert, key = certificate(pathlib.Path(directory.name), "own")
+        trusting = ssl.create_default_context(cafile=cert)
+        trusting.set_alpn_protocols(["h2"])
+        server = self.server(
+            "--tls-cert", cert, "--tls-key", key, "--keep-alive", "10m", quiet=True, binary=RELEASE
+        )
+
+        def come(number):
+            for nth in range(number):
+                sock = socket.create_connection(server.address, DEADLINE)
+                self.addCleanup(sock.close)
+                sock = trusting.wrap_socket(sock, server_hostname="127.0.0.1")
+                client = Http2(server.address, scheme="https", sock=sock)
+                self.addCleanup(client.close)
+                # Who comes later is told to a few only.
+                client.join(f"/events?room={nth // 50}")
+
+        # What is made once is not theirs.
+        come(100)
+        before = server.rss()
+        come(BROWSERS)
+        each = eventually(
+            "what each takes",
+            lambda: (server.rss() - before) / BROWSERS,
+            lambda each: each < EACH_BROWSER,
+            within=GIVEN_BACK,
+        )
+        counted("bytes for each of 500 connections of browsers", each)
 
 
 if __name__ == "__main__":

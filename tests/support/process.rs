@@ -21,7 +21,18 @@ pub struct Headcount {
 impl Headcount {
     /// The command, with nothing of the test's environment that would change it.
     pub fn command() -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_headcount"));
+        Self::prepared(Command::new(env!("CARGO_BIN_EXE_headcount")))
+    }
+
+    /// The same with an address space of so many kB.
+    pub fn command_with_memory(kilobytes: usize) -> Command {
+        let mut shell = Command::new("sh");
+        let limited = format!("ulimit -v {kilobytes} && exec \"$0\" \"$@\"");
+        shell.args(["-c", &limited, env!("CARGO_BIN_EXE_headcount")]);
+        Self::prepared(shell)
+    }
+
+    fn prepared(mut command: Command) -> Command {
         let options = std::env::vars_os().map(|(name, _)| name);
         for name in options.filter(|name| name.to_string_lossy().starts_with("HEADCOUNT_")) {
             command.env_remove(name);

@@ -66,6 +66,13 @@ export async function startSite(t, server, pages = {}, answer = () => false) {
   };
 }
 
+/** For a site whose server is beneath a prefix, and nowhere else: what takes it off. */
+export const beneath = (prefix) => (request, response) => {
+  if (request.url.startsWith(`${prefix}/`)) request.url = request.url.slice(prefix.length);
+  else response.writeHead(404).end();
+  return response.headersSent;
+};
+
 function forward(server, request, response) {
   const { method, headers, url } = request;
   const upstream = ask(server.url + url, { method, headers, agent: false }, (answer) => {
