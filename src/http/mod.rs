@@ -14,6 +14,7 @@ mod held;
 mod life;
 mod metrics;
 mod origins;
+#[cfg(all(feature = "server", target_os = "linux"))]
 mod process;
 mod query;
 mod refusal;
@@ -34,8 +35,10 @@ use tokio_util::sync::CancellationToken;
 use crate::limits::Limits;
 use crate::origin::AllowedOrigin;
 use crate::rooms::{self, Rooms};
+#[cfg(feature = "server")]
 pub(crate) use handover::{Handover, Stay, Streaming};
 use held::Held;
+#[cfg(feature = "server")]
 pub(crate) use life::Life;
 use origins::Origins;
 use refusal::{Refusal, Refusals};
@@ -49,8 +52,8 @@ pub struct Options {
     /// It is the heartbeat that shows both sides whether the other is there.
     pub keep_alive: Duration,
     /// End a stream whose client takes nothing of what waits for it for so long. (Where
-    /// this crate's own [`server`](crate::server) carries a stream on HTTP/1, it is the
-    /// server's setting that counts.)
+    /// this crate's own `server` carries a stream on HTTP/1, it is the server's setting
+    /// that counts.)
     pub stall_timeout: Duration,
     /// End a stream that is so old (less up to a fifth of it, at random), and
     /// keep its seat for 10 s, in which its client is to come back.
@@ -74,6 +77,9 @@ pub struct Options {
     /// Serve the page's files from this directory, read anew for each request,
     /// in place of those inside the binary.
     pub public_dir: Option<PathBuf>,
+    /// Whether there is a `/metrics`. An app that has its own leaves it out, and reads
+    /// [`Rooms::tally`].
+    pub metrics: bool,
     /// Cancel it to end every stream cleanly and to take no new one. A server
     /// that waits for its connections before it stops needs this, for a stream
     /// never ends by itself.
@@ -95,6 +101,7 @@ impl Default for Options {
             trusted_proxies: Vec::new(),
             allow_origins: Vec::new(),
             public_dir: None,
+            metrics: true,
             drain: CancellationToken::new(),
             drain_spread: Duration::from_secs(8),
         }
@@ -124,7 +131,7 @@ struct Shared {
 /// | `GET /count?room=R` | `{"room":"R","count":N}`, or `N` as plain text; joins nothing |
 /// | `GET /badge.svg?room=R` | the count as a picture, joins nothing |
 /// | `GET /healthz`, `/readyz` | 200 while alive; 200 while new streams are taken, else 503 |
-/// | `GET /metrics` | Prometheus' text format |
+/// | `GET /metrics` | Prometheus' text format, unless [`Options::metrics`] is off |
 /// | `GET /`, `/client.js`, `/style.css`; the same under `/public/` | the page |
 /// | `GET /client-….js` | `client.js` of this version alone, for ever ([`Script`]) |
 ///
@@ -139,8 +146,7 @@ struct Shared {
 ///     axum::Router::new().nest("/live", router(rooms.clone(), Options::default()));
 /// ```
 ///
-/// On a connection that this crate's own [`server`](crate::server) did not
-/// accept, the reason for which a client left isn't known, and is logged as
+/// On a connection that this crate's own `server` did not accept, the reason for which a client left isn't known, and is logged as
 /// `client closed`.
 pub fn router(rooms: Rooms, options: Options) -> Router {
     let shared = Arc::new(Shared {
@@ -169,11 +175,16 @@ pub fn router(rooms: Rooms, options: Options) -> Router {
         .method_not_allowed_fallback(not_allowed)
         .layer(from_fn(admission::small_enough))
         .layer(from_fn_with_state(shared.clone(), origins::guard));
+    let metrics = if options.metrics {
+        Router::new().route("/metrics", get(metrics::metrics))
+    } else {
+        Router::new()
+    };
     Router::new()
         .route("/badge.svg", get(badge::badge))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics::metrics))
+        .merge(metrics)
         .merge(assets::router(options.public_dir))
         .method_not_allowed_fallback(not_allowed)
         .layer(from_fn(admission::small_enough))
