@@ -23,9 +23,12 @@ soak: setup ## Soak the server in mixed clients for ten minutes (make test does 
 check: ## Check the format, the lints and the docs; a warning is an error
 	cargo fmt --all --check
 	cargo clippy --locked --package headcount --all-targets -- --deny warnings
+	cargo clippy --locked --package headcount --no-default-features --lib -- --deny warnings
+	cargo clippy --locked --package headcount --no-default-features --example nested -- --deny warnings
 	cargo clippy --locked --package headcount-bench --all-targets -- --deny warnings
 	cargo clippy --locked --package headcount-model --lib --test checks -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --package headcount --no-default-features --no-deps --target-dir target/library
 
 mutants: ## Make mistakes in copies of the code and see that the tests catch each
 	python3 tests/model/mutants.py

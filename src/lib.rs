@@ -5,11 +5,13 @@
 //! and every change is pushed to every open stream as a `user count` event.
 //!
 //! This crate is the `headcount` binary and the parts that it is made of. To
-//! have the counter in an axum app of your own, [`router`] is all it takes.
+//! have the counter in an axum app of your own, [`router`] is all it takes: leave the
+//! default feature `server` out, and nothing of the binary is compiled (`config`, `embed`
+//! and `server` are not there then). [`Rooms`] tells the rest of the app who is where.
 //!
 //! # The way of a visitor
 //!
-//! 1. [`server`] accepts the connection, sets the socket's options and hands
+//! 1. `server` accepts the connection, sets the socket's options and hands
 //!    what comes over it to hyper.
 //! 2. [`http`] is what the request meets: the router, and before anything is
 //!    counted, admission: is this really a stream, and of which room?
@@ -21,7 +23,7 @@
 //!    [`Subscription`]. Each has a [`seat`], named by a [`token`]: who comes back
 //!    with theirs while the lost connection is still counted takes the seat over.
 //! 6. [`event`] is the wire form of what is told, encoded once for everybody.
-//! 7. [`server`] takes the stream back from hyper once the first event is sent. From
+//! 7. `server` takes the stream back from hyper once the first event is sent. From
 //!    then on its room's fan-out writes each event to it, and a small task waits for
 //!    its end.
 //! 8. `pace` (private) says how soon a large crowd may be told again.
@@ -30,14 +32,19 @@
 //! 10. `journal` (private) logs who comes and goes; those who are too many for a line
 //!     each, as a number.
 //!
-//! What is not on that way: [`origin`] says whose pages may come, [`embed`] what a
-//! page of another site has to say, and [`config`] is every setting of the binary.
+//! What is not on that way: [`origin`] says whose pages may come, `embed` what a
+//! page of another site has to say, and `config` is every setting of the binary.
 //!
 //! [sse]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
 #![forbid(unsafe_code)]
+// The build with the server looks for code that nobody uses: much of what the modules
+// below have is for the server, and dead without it.
+#![cfg_attr(not(feature = "server"), allow(dead_code))]
 
+#[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
 pub mod embed;
 pub mod ending;
 pub mod event;
@@ -51,10 +58,12 @@ mod regular_file;
 pub mod room;
 pub mod rooms;
 pub mod seat;
+#[cfg(feature = "server")]
 pub mod server;
 mod stream;
 pub mod tally;
 pub mod token;
+mod watch;
 
 pub use ending::{Ending, Reason};
 pub use event::{Change, Event};
@@ -66,6 +75,9 @@ pub use room::{Observer, Presence, Subscription};
 pub use rooms::{Rooms, TooManyRooms};
 pub use seat::Seat;
 pub use token::Token;
+
+/// What the signatures above have of other crates.
+pub use {ipnet::IpNet, tokio_stream::Stream, tokio_util::sync::CancellationToken};
 
 /// Where threads meet in `room` and `rooms`, named here alone: the model check
 /// (`tests/model`) compiles those files with what shuttle can see in its place.

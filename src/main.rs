@@ -131,6 +131,7 @@ async fn serve(config: Config) -> Result<(), String> {
         trusted_proxies: config.trusted_proxy,
         allow_origins: config.allow_origin,
         public_dir: config.public_dir,
+        metrics: true,
         drain: drain.clone(),
         // What is left of the grace is for those who are slow to take their last.
         drain_spread: config.shutdown_grace.mul_f64(0.8),

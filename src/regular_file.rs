@@ -3,16 +3,18 @@
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-
-use nix::libc::O_NONBLOCK;
 
 /// Opens a regular file to read it.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     check(&fs::metadata(path)?)?;
-    // If a pipe has taken its place meanwhile, opening that waits for nobody either.
-    let file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path)?;
+    let mut options = OpenOptions::new();
+    options.read(true);
+    // If a pipe has taken its place meanwhile, opening that waits for nobody either. (Where
+    // there is no such flag, pipes have no paths among the files.)
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, nix::libc::O_NONBLOCK);
+    let file = options.open(path)?;
     check(&file.metadata()?)?;
     Ok(file)
 }
@@ -25,7 +27,7 @@ fn check(metadata: &Metadata) -> io::Result<()> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use std::io::Read;

@@ -147,6 +147,28 @@ impl Rooms {
         self.find(name).map_or(0, |room| room.count())
     }
 
+    /// The rooms that have someone in them, and how many people each has, in no order: 0
+    /// where there is only an observer.
+    ///
+    /// This is a snapshot. Each number was right when its room was asked, one room after
+    /// the other, while people came and went in the others.
+    ///
+    /// ```
+    /// use headcount::{Ending, Name, Rooms};
+    ///
+    /// let rooms = Rooms::default();
+    /// let name = Name::new("blog")?;
+    /// let _here = rooms.join(&name, Ending::default())?;
+    /// assert_eq!(rooms.counts(), [(name, 1)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn counts(&self) -> Vec<(Name, usize)> {
+        // All at once, for a room is not to be asked under this lock.
+        let rooms: Vec<_> = self.0.lock().values().cloned().collect();
+        rooms.into_iter().map(|room| (room.name().clone(), room.count())).collect()
+    }
+
     /// How many rooms have someone in them, if only an observer.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -265,6 +287,22 @@ mod tests {
         assert_eq!((in_a.room(), in_b.room()), (&name("a"), &name("b")));
         assert_eq!(rooms.len(), 2);
         assert_eq!(rooms.count(&name("c")), 0);
+    }
+
+    #[test]
+    fn every_room_is_told_with_its_number() {
+        let rooms = Rooms::default();
+        assert_eq!(rooms.counts(), []);
+        let people = ["a", "b", "a"].map(|room| rooms.join(&name(room), Ending::default()));
+        let _observer = rooms.observe(&name("c")).expect("a room");
+        let counts = || {
+            let mut counts = rooms.counts();
+            counts.sort_by(|a, b| a.0.as_str().cmp(b.0.as_str()));
+            counts
+        };
+        assert_eq!(counts(), [(name("a"), 2), (name("b"), 1), (name("c"), 0)]);
+        drop(people);
+        assert_eq!(counts(), [(name("c"), 0)]);
     }
 
     #[test]

@@ -25,5 +25,7 @@ mod stop;
 /// A panic is one connection's end, and nobody else's.
 mod panics;
 
+/// What an app compiles with it.
+mod library;
 /// The router inside another app.
 mod nested;

@@ -67,10 +67,16 @@ fn not_found() -> io::Error {
 
 /// Whether the server is at fault, and not the path (which may be too long, go through a
 /// file, or lead in a circle).
+#[cfg(unix)]
 fn is_of_the_server(error: &io::Error) -> bool {
     use nix::errno::Errno;
     let server = [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::EIO];
     error.raw_os_error().is_some_and(|number| server.contains(&Errno::from_raw(number)))
+}
+
+#[cfg(not(unix))]
+fn is_of_the_server(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::OutOfMemory
 }
 
 impl served::Backend for Directory {

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use super::Shared;
+#[cfg(all(feature = "server", target_os = "linux"))]
 use super::process::Process;
 use super::refusal::Refusals;
 use crate::ending::Reason;
@@ -88,6 +89,7 @@ fn render(shared: &Shared) -> prometheus::Result<String> {
         "Times that a stream had fallen behind and skipped to the newest number.",
         tally.lagged.get(),
     )?;
+    #[cfg(all(feature = "server", target_os = "linux"))]
     page.register(Box::new(Process::now()?))?;
     TextEncoder::new().encode_to_string(&page.gather())
 }
@@ -99,16 +101,22 @@ mod tests {
 
     use axum::body::{Body, to_bytes};
     use axum::extract::Request;
+    use axum::http::StatusCode;
+    use axum::response::Response;
     use tokio::time::sleep;
     use tower::ServiceExt;
 
     use crate::{Ending, Name, Options, Rooms, router};
 
+    async fn ask(rooms: &Rooms, options: Options) -> Response {
+        let request = Request::get("/metrics").body(Body::empty()).expect("a request");
+        let Ok(answer) = router(rooms.clone(), options).oneshot(request).await;
+        answer
+    }
+
     /// Every sample of a page of `/metrics`, by its name and labels.
     async fn samples(rooms: &Rooms) -> BTreeMap<String, f64> {
-        let app = router(rooms.clone(), Options::default());
-        let request = Request::get("/metrics").body(Body::empty()).expect("a request");
-        let Ok(answer) = app.oneshot(request).await;
+        let answer = ask(rooms, Options::default()).await;
         let page = to_bytes(answer.into_body(), usize::MAX).await.expect("the whole page");
         let page = String::from_utf8(page.into()).expect("text");
         let lines = page.lines().filter(|line| !line.starts_with('#'));
@@ -150,6 +158,14 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn a_router_can_leave_it_out() {
+        let without = Options { metrics: false, ..Default::default() };
+        assert_eq!(ask(&Rooms::default(), without).await.status(), StatusCode::NOT_FOUND);
+        assert_eq!(ask(&Rooms::default(), Options::default()).await.status(), StatusCode::OK);
+    }
+
+    #[cfg(all(feature = "server", target_os = "linux"))]
     #[tokio::test]
     async fn cpu_time_is_told_in_fractions_of_a_second() {
         let seconds = samples(&Rooms::default()).await["process_cpu_seconds_total"];

@@ -12,6 +12,7 @@ mod events;
 mod health;
 mod metrics;
 mod origins;
+#[cfg(all(feature = "server", target_os = "linux"))]
 mod process;
 mod query;
 mod refusal;
@@ -32,6 +33,7 @@ use crate::limits::Limits;
 use crate::origin::AllowedOrigin;
 use crate::rooms::{self, Rooms};
 use crate::stream::{Patience, Streams, Terms};
+#[cfg(feature = "server")]
 pub(crate) use body::Opened;
 use origins::Origins;
 use refusal::{Refusal, Refusals};
@@ -45,7 +47,7 @@ pub struct Options {
     /// It is the heartbeat that shows both sides whether the other is there.
     pub keep_alive: Duration,
     /// How long a client's system may leave unanswered what it was sent. This is known of
-    /// streams on HTTP/1 that this crate's own [`server`](crate::server) carries.
+    /// streams on HTTP/1 that this crate's own `server` carries.
     pub user_timeout: Duration,
     /// End a stream whose client takes nothing of what waits for it for so long.
     pub stall_timeout: Duration,
@@ -71,6 +73,9 @@ pub struct Options {
     /// Serve the page's files from this directory, read anew for each request,
     /// in place of those inside the binary.
     pub public_dir: Option<PathBuf>,
+    /// Whether there is a `/metrics`. An app that has its own leaves it out, and reads
+    /// [`Rooms::tally`].
+    pub metrics: bool,
     /// Cancel it to end every stream cleanly and to take no new one. A server
     /// that waits for its connections before it stops needs this, for a stream
     /// never ends by itself.
@@ -93,6 +98,7 @@ impl Default for Options {
             trusted_proxies: Vec::new(),
             allow_origins: Vec::new(),
             public_dir: None,
+            metrics: true,
             drain: CancellationToken::new(),
             drain_spread: Duration::from_secs(8),
         }
@@ -121,7 +127,7 @@ impl Shared {
 /// | `GET /count?room=R` | `{"room":"R","count":N}`, or `N` as plain text; joins nothing |
 /// | `GET /badge.svg?room=R` | the count as a picture, joins nothing |
 /// | `GET /healthz`, `/readyz` | 200 while alive; 200 while new streams are taken, else 503 |
-/// | `GET /metrics` | Prometheus' text format |
+/// | `GET /metrics` | Prometheus' text format, unless [`Options::metrics`] is off |
 /// | `GET /`, `/client.js`, `/style.css`; the same under `/public/` | the page |
 /// | `GET /client-….js` | `client.js` of this version alone, for ever ([`Script`]) |
 ///
@@ -136,8 +142,7 @@ impl Shared {
 ///     axum::Router::new().nest("/live", router(rooms.clone(), Options::default()));
 /// ```
 ///
-/// On a connection that this crate's own [`server`](crate::server) did not
-/// accept, the reason for which a client left isn't known, and is logged as
+/// On a connection that this crate's own `server` did not accept, the reason for which a client left isn't known, and is logged as
 /// `client closed`.
 pub fn router(rooms: Rooms, options: Options) -> Router {
     let limits =
@@ -164,11 +169,16 @@ pub fn router(rooms: Rooms, options: Options) -> Router {
         .method_not_allowed_fallback(not_allowed)
         .layer(from_fn(admission::small_enough))
         .layer(from_fn_with_state(shared.clone(), origins::guard));
+    let metrics = if options.metrics {
+        Router::new().route("/metrics", get(metrics::metrics))
+    } else {
+        Router::new()
+    };
     Router::new()
         .route("/badge.svg", get(badge::badge))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics::metrics))
+        .merge(metrics)
         .merge(assets::router(options.public_dir))
         .method_not_allowed_fallback(not_allowed)
         .layer(from_fn(admission::small_enough))
