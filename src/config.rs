@@ -33,7 +33,7 @@ pub struct Config {
           default_value = "127.0.0.1:3000")]
     pub listen: SocketAddr,
 
-    /// After so long without a change a stream is told the count again (0.1s to 1h)
+    /// No stream is silent for longer than this: it is told the count again (0.1s to 1h)
     ///
     /// This heartbeat shows both sides whether the other is still there. Proxies
     /// cut a stream that is silent for 30 to 60 s, so the default is half of that.
@@ -41,10 +41,10 @@ pub struct Config {
           value_parser = keep_alive, default_value = "15s")]
     pub keep_alive: Duration,
 
-    /// How long sent data may stay unacknowledged before a client counts as gone (1s to 1h)
+    /// How long a client's system may leave sent data unanswered (1s to 1h)
     ///
     /// A peer that vanished without a word is uncounted within keep-alive +
-    /// user-timeout. 20 s outlast a short loss of signal (`TCP_USER_TIMEOUT`, RFC 5482).
+    /// user-timeout. 20 s outlast a short loss of signal. (Its name is that of RFC 5482.)
     #[arg(long, env = "HEADCOUNT_USER_TIMEOUT", value_name = "DURATION",
           value_parser = user_timeout, default_value = "20s")]
     pub user_timeout: Duration,

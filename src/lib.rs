@@ -16,20 +16,23 @@
 //! 2. [`http`] is what the request meets: the router, and before anything is
 //!    counted, admission: is this really a stream, and of which room?
 //! 3. [`name`] says what may be a room's name.
-//! 4. [`rooms`] finds the room, or opens it.
-//! 5. [`room`] counts the visitor and subscribes them, in one critical section
+//! 4. `stream` (private) is what is then opened: one open stream, from its place among
+//!    the `limits` (private) to its end, whoever carries it.
+//! 5. [`rooms`] finds the room, or opens it.
+//! 6. [`room`] counts the visitor and subscribes them, in one critical section
 //!    that also tells everyone else. What the visitor holds from here on is a
 //!    [`Presence`]: its `Drop` is the only way out; and what it hears is a
 //!    [`Subscription`]. Each has a [`seat`], named by a [`token`]: who comes back
 //!    with theirs while the lost connection is still counted takes the seat over.
-//! 6. [`event`] is the wire form of what is told, encoded once for everybody.
-//! 7. `server` takes the stream back from hyper once the first event is sent. From
-//!    then on its room's fan-out writes each event to it, and a small task waits for
-//!    its end.
-//! 8. `pace` (private) says how soon a large crowd may be told again.
-//! 9. [`ending`] remembers why the visitor left, for the log and the [`tally`],
-//!    which is what `/metrics` tells.
-//! 10. `journal` (private) logs who comes and goes; those who are too many for a line
+//! 7. [`event`] is what is told, encoded once for everybody.
+//! 8. The fan-out of the room, on each core, puts it into the mailbox of each stream. Over
+//!    HTTP/1, `server` takes the stream back from hyper once the first event is sent, and
+//!    the mailbox is a connection that is written to at once; else it is the body of the
+//!    answer, which hyper asks for the next frame.
+//! 9. `pace` (private) says how soon a large crowd may be told again.
+//! 10. [`ending`] remembers why the visitor left, for the log and the [`tally`],
+//!     which is what `/metrics` tells.
+//! 11. `journal` (private) logs who comes and goes; those who are too many for a line
 //!     each, as a number.
 //!
 //! What is not on that way: [`origin`] says whose pages may come, `embed` what a

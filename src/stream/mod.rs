@@ -44,8 +44,11 @@ pub(crate) use held::HOLD;
 use held::Held;
 use line::Line;
 pub(crate) use line::Stream;
+#[cfg(feature = "server")]
 pub(crate) use sink::Sink;
-pub(crate) use watch::{Link, Patience, RETRY};
+pub(crate) use watch::Patience;
+#[cfg(feature = "server")]
+pub(crate) use watch::{Link, RETRY};
 
 /// What holds for every stream.
 #[derive(Clone, Debug)]
