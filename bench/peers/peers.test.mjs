@@ -121,7 +121,10 @@ async function ask(t, url, way) {
       session.once('error', reject);
       body.once('response', resolve).once('error', reject);
     });
-    if (way.tls) assert.equal(session.alpnProtocol, 'h2');
+    if (way.tls) {
+      const { alpnProtocol, socket } = session;
+      assert.deepEqual([alpnProtocol, socket.getProtocol()], ['h2', 'TLSv1.3']);
+    }
     return { status: headers[':status'], type: headers['content-type'], body, leave };
   }
   const headers = { Accept: 'text/event-stream' };

@@ -62,9 +62,10 @@ pub struct Sizes {
     pub changes_per_second: u32,
     /// How many streams there are over HTTP/2, in a crowd that grows.
     pub million: &'static [usize],
-    /// How many streams come by each way, one connection each …
+    /// How many streams come by each way, one connection each; to those who can't take a
+    /// large crowd, as many as in `small`.
     pub ways: usize,
-    /// … and how many where a hundred share a connection.
+    /// The same where a hundred share a connection.
     pub shared: usize,
     /// How many visitors come over TLS.
     pub joins: usize,
@@ -227,10 +228,14 @@ pub fn steps(sizes: &Sizes, peers: &[&'static Peer], scenarios: &[Scenario]) -> 
 fn ways_and_joins(sizes: &Sizes, peers: &[&'static Peer], run: usize) -> Vec<(&'static Peer, Act)> {
     let mut acts = Vec::new();
     for way in Way::ALL {
-        let streams = if way == Way::SharedHttp2 { sizes.shared } else { sizes.ways };
-        // Whoever tells each join to everybody has them gather once: it takes minutes.
-        let those = peers.iter().filter(|peer| peer.crowd == Crowd::Large || run == 0);
-        for peer in those.filter(|peer| peer.ways.contains(&way)) {
+        for peer in peers.iter().filter(|peer| peer.ways.contains(&way)) {
+            let streams = match (peer.crowd, way) {
+                (Crowd::Large, Way::SharedHttp2) => sizes.shared,
+                (Crowd::Large, _) => sizes.ways,
+                // They gather for a minute and more: once.
+                (Crowd::Small, _) if run > 0 => continue,
+                (Crowd::Small, _) => sizes.small.last().map_or(sizes.ways, |size| *size),
+            };
             acts.push((*peer, Act::Way { way, streams }));
         }
     }
@@ -363,6 +368,22 @@ mod tests {
         let only = ["floor".to_owned(), "headcount".to_owned()];
         let without = steps(&FULL, &peers(&only, false).expect("peers"), &all());
         assert!(!without.iter().any(small));
+    }
+
+    #[test]
+    fn every_peer_is_measured_on_its_ways_and_those_with_large_crowds_in_every_run() {
+        let steps = steps(&FULL, &peers(&[], false).expect("peers"), &all());
+        for peer in &PEERS {
+            for way in Way::ALL {
+                let of_way = |step: &&Step| {
+                    step.peer.name == peer.name
+                        && matches!(step.act, Act::Way { way: other, .. } if other == way)
+                };
+                let runs = if peer.crowd == Crowd::Large { FULL.runs } else { 1 };
+                let expected = if peer.ways.contains(&way) { runs } else { 0 };
+                assert_eq!(steps.iter().filter(of_way).count(), expected, "{}", peer.name);
+            }
+        }
     }
 
     #[test]

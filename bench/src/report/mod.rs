@@ -119,7 +119,7 @@ fn markdown(results: &Results, medians: &Medians) -> String {
         "Memory by the way taken",
         "Browsers speak HTTP/2 over TLS where a server has it. Each stream has a connection of \
          its own, except where a hundred share one. A server that tells each join to everybody \
-         (Node) gathered the crowd once."
+         (Node) has a smaller crowd, once."
             .into(),
         Some(plots::WAYS_MEMORY),
         tables::ways_memory(medians),

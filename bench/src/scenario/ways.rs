@@ -9,8 +9,8 @@ use crate::load::Load;
 use crate::results::{Deliver, Memory};
 use crate::server::Server;
 
-/// How long the crowd may take to gather. Node tells each join to everybody: 4.5 million
-/// events until 3,000 are there.
+/// How long the crowd may take to gather. Node tells each join to everybody: two million
+/// events until 2,000 are there.
 const GATHERING: Duration = Duration::from_secs(300);
 
 pub(super) fn run(
