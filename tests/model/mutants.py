@@ -102,9 +102,10 @@ MUTANTS = [
         "src/stream/line.rs",
         [
             (
-                "        let mut state = self.line.state();\n        if state.lost {\n",
-                "        let mut state = self.line.state();\n"
-                "        drop(state.guest.take());\n        if state.lost {\n",
+                "            None if state.mailbox.is_closed() => Poll::Ready(None),\n",
+                "            None if state.mailbox.is_closed() || state.guest.take().is_some() => {\n"
+                "                Poll::Ready(None)\n"
+                "            }\n",
             )
         ],
     ),
