@@ -192,10 +192,11 @@ impl<'a> Medians<'a> {
         })
     }
 
-    /// How many times as many visitors a second come with tickets as without.
+    /// How many times as many visitors can come with tickets as without, by the CPU time
+    /// that each takes. By the clock they are fewer on a machine that is busy otherwise.
     pub(super) fn resumption(&self, peer: &str, key: Key) -> Option<f64> {
-        let of = |handshake| self.joins(peer, key, handshake, Joins::a_second);
-        Some(of(Handshake::Resumed)? / of(Handshake::Full)?)
+        let of = |handshake| self.joins(peer, key, handshake, Joins::server_cpu_us);
+        Some(of(Handshake::Full)? / of(Handshake::Resumed)?)
     }
 
     /// A delivery's CPU time against that of the floor with the same crowd.

@@ -210,11 +210,11 @@ pub(super) fn joins(medians: &Medians) -> String {
     let header = [
         "server",
         "key",
-        "full, joins/s",
-        "resumed, joins/s",
-        "resumed × full",
         "full, µs of CPU",
         "resumed, µs of CPU",
+        "joins for the same CPU, × full",
+        "full, joins/s",
+        "resumed, joins/s",
         "load client, µs (full, resumed)",
     ];
     let mut rows = Vec::new();
@@ -234,11 +234,11 @@ pub(super) fn joins(medians: &Medians) -> String {
             rows.push(vec![
                 peer.title.into(),
                 key.title().into(),
-                rate(full),
-                rate(resumed),
-                known(medians.resumption(peer.name, key)),
                 known(of(Handshake::Full, Joins::server_cpu_us)),
                 known(of(Handshake::Resumed, Joins::server_cpu_us)),
+                known(medians.resumption(peer.name, key)),
+                rate(full),
+                rate(resumed),
                 format!("{}, {}", client(Handshake::Full), client(Handshake::Resumed)),
             ]);
         }

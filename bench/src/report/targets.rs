@@ -57,7 +57,7 @@ pub(super) fn all(medians: &Medians) -> Vec<Target> {
     };
     let nchan = (NCHAN, Way::TlsHttp2);
     let resumed = |key: Key| Target {
-        what: format!("joins a second with tickets, against without ({})", key.title()),
+        what: format!("joins for the same CPU with tickets, against without ({})", key.title()),
         bound: Bound::AtLeast(3.0),
         measured: medians.resumption(HEADCOUNT, key),
     };
