@@ -17,7 +17,8 @@ use hyper::rt::Executor;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::connections::{ANSWER_TIMEOUT, FAREWELL, IDLE_TIMEOUT};
+use super::carrier::FAREWELL;
+use super::connections::{ANSWER_TIMEOUT, IDLE_TIMEOUT};
 use super::gate::{Pass, Standing};
 use crate::http::Opened;
 

@@ -4,14 +4,17 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 
-use super::connections::FAREWELL;
 use super::gate::Pass;
 use super::transport::Io;
 use super::wire::Wire;
 use crate::stream::Stream;
+
+/// How long a client that was told goodbye has to take it.
+pub(super) const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Carries a stream on until it is over or its client has left.
 pub(super) struct Carrier {

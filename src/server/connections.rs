@@ -30,9 +30,6 @@ pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client may take for an answer that is no stream.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a client that was told goodbye has to take it.
-pub(super) const FAREWELL: Duration = Duration::from_secs(5);
-
 /// How long a drain waits for a request that may be on its way already.
 const LAST_CALL: Duration = Duration::from_millis(200);
 
