@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::Value;
 
+use crate::name::Name;
 use crate::token::Token;
 
 /// The name that a client listens for: `source.addEventListener('user count', …)`.
@@ -78,22 +80,27 @@ impl Event {
         &self.text
     }
 
-    /// The first event of a stream
-    /// (`retry: 3172\nid: 5c9e…\nevent: user count\ndata: 3\n\n`).
-    ///
-    /// `retry` is how long the client shall wait before it comes back, sent in
-    /// whole milliseconds. `token` names this stream's seat, if it has one; a
-    /// browser sends it back by itself as `Last-Event-ID`.
+    /// The event as it is told to a stream of several rooms, of which this is one
+    /// (`event: user count\ndata: {"room":"blog","count":3}\n\n`).
     #[must_use]
-    pub fn first(&self, retry: Duration, token: Option<Token>) -> Bytes {
-        let mut first = format!("retry: {}\n", retry.as_millis());
-        if let Some(token) = token {
-            first.push_str(&format!("id: {token}\n"));
-        }
-        let mut first = first.into_bytes();
-        first.extend_from_slice(&self.text);
-        first.into()
+    pub fn text_of(&self, room: &Name) -> Bytes {
+        let (room, count) = (Value::from(room.as_str()), self.change.count);
+        format!("event: {NAME}\ndata: {{\"room\":{room},\"count\":{count}}}\n\n").into()
     }
+}
+
+/// What a stream begins with, before its first event (`retry: 3172\nid: 5c9e…\n`).
+///
+/// `retry` is how long the client shall wait before it comes back, sent in
+/// whole milliseconds. `token` names this stream's seat, if it has one; a
+/// browser sends it back by itself as `Last-Event-ID`.
+#[must_use]
+pub fn preamble(retry: Duration, token: Option<Token>) -> Bytes {
+    let mut preamble = format!("retry: {}\n", retry.as_millis());
+    if let Some(token) = token {
+        preamble.push_str(&format!("id: {token}\n"));
+    }
+    preamble.into()
 }
 
 /// Tells a client after how much silence the count is said again
@@ -131,16 +138,23 @@ mod tests {
     }
 
     #[test]
-    fn the_first_event_also_carries_retry_and_the_seats_token() {
+    fn a_stream_begins_with_retry_and_the_seats_token() {
         let token = "0000000000000000000000000000005c".parse().expect("a token");
         assert_eq!(
-            &Event::new(3).first(Duration::from_millis(3172), Some(token))[..],
-            b"retry: 3172\nid: 0000000000000000000000000000005c\nevent: user count\ndata: 3\n\n"
+            &preamble(Duration::from_millis(3172), Some(token))[..],
+            b"retry: 3172\nid: 0000000000000000000000000000005c\n"
         );
-        assert_eq!(
-            &Event::new(3).first(Duration::from_millis(3172), None)[..],
-            b"retry: 3172\nevent: user count\ndata: 3\n\n"
-        );
+        assert_eq!(&preamble(Duration::from_millis(3172), None)[..], b"retry: 3172\n");
+    }
+
+    #[test]
+    fn of_several_rooms_an_event_says_which() {
+        for (room, json) in [("a", r#""a""#), ("\"\\/\u{2028}", "\"\\\"\\\\/\u{2028}\"")] {
+            let text = Event::new(3).text_of(&Name::new(room).expect("a good name"));
+            let text = std::str::from_utf8(&text).expect("text");
+            let data = format!("{{\"room\":{json},\"count\":3}}");
+            assert_eq!(text, format!("event: user count\ndata: {data}\n\n"));
+        }
     }
 
     #[test]

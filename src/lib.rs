@@ -20,9 +20,9 @@
 //!    the `limits` (private) to its end, whoever carries it.
 //! 5. [`rooms`] finds the room, or opens it.
 //! 6. [`room`] counts the visitor and subscribes them, in one critical section
-//!    that also tells everyone else. What the visitor holds from here on is a
-//!    [`Presence`]: its `Drop` is the only way out; and what it hears is a
-//!    [`Subscription`]. Each has a [`seat`], named by a [`token`]: who comes back
+//!    that also tells everyone else. What the visitor hears from here on is a
+//!    [`Subscription`] for each room; what it holds is its [`presence`], whose `Drop` is the
+//!    only way out. Each has a [`seat`], named by a [`token`]: who comes back
 //!    with theirs while the lost connection is still counted takes the seat over.
 //! 7. [`event`] is what is told, encoded once for everybody.
 //! 8. The fan-out of the room, on each core, puts it into the mailbox of each stream. Over
@@ -57,6 +57,7 @@ mod limits;
 pub mod name;
 pub mod origin;
 mod pace;
+pub mod presence;
 mod regular_file;
 pub mod room;
 pub mod rooms;
@@ -74,8 +75,9 @@ pub use http::{Options, Script, router};
 pub use limits::Full;
 pub use name::{BadName, Name};
 pub use origin::{AllowedOrigin, BadOrigin, Origin};
-pub use room::{Observer, Presence, Subscription};
-pub use rooms::{Rooms, TooManyRooms};
+pub use presence::{Observer, Presence};
+pub use room::Subscription;
+pub use rooms::{NoSeat, Rooms, TooManyRooms};
 pub use seat::Seat;
 pub use token::Token;
 

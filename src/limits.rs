@@ -45,8 +45,8 @@ pub(crate) struct Permit {
     limits: Arc<Limits>,
     /// Known where an address has a limit.
     address: Option<IpAddr>,
-    /// Known where it counts among the rooms of an address.
-    room: Option<Name>,
+    /// Those that count among the rooms of an address.
+    rooms: Box<[Name]>,
 }
 
 impl Limits {
@@ -59,25 +59,26 @@ impl Limits {
         Arc::new(Self { max_streams, max_streams_per_address, max_rooms_per_address, taken })
     }
 
-    /// Takes a place in `room` for a client at `address`, if there is one. The default
-    /// room is not one of those that an address has a limit of: everybody may come
-    /// into that.
+    /// Takes a place for a client at `address` that is in these `rooms`, each named once,
+    /// if there is one. The default room is not one of those that an address has a limit
+    /// of: everybody may come into that.
     pub(crate) fn admit(
         self: &Arc<Self>,
         address: Option<IpAddr>,
-        room: &Name,
+        rooms: &[Name],
     ) -> Result<Permit, Full> {
-        let counts_streams = self.max_streams_per_address.is_some();
-        let counts_rooms = self.max_rooms_per_address.is_some();
-        let address = address.filter(|_| counts_streams || counts_rooms).map(network);
-        let room = Some(room).filter(|room| counts_rooms && !room.is_default()).cloned();
+        let has_limit =
+            self.max_streams_per_address.is_some() || self.max_rooms_per_address.is_some();
+        let address = address.filter(|_| has_limit).map(network);
+        let rooms = self.counting(rooms);
         let mut taken = self.lock();
         if taken.places >= self.max_streams {
             return Err(Full::Streams);
         }
-        self.charge(&mut taken, address, room.as_ref())?;
+        self.check(&taken, address, &rooms)?;
+        self.charge(&mut taken, address, &rooms);
         taken.places += 1;
-        Ok(Permit { limits: self.clone(), address, room })
+        Ok(Permit { limits: self.clone(), address, rooms })
     }
 
     /// How many places are taken.
@@ -85,46 +86,52 @@ impl Limits {
         self.lock().places
     }
 
-    /// Counts a place for its address, if that may have one more.
-    fn charge(
-        &self,
-        taken: &mut Taken,
-        address: Option<IpAddr>,
-        room: Option<&Name>,
-    ) -> Result<(), Full> {
+    /// Those of the rooms that count among the rooms of an address.
+    fn counting(&self, rooms: &[Name]) -> Box<[Name]> {
+        let count = |room: &&Name| self.max_rooms_per_address.is_some() && !room.is_default();
+        rooms.iter().filter(count).cloned().collect()
+    }
+
+    /// Whether an address may have one place more, in these rooms.
+    fn check(&self, taken: &Taken, address: Option<IpAddr>, rooms: &[Name]) -> Result<(), Full> {
         let Some(address) = address else { return Ok(()) };
-        let is_full = |max: Option<usize>, now: Option<&usize>| {
-            max.is_some_and(|max| now.copied().unwrap_or_default() >= max)
-        };
-        if is_full(self.max_streams_per_address, taken.by_address.get(&address)) {
+        let has = |counts: &HashMap<IpAddr, usize>| counts.get(&address).copied().unwrap_or(0);
+        if self.max_streams_per_address.is_some_and(|max| has(&taken.by_address) >= max) {
             return Err(Full::StreamsOfAddress);
         }
-        if let Some(room) = room {
-            let in_room = taken.by_room.entry((address, room.clone()));
-            if let Entry::Vacant(_) = in_room {
-                if is_full(self.max_rooms_per_address, taken.rooms.get(&address)) {
-                    return Err(Full::RoomsOfAddress);
-                }
-                *taken.rooms.entry(address).or_default() += 1;
-            }
-            *in_room.or_default() += 1;
-        }
-        if self.max_streams_per_address.is_some() {
-            *taken.by_address.entry(address).or_default() += 1;
+        let is_new = |room: &&Name| !taken.by_room.contains_key(&(address, (*room).clone()));
+        let new = rooms.iter().filter(is_new).count();
+        if new > 0 && self.max_rooms_per_address.is_some_and(|max| has(&taken.rooms) + new > max) {
+            return Err(Full::RoomsOfAddress);
         }
         Ok(())
     }
 
+    /// Counts a place for its address.
+    fn charge(&self, taken: &mut Taken, address: Option<IpAddr>, rooms: &[Name]) {
+        let Some(address) = address else { return };
+        if self.max_streams_per_address.is_some() {
+            *taken.by_address.entry(address).or_default() += 1;
+        }
+        for room in rooms {
+            let places = taken.by_room.entry((address, room.clone())).or_default();
+            *places += 1;
+            if *places == 1 {
+                *taken.rooms.entry(address).or_default() += 1;
+            }
+        }
+    }
+
     /// Undoes what [`charge`](Self::charge) did.
-    fn discharge(&self, taken: &mut Taken, address: Option<IpAddr>, room: Option<&Name>) {
+    fn discharge(&self, taken: &mut Taken, address: Option<IpAddr>, rooms: &[Name]) {
         let Some(address) = address else { return };
         if self.max_streams_per_address.is_some() {
             one_less(&mut taken.by_address, address);
         }
-        if let Some(room) = room
-            && one_less(&mut taken.by_room, (address, room.clone())) == 0
-        {
-            one_less(&mut taken.rooms, address);
+        for room in rooms {
+            if one_less(&mut taken.by_room, (address, room.clone())) == 0 {
+                one_less(&mut taken.rooms, address);
+            }
         }
     }
 
@@ -159,19 +166,26 @@ impl Permit {
         self.address.is_none() || self.address == address.map(network)
     }
 
-    /// Gives the place to a client at `address`, if that may have one more. It is one
-    /// place all the while.
-    pub(crate) fn move_to(&mut self, address: Option<IpAddr>) -> Result<(), Full> {
-        let address = address.map(network);
-        if self.address.is_none() || address.is_none() || address == self.address {
+    /// Gives the place to a client at `address` that is in these `rooms`, if that may have
+    /// it. It is one place all the while.
+    pub(crate) fn move_to(&mut self, address: Option<IpAddr>, rooms: &[Name]) -> Result<(), Full> {
+        if self.address.is_none() {
+            return Ok(());
+        }
+        let address = address.map(network).or(self.address);
+        let rooms = self.limits.counting(rooms);
+        if (address, &rooms) == (self.address, &self.rooms) {
             return Ok(());
         }
         let mut taken = self.limits.lock();
-        self.limits.charge(&mut taken, address, self.room.as_ref())?;
-        self.limits.discharge(&mut taken, self.address, self.room.as_ref());
-        drop(taken);
-        self.address = address;
-        Ok(())
+        // First, for it is not to be in its own way.
+        self.limits.discharge(&mut taken, self.address, &self.rooms);
+        let moved = self.limits.check(&taken, address, &rooms);
+        if moved.is_ok() {
+            (self.address, self.rooms) = (address, rooms);
+        }
+        self.limits.charge(&mut taken, self.address, &self.rooms);
+        moved
     }
 }
 
@@ -179,7 +193,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut taken = self.limits.lock();
         taken.places -= 1;
-        self.limits.discharge(&mut taken, self.address, self.room.as_ref());
+        self.limits.discharge(&mut taken, self.address, &self.rooms);
     }
 }
 
@@ -202,8 +216,12 @@ mod tests {
     const A: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)));
     const B: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2)));
 
-    fn room(text: &str) -> Name {
-        Name::new(text).expect("a good name")
+    fn rooms<const N: usize>(names: [&str; N]) -> [Name; N] {
+        names.map(|name| Name::new(name).expect("a good name"))
+    }
+
+    fn room(name: &str) -> [Name; 1] {
+        rooms([name])
     }
 
     fn is_forgotten(limits: &Limits) -> bool {
@@ -242,7 +260,7 @@ mod tests {
         let second = limits.admit(A, &room("b")).expect("the second room");
         assert_eq!(limits.admit(A, &room("c")).err(), Some(Full::RoomsOfAddress));
         assert_eq!(limits.places(), 3, "who is refused takes no place");
-        let default = limits.admit(A, &Name::default()).expect("everybody's room");
+        let default = limits.admit(A, &[Name::default()]).expect("everybody's room");
         let other = limits.admit(B, &room("c")).expect("another's room");
         drop(first);
         assert_eq!(limits.admit(A, &room("c")).err(), Some(Full::RoomsOfAddress));
@@ -256,8 +274,8 @@ mod tests {
     fn a_place_that_moves_is_paid_for_where_it_goes() {
         let limits = Limits::new(1, Some(1), Some(1));
         let mut moving = limits.admit(A, &room("a")).expect("the place");
-        moving.move_to(A).expect("it has it already");
-        moving.move_to(B).expect("it has none yet");
+        moving.move_to(A, &room("a")).expect("it has it already");
+        moving.move_to(B, &room("a")).expect("it has none yet");
         assert_eq!(limits.places(), 1);
         drop(moving);
         assert!(is_forgotten(&limits));
@@ -265,9 +283,30 @@ mod tests {
         let limits = Limits::new(3, Some(1), Some(1));
         let mut moving = limits.admit(A, &room("a")).expect("a place");
         let other = limits.admit(B, &room("b")).expect("a place");
-        assert_eq!(moving.move_to(B).err(), Some(Full::StreamsOfAddress));
+        assert_eq!(moving.move_to(B, &room("a")).err(), Some(Full::StreamsOfAddress));
         assert_eq!(limits.admit(A, &room("a")).err(), Some(Full::StreamsOfAddress));
         drop((moving, other));
+        assert!(is_forgotten(&limits));
+    }
+
+    #[test]
+    fn a_place_in_several_rooms_is_one_place_and_all_or_nothing() {
+        let limits = Limits::new(100, Some(2), Some(3));
+        let mut several = limits.admit(A, &rooms(["a", "b", "lobby"])).expect("two rooms");
+        assert_eq!(limits.places(), 1);
+        assert_eq!(limits.admit(A, &rooms(["c", "d"])).err(), Some(Full::RoomsOfAddress));
+        let other = limits.admit(A, &rooms(["b", "c"])).expect("one of them is new");
+        assert_eq!(limits.admit(A, &room("a")).err(), Some(Full::StreamsOfAddress));
+
+        let too_many = several.move_to(A, &rooms(["a", "d"]));
+        assert_eq!(too_many.err(), Some(Full::RoomsOfAddress));
+        several.move_to(A, &rooms(["d", "b"])).expect("it leaves one");
+        several.move_to(A, &rooms(["b", "d"])).expect("it leaves none");
+        let all = several.move_to(B, &rooms(["a", "b", "c", "d"]));
+        assert_eq!(all.err(), Some(Full::RoomsOfAddress));
+        several.move_to(B, &rooms(["a", "b", "c"])).expect("another address");
+        let back = limits.admit(A, &rooms(["d"])).expect("both were left there");
+        drop((several, other, back));
         assert!(is_forgotten(&limits));
     }
 
@@ -278,7 +317,7 @@ mod tests {
         let mut first = limits.admit(at("2001:db8::1"), &room("a")).expect("a place");
         let again = limits.admit(at("2001:db8::ffff:2"), &room("a"));
         assert_eq!(again.err(), Some(Full::StreamsOfAddress));
-        first.move_to(at("2001:db8::3")).expect("it has it already");
+        first.move_to(at("2001:db8::3"), &room("a")).expect("it has it already");
         limits.admit(at("2001:db8:0:1::1"), &room("a")).expect("another network");
         assert_eq!(network(at("::ffff:192.0.2.1").expect("one")), A.expect("one"));
     }

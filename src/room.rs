@@ -1,6 +1,5 @@
-//! One room: its count and its broadcast channel, changed together;
-//! [`Presence`], the guard that is one open stream; [`Observer`], one who is not
-//! counted; and [`Subscription`], what either hears of the room.
+//! One room: its count and its broadcast channel, changed together; and
+//! [`Subscription`], what is heard of the room.
 //!
 //! The order of events is the order of changes because both happen in one
 //! critical section. With an atomic count and a send after it, two changes can
@@ -10,14 +9,10 @@
 
 use std::fmt;
 use std::future::pending;
-use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
 
-use crate::ending::Ending;
 use crate::event::Event;
 use crate::journal::Journal;
-use crate::limits::Full;
 use crate::name::Name;
 use crate::pace::{self, Pace, Tell};
 use crate::seat::{Seat, Seats};
@@ -27,7 +22,6 @@ use crate::sync::broadcast::{
 };
 use crate::sync::{Mutex, MutexGuard};
 use crate::tally::Tally;
-use crate::token::Token;
 
 /// How many events a room keeps for a stream that is not read right now. It
 /// bounds what a slow reader costs: who falls further behind is told the newest
@@ -35,7 +29,7 @@ use crate::token::Token;
 /// be seen; tokio wants a power of two.
 pub(crate) const CAPACITY: usize = 16;
 
-/// Called by the presence that emptied the room, once in a room's life.
+/// Called by whoever emptied the room, once in a room's life.
 pub(crate) type Vacated = Box<dyn Fn(&Arc<Room>) + Send + Sync>;
 
 /// A room and the people in it.
@@ -53,11 +47,12 @@ pub(crate) struct Room {
 struct State {
     /// Who is here: one seat for each person counted.
     seats: Seats,
-    /// How many listen without being counted.
-    observers: usize,
+    /// How many keep the room though nobody be there: who listens without being counted,
+    /// or is about to enter.
+    keepers: usize,
     /// The event that says how many, as it is.
     newest: Event,
-    /// Set when the last one has left, be it an observer. An emptied room is on its
+    /// Set when the last one has left, be it a keeper. An emptied room is on its
     /// way off the registry and takes nobody in any more.
     emptied: bool,
     channel: broadcast::Sender<Event>,
@@ -75,7 +70,7 @@ impl Room {
     ) -> Arc<Self> {
         let state = State {
             seats: Seats::default(),
-            observers: 0,
+            keepers: 0,
             newest: Event::new(0),
             emptied: false,
             channel: broadcast::Sender::new(CAPACITY),
@@ -88,102 +83,59 @@ impl Room {
         &self.name
     }
 
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    pub(crate) fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
     /// How many people are here.
     pub(crate) fn count(&self) -> usize {
         self.lock().newest.count()
     }
 
-    /// Counts one more person, and answers with the guard that uncounts them and
-    /// what they hear, from their own arrival on. `None` if the room has been
-    /// emptied.
-    pub(crate) fn join(self: &Arc<Self>, ending: Ending) -> Option<(Presence, Subscription)> {
-        let seat = Seat::new(Token::random());
+    /// Counts the person who has `seat`, and answers with what they hear, from their own
+    /// arrival on. If they have it from `left`, which is counted here still, nobody came
+    /// and nobody went: the count is the same before, after and in between, and no event
+    /// says so. `None` if the room has been emptied.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        seat: &Arc<Seat>,
+        left: Option<&Arc<Seat>>,
+    ) -> Option<Subscription> {
         let mut state = self.lock();
         if state.emptied {
             return None;
         }
-        state.seats.add(seat.clone());
-        let tell = self.change(&mut state);
+        let returns = left.is_some_and(|left| state.remove(left));
+        state.add(seat);
+        let tell = (!returns).then(|| self.change(&mut state));
         // Subscribed after its own arrival was told and before any other change
         // can be: the newcomer hears of everything else, and of nothing twice.
         let subscription = self.subscribe(&state);
         drop(state);
 
-        self.follow_up(tell);
         let count = subscription.told.count();
-        self.journal.connected(&self.name, count);
-        Some((self.presence(seat, ending), subscription))
-    }
-
-    /// Gives the seat of `token` to a new stream, if it is still counted, and
-    /// tells the old stream. Nobody came and nobody went: the count is the same
-    /// before, after and in between, and no event says so. Its place among the limits
-    /// goes with it, or nothing happens.
-    pub(crate) fn take_over(
-        self: &Arc<Self>,
-        token: Token,
-        address: Option<IpAddr>,
-        ending: Ending,
-    ) -> Result<Option<(Presence, Subscription)>, Full> {
-        let seat = Seat::new(token);
-        let mut state = self.lock();
-        let Some(old) = state.seats.get(token).cloned() else { return Ok(None) };
-        old.bequeath(&seat, address)?;
-        state.seats.replace(seat.clone());
-        Ok(Some(self.instead_of(&old, seat, state, ending)))
-    }
-
-    /// Lets a newcomer have the place of `left`, a seat that waits for nobody in
-    /// particular: one went and one came, and no event says so. The token is a new
-    /// one, or whoever knows the old one could take the newcomer's seat over. `None`
-    /// if that very seat is not counted any more.
-    pub(crate) fn succeed(
-        self: &Arc<Self>,
-        left: &Arc<Seat>,
-        address: Option<IpAddr>,
-        ending: Ending,
-    ) -> Result<Option<(Presence, Subscription)>, Full> {
-        let seat = Seat::new(Token::random());
-        let mut state = self.lock();
-        if !state.seats.has(left) {
-            return Ok(None);
+        match tell {
+            Some(tell) => {
+                self.follow_up(tell);
+                self.journal.connected(&self.name, count);
+            }
+            None => self.journal.returned(&self.name, count),
         }
-        left.bequeath(&seat, address)?;
-        state.seats.remove(left);
-        state.seats.add(seat.clone());
-        Ok(Some(self.instead_of(left, seat, state, ending)))
-    }
-
-    /// The presence of `seat`, which has just been put in the place of `old`.
-    fn instead_of(
-        self: &Arc<Self>,
-        old: &Seat,
-        seat: Arc<Seat>,
-        state: MutexGuard<'_, State>,
-        ending: Ending,
-    ) -> (Presence, Subscription) {
-        let subscription = self.subscribe(&state);
-        drop(state);
-
-        old.give_away();
-        let count = subscription.told.count();
-        self.journal.returned(&self.name, count);
-        (self.presence(seat, ending), subscription)
+        Some(subscription)
     }
 
     /// Lets somebody listen who is not counted. `None` if the room has been emptied.
-    pub(crate) fn observe(self: &Arc<Self>) -> Option<(Observer, Subscription)> {
+    pub(crate) fn observe(self: &Arc<Self>) -> Option<(Keeper, Subscription)> {
         let mut state = self.lock();
         if state.emptied {
             return None;
         }
-        state.observers += 1;
-        Some((Observer { room: self.clone() }, self.subscribe(&state)))
-    }
-
-    fn presence(self: &Arc<Self>, seat: Arc<Seat>, ending: Ending) -> Presence {
-        self.tally.joins.count();
-        Presence { room: self.clone(), seat, since: Instant::now(), ending }
+        state.keepers += 1;
+        Some((Keeper(self.clone()), self.subscribe(&state)))
     }
 
     /// What is told from this moment on, beginning with the newest as told.
@@ -192,16 +144,15 @@ impl Room {
         Subscription { room: self.clone(), events, told }
     }
 
-    /// Uncounts the person who had `seat`, unless it was taken over, and answers
+    /// Uncounts the person who had `seat`, unless another has it from them, and answers
     /// how many are here.
-    fn leave(self: &Arc<Self>, seat: &Arc<Seat>) -> usize {
+    pub(crate) fn leave(self: &Arc<Self>, seat: &Arc<Seat>) -> usize {
         let mut state = self.lock();
-        if !state.seats.remove(seat) {
+        // The place among the limits is free before anybody hears of it: at no moment are
+        // there more seats than places, and who hears of a leave finds a place.
+        if !state.remove(seat) {
             return state.newest.count();
         }
-        // Under the lock, after the seat is gone and before anybody hears of it: at no
-        // moment are there more seats than places, and who hears of it finds one.
-        seat.free();
         let tell = self.change(&mut state);
         let count = state.newest.count();
         if !self.vacate(state) {
@@ -214,7 +165,7 @@ impl Room {
 
     /// Empties the room if whoever has just left was the last one.
     fn vacate(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> bool {
-        let emptied = state.seats.len() == 0 && state.observers == 0;
+        let emptied = state.seats.len() == 0 && state.keepers == 0;
         state.emptied = emptied;
         drop(state);
         if emptied {
@@ -240,7 +191,7 @@ impl Room {
     fn publish(&self, state: &mut State) {
         self.tally.published.count();
         let _nobody_listens = state.channel.send(state.newest.clone());
-        state.pace.told(state.seats.len() + state.observers);
+        state.pace.told(state.seats.len() + state.keepers);
     }
 
     /// Plans to tell the changes that are merged, if this change is the first of
@@ -254,6 +205,22 @@ impl Room {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing in a critical section can panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn add(&mut self, seat: &Arc<Seat>) {
+        self.seats.add(seat.clone());
+        seat.is_counted();
+    }
+
+    /// Takes this very seat away, if it is here.
+    fn remove(&mut self, seat: &Arc<Seat>) -> bool {
+        let was_here = self.seats.remove(seat);
+        if was_here {
+            seat.is_uncounted();
+        }
+        was_here
     }
 }
 
@@ -276,59 +243,15 @@ impl Drop for Due {
     }
 }
 
-/// One open stream: as long as it lives, its room counts one person more.
-///
-/// Dropping it is the only way to leave, whatever the cause, and it is logged.
+/// Keeps a room, for as long as it lives, though nobody be there. It counts nobody.
 #[derive(Debug)]
-pub struct Presence {
-    room: Arc<Room>,
-    seat: Arc<Seat>,
-    since: Instant,
-    ending: Ending,
-}
+pub(crate) struct Keeper(Arc<Room>);
 
-impl Presence {
-    /// The room that this stream is in.
-    #[must_use]
-    pub fn room(&self) -> &Name {
-        self.room.name()
-    }
-
-    /// This stream's place. Watch it to learn that another stream took it over.
-    #[must_use]
-    pub fn seat(&self) -> &Arc<Seat> {
-        &self.seat
-    }
-
-    /// Where to note why the stream ends.
-    #[must_use]
-    pub fn ending(&self) -> &Ending {
-        &self.ending
-    }
-}
-
-impl Drop for Presence {
+impl Drop for Keeper {
     fn drop(&mut self) {
-        let count = self.room.leave(&self.seat);
-        let reason = self.ending.reason();
-        self.room.tally.ends(reason).count();
-        let lasted = self.since.elapsed();
-        self.room.journal.disconnected(self.room.name(), count, lasted, reason);
-    }
-}
-
-/// One who listens to a room without being counted. As long as it lives, the room is
-/// there, though nobody be in it.
-#[derive(Debug)]
-pub struct Observer {
-    room: Arc<Room>,
-}
-
-impl Drop for Observer {
-    fn drop(&mut self) {
-        let mut state = self.room.lock();
-        state.observers -= 1;
-        self.room.vacate(state);
+        let mut state = self.0.lock();
+        state.keepers -= 1;
+        self.0.vacate(state);
     }
 }
 
@@ -404,6 +327,11 @@ impl Subscription {
         self.now()
     }
 
+    /// The room that is heard.
+    pub(crate) fn room(&self) -> &Arc<Room> {
+        &self.room
+    }
+
     /// The id of the room that is heard.
     pub(crate) fn room_id(&self) -> u64 {
         self.room.id
@@ -418,6 +346,8 @@ impl Subscription {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ending::Ending;
+    use crate::presence::Presence;
     use crate::rooms::Rooms;
     use std::time::Duration;
     use tokio::time::{Instant, sleep, timeout};

@@ -4,15 +4,17 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::slice;
 use std::sync::atomic::{self, AtomicU64};
 use std::sync::{Arc, PoisonError, Weak};
 
 use crate::ending::Ending;
 use crate::journal::Journal;
-use crate::limits::Full;
+use crate::limits::{Full, Permit};
 use crate::name::Name;
-use crate::room::{Observer, Presence, Room, Subscription};
-use crate::seat::Seat;
+use crate::presence::{Observer, Presence};
+use crate::room::{Keeper, Room, Subscription};
+use crate::seat::{Seat, Seats};
 use crate::sync::{Mutex, MutexGuard};
 use crate::tally::Tally;
 use crate::token::Token;
@@ -48,6 +50,8 @@ struct Registry {
     rooms: Mutex<HashMap<Name, Arc<Room>>>,
     max_rooms: usize,
     next_id: AtomicU64,
+    /// Every seat that is counted somewhere.
+    seats: Arc<Mutex<Seats>>,
     tally: Arc<Tally>,
     journal: Arc<Journal>,
 }
@@ -56,14 +60,29 @@ struct Registry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyRooms;
 
+/// Why a seat can't be taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSeat {
+    /// Its place among the limits is not to be had there.
+    Full(Full),
+    /// A room would be one more than there may be.
+    TooManyRooms,
+}
+
 impl Rooms {
     /// A registry of at most `max_rooms` rooms, and the default room: nobody can lock
     /// others out of that.
     #[must_use]
     pub fn new(max_rooms: usize) -> Self {
-        let rooms = Mutex::new(HashMap::new());
-        let (tally, journal) = Default::default();
-        Self(Arc::new(Registry { rooms, max_rooms, next_id: AtomicU64::default(), tally, journal }))
+        let registry = Registry {
+            rooms: Mutex::new(HashMap::new()),
+            max_rooms,
+            next_id: AtomicU64::default(),
+            seats: Arc::new(Mutex::new(Seats::default())),
+            tally: Arc::default(),
+            journal: Arc::default(),
+        };
+        Self(Arc::new(registry))
     }
 
     /// Joins the room `name`, which it opens if nobody is there.
@@ -79,7 +98,34 @@ impl Rooms {
         name: &Name,
         ending: Ending,
     ) -> Result<(Presence, Subscription), TooManyRooms> {
-        self.enter(name, |room| room.join(ending.clone()))
+        let seat = Seat::new(Token::random(), None);
+        let subscription = self.enter(name, |room| room.enter(&seat, None))?;
+        Ok((self.presence(seat, None, slice::from_ref(&subscription), ending), subscription))
+    }
+
+    /// Joins several rooms as one, each of them named once; or none, if one of them
+    /// can't be had. What is heard of them is in the order of their names.
+    ///
+    /// # Errors
+    /// [`TooManyRooms`] if there would be more rooms than there may be.
+    pub fn join_all(
+        &self,
+        names: &[Name],
+        ending: Ending,
+    ) -> Result<(Presence, Vec<Subscription>), TooManyRooms> {
+        self.admit(names, None, ending)
+    }
+
+    /// Joins rooms with a place among the limits.
+    pub(crate) fn admit(
+        &self,
+        names: &[Name],
+        permit: Option<Permit>,
+        ending: Ending,
+    ) -> Result<(Presence, Vec<Subscription>), TooManyRooms> {
+        // One room alone is there or it isn't.
+        let _keepers = if names.len() > 1 { self.keep(names)? } else { Vec::new() };
+        self.enter_all(names, Seat::new(Token::random(), permit), None, ending)
     }
 
     /// Listens to the room `name` without being counted: answers with what keeps
@@ -89,7 +135,119 @@ impl Rooms {
     /// # Errors
     /// [`TooManyRooms`] if the room would be one more than there may be.
     pub fn observe(&self, name: &Name) -> Result<(Observer, Subscription), TooManyRooms> {
-        self.enter(name, Room::observe)
+        let (keeper, subscription) = self.enter(name, Room::observe)?;
+        Ok((Observer::new([keeper].into()), subscription))
+    }
+
+    /// Listens to several rooms without being counted, or to none, if one of them can't be
+    /// had. What is heard of them is in the order of their names.
+    ///
+    /// # Errors
+    /// [`TooManyRooms`] if there would be more rooms than there may be.
+    pub fn observe_all(
+        &self,
+        names: &[Name],
+    ) -> Result<(Observer, Vec<Subscription>), TooManyRooms> {
+        let (keepers, subscriptions): (Vec<_>, _) = self.keep(names)?.into_iter().unzip();
+        Ok((Observer::new(keepers.into()), subscriptions))
+    }
+
+    /// Takes over the seat of `token`, if somebody is still counted by it: their connection
+    /// is lost, but nobody noticed yet, or they want other rooms. The rooms that
+    /// they were in and are named here keep their count all the while; they join the
+    /// others. The old stream is told, and leaves those that are not named.
+    ///
+    /// # Errors
+    /// [`NoSeat`] if a client at `address` may not have the seat's place among the limits,
+    /// or one of the rooms can't be had; then nothing has changed.
+    pub fn take_over(
+        &self,
+        names: &[Name],
+        token: Token,
+        address: Option<IpAddr>,
+        ending: &Ending,
+    ) -> Result<Option<(Presence, Vec<Subscription>)>, NoSeat> {
+        loop {
+            let Some(left) = self.seats().get(token).cloned() else { return Ok(None) };
+            let taken = self.follow(names, &left, token, address, ending)?;
+            // If another was faster, the seat is that one's now, and is taken over from it.
+            if taken.is_some() || !left.is_taken() {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// Joins rooms in the place of `left`, a seat whose stream has ended, as
+    /// [`take_over`](Self::take_over) does. The token is a new one, or whoever knows the
+    /// old one could take the newcomer's seat over.
+    ///
+    /// # Errors
+    /// As [`take_over`](Self::take_over).
+    pub fn succeed(
+        &self,
+        names: &[Name],
+        left: &Arc<Seat>,
+        address: Option<IpAddr>,
+        ending: &Ending,
+    ) -> Result<Option<(Presence, Vec<Subscription>)>, NoSeat> {
+        self.follow(names, left, Token::random(), address, ending)
+    }
+
+    /// Has a new seat of this `token` follow the one that was `left`. `None` if that is not
+    /// counted any more, or another has it.
+    fn follow(
+        &self,
+        names: &[Name],
+        left: &Arc<Seat>,
+        token: Token,
+        address: Option<IpAddr>,
+        ending: &Ending,
+    ) -> Result<Option<(Presence, Vec<Subscription>)>, NoSeat> {
+        let Some(handover) = left.hand_over() else { return Ok(None) };
+        // Both of what may be refused come first, and the one that can't be undone last.
+        let _keepers = self.keep(names)?;
+        let Some(seat) = left.bequeath(token, address, names)? else { return Ok(None) };
+        let followed = self.enter_all(names, seat, Some(left), ending.clone())?;
+        left.give_away(handover);
+        Ok(Some(followed))
+    }
+
+    /// Keeps rooms until somebody has entered all of them, or for who listens to them.
+    fn keep(&self, names: &[Name]) -> Result<Vec<(Keeper, Subscription)>, TooManyRooms> {
+        names.iter().map(|name| self.enter(name, Room::observe)).collect()
+    }
+
+    /// Enters rooms, one after the other, with a seat of which nobody knows yet.
+    fn enter_all(
+        &self,
+        names: &[Name],
+        seat: Arc<Seat>,
+        left: Option<&Arc<Seat>>,
+        ending: Ending,
+    ) -> Result<(Presence, Vec<Subscription>), TooManyRooms> {
+        let enter = |name| self.enter(name, |room| room.enter(&seat, left));
+        let subscriptions = names.iter().map(enter).collect::<Result<Vec<_>, _>>()?;
+        Ok((self.presence(seat, left, &subscriptions, ending), subscriptions))
+    }
+
+    fn presence(
+        &self,
+        seat: Arc<Seat>,
+        left: Option<&Arc<Seat>>,
+        heard: &[Subscription],
+        ending: Ending,
+    ) -> Presence {
+        // At no moment is there none of their token.
+        let mut seats = self.seats();
+        left.map(|left| seats.remove(left));
+        seats.add(seat.clone());
+        drop(seats);
+        let rooms = heard.iter().map(|subscription| subscription.room().clone()).collect();
+        Presence::new(rooms, seat, ending, self.0.seats.clone())
+    }
+
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        self.0.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn enter<T>(
@@ -106,39 +264,6 @@ impl Rooms {
             // they or we, takes the emptied room off the map.
             self.0.remove(&room);
         }
-    }
-
-    /// Takes over the seat of `token` in the room `name`, if somebody is still
-    /// counted there by that token: their connection is lost, but nobody noticed
-    /// yet. The old stream is told, and the count is the same all the while.
-    ///
-    /// # Errors
-    /// [`Full`] if a client at `address` may not have the seat's place among the
-    /// limits; then nothing has changed.
-    pub fn take_over(
-        &self,
-        name: &Name,
-        token: Token,
-        address: Option<IpAddr>,
-        ending: Ending,
-    ) -> Result<Option<(Presence, Subscription)>, Full> {
-        self.find(name).map_or(Ok(None), |room| room.take_over(token, address, ending))
-    }
-
-    /// Joins the room `name` in the place of `left`, a seat whose stream has ended,
-    /// if that is still counted. The count is the same all the while, and the token
-    /// is a new one.
-    ///
-    /// # Errors
-    /// As [`take_over`](Self::take_over).
-    pub fn succeed(
-        &self,
-        name: &Name,
-        left: &Arc<Seat>,
-        address: Option<IpAddr>,
-        ending: Ending,
-    ) -> Result<Option<(Presence, Subscription)>, Full> {
-        self.find(name).map_or(Ok(None), |room| room.succeed(left, address, ending))
     }
 
     /// How many people are in the room `name`.
@@ -249,9 +374,34 @@ impl fmt::Display for TooManyRooms {
 
 impl std::error::Error for TooManyRooms {}
 
+impl fmt::Display for NoSeat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(full) => full.fmt(f),
+            Self::TooManyRooms => TooManyRooms.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for NoSeat {}
+
+impl From<Full> for NoSeat {
+    fn from(full: Full) -> Self {
+        Self::Full(full)
+    }
+}
+
+impl From<TooManyRooms> for NoSeat {
+    fn from(_: TooManyRooms) -> Self {
+        Self::TooManyRooms
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ending::Reason;
+    use crate::limits::Limits;
 
     fn name(text: &str) -> Name {
         Name::new(text).expect("a good name")
@@ -284,7 +434,8 @@ mod tests {
         let (in_a, heard_in_a) = rooms.join(&name("a"), Ending::default()).expect("a room");
         let (in_b, heard_in_b) = rooms.join(&name("b"), Ending::default()).expect("a room");
         assert_eq!((heard_in_a.told().count(), heard_in_b.told().count()), (1, 1));
-        assert_eq!((in_a.room(), in_b.room()), (&name("a"), &name("b")));
+        let room = |presence: &Presence| presence.rooms().cloned().collect::<Vec<_>>();
+        assert_eq!((room(&in_a), room(&in_b)), (vec![name("a")], vec![name("b")]));
         assert_eq!(rooms.len(), 2);
         assert_eq!(rooms.count(&name("c")), 0);
     }
@@ -350,5 +501,103 @@ mod tests {
         let (_in_a, _) = rooms.join(&name("a"), Ending::default()).expect("a room");
         assert_eq!(rooms.join(&name("b"), Ending::default()).err(), Some(TooManyRooms));
         rooms.join(&Name::default(), Ending::default()).expect("the default room");
+    }
+
+    fn names<const N: usize>(texts: [&str; N]) -> [Name; N] {
+        texts.map(name)
+    }
+
+    fn counts<const N: usize>(rooms: &Rooms, texts: [&str; N]) -> [usize; N] {
+        texts.map(|text| rooms.count(&name(text)))
+    }
+
+    fn numbers(heard: &[Subscription]) -> Vec<usize> {
+        heard.iter().map(|heard| heard.told().count()).collect()
+    }
+
+    #[test]
+    fn one_may_be_in_several_rooms_and_leaves_them_all() {
+        let rooms = Rooms::default();
+        let (_in_b, _) = rooms.join(&name("b"), Ending::default()).expect("a room");
+        let (several, heard) =
+            rooms.join_all(&names(["a", "b"]), Ending::default()).expect("two rooms");
+        assert_eq!(numbers(&heard), [1, 2]);
+        assert_eq!(rooms.tally().joins.get(), 2, "a stream is one, whatever its rooms");
+        drop(several);
+        assert_eq!((counts(&rooms, ["a", "b"]), rooms.len()), ([0, 1], 1));
+        assert_eq!(
+            Reason::ALL.map(|reason| rooms.tally().ends(reason).get()).iter().sum::<u64>(),
+            1
+        );
+    }
+
+    #[test]
+    fn whoever_returns_for_other_rooms_stays_where_they_were_and_moves_elsewhere() {
+        let rooms = Rooms::default();
+        let (_observer, mut watched) =
+            rooms.observe_all(&names(["a", "b", "c", "d"])).expect("four rooms");
+        let (old, _) = rooms.join_all(&names(["a", "b"]), Ending::default()).expect("two rooms");
+        let token = old.seat().token();
+        watched.iter_mut().for_each(|room| while room.try_next().is_some() {});
+        let back = |texts| {
+            let taken = rooms.take_over(&names(texts), token, None, &Ending::default());
+            taken.expect("no limit").expect("the seat is there")
+        };
+        let (second, heard) = back(["b", "c"]);
+        assert_eq!((numbers(&heard), second.seat().token()), (vec![1, 1], token));
+        assert!(old.seat().is_taken());
+        drop(old);
+        assert_eq!(counts(&rooms, ["a", "b", "c", "d"]), [0, 1, 1, 0]);
+        // None of them stays.
+        let (third, _) = back(["d", "a"]);
+        drop(second);
+        assert_eq!(counts(&rooms, ["a", "b", "c", "d"]), [1, 0, 0, 1]);
+        let told = |heard: &mut Subscription| {
+            std::iter::from_fn(|| heard.try_next()).map(|event| event.count()).collect()
+        };
+        let told: Vec<Vec<_>> = watched.iter_mut().map(told).collect();
+        assert_eq!(told, [vec![0, 1], vec![0], vec![1, 0], vec![1]]);
+        drop(third);
+        let gone = rooms.take_over(&names(["a"]), token, None, &Ending::default());
+        assert!(gone.expect("no limit").is_none());
+    }
+
+    #[test]
+    fn of_several_rooms_all_are_had_or_none() {
+        let rooms = Rooms::new(2);
+        let (in_a, _) = rooms.join(&name("a"), Ending::default()).expect("a room");
+        let many = names(["a", "b", "c"]);
+        assert_eq!(rooms.join_all(&many, Ending::default()).err(), Some(TooManyRooms));
+        assert_eq!(rooms.observe_all(&many).err(), Some(TooManyRooms));
+        let token = in_a.seat().token();
+        let back = rooms.take_over(&many, token, None, &Ending::default());
+        assert_eq!(back.err(), Some(NoSeat::TooManyRooms));
+        assert!(!in_a.seat().is_taken());
+        assert_eq!((counts(&rooms, ["a", "b", "c"]), rooms.len()), ([1, 0, 0], 1));
+
+        let limits = Limits::new(2, Some(1), Some(2));
+        let at = |text: &str| Some(text.parse().expect("an address"));
+        let permit = limits.admit(at("192.0.2.1"), &names(["a"])).expect("a place");
+        let _other = limits.admit(at("192.0.2.2"), &names(["a"])).expect("a place");
+        let rooms = Rooms::default();
+        let (in_a, _) =
+            rooms.admit(&names(["a"]), Some(permit), Ending::default()).expect("a room");
+        let token = in_a.seat().token();
+        for (address, full) in
+            [("192.0.2.1", Full::RoomsOfAddress), ("192.0.2.2", Full::StreamsOfAddress)]
+        {
+            let back = rooms.take_over(&many, token, at(address), &Ending::default());
+            assert_eq!(back.err(), Some(NoSeat::Full(full)));
+        }
+        assert_eq!((counts(&rooms, ["a", "b", "c"]), rooms.len()), ([1, 0, 0], 1));
+        let (back, _) = rooms
+            .take_over(&names(["b", "c"]), token, at("192.0.2.1"), &Ending::default())
+            .expect("two rooms")
+            .expect("the seat is there");
+        assert_eq!(limits.places(), 2, "it is one place all the while");
+        drop(in_a);
+        assert_eq!((counts(&rooms, ["a", "b", "c"]), limits.places()), ([0, 1, 1], 2));
+        drop(back);
+        assert_eq!(limits.places(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! A seat: one place among those that a room counts.
+//! A seat: one client's place among those that are counted, in one room or in several.
 //!
 //! A seat outlasts a lost connection for as long as nobody noticed the loss. Who
 //! comes back with its token takes it over, and the stream that had it is told.
@@ -9,94 +9,138 @@ use std::future::poll_fn;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
 
 use crate::limits::{Full, Permit};
+use crate::name::Name;
+use crate::sync::{Mutex, MutexGuard};
 use crate::token::Token;
 
-/// A place, for the time that one stream has it.
+/// A seat, for the time that one stream has it.
 #[derive(Debug)]
 pub struct Seat {
     token: Token,
     is_taken: AtomicBool,
     waker: AtomicWaker,
-    /// Its place among the limits, which it has for as long as it is counted.
-    permit: Mutex<Option<Permit>>,
+    /// Held by whoever takes the seat over, until all of it is theirs, and by whoever
+    /// leaves it.
+    handover: Mutex<()>,
+    /// A lock of the standard library's, for nothing is locked under it but the limits.
+    place: std::sync::Mutex<Place>,
+}
+
+/// A seat's place among the limits, which it has for as long as it is counted.
+#[derive(Debug, Default)]
+struct Place {
+    permit: Option<Permit>,
+    /// In how many rooms it is counted.
+    rooms: usize,
 }
 
 impl Seat {
-    /// The place that `token` names, for a stream that has it now.
-    pub(crate) fn new(token: Token) -> Arc<Self> {
+    /// The seat that `token` names, for a stream that has it now.
+    pub(crate) fn new(token: Token, permit: Option<Permit>) -> Arc<Self> {
         Arc::new(Self {
             token,
             is_taken: AtomicBool::new(false),
             waker: AtomicWaker::new(),
-            permit: Mutex::default(),
+            handover: Mutex::new(()),
+            place: std::sync::Mutex::new(Place { permit, rooms: 0 }),
         })
     }
 
-    /// What names the place.
+    /// What names the seat.
     #[must_use]
     pub fn token(&self) -> Token {
         self.token
     }
 
-    /// Has the seat take a place among the limits with it. It is to be a new seat, of
-    /// which nobody knows the token yet.
-    pub(crate) fn hold(&self, permit: Permit) {
-        self.set_permit(Some(permit));
+    /// Has nobody take the seat over or leave it meanwhile. `None` if somebody has taken it
+    /// already.
+    pub(crate) fn hand_over(&self) -> Option<MutexGuard<'_, ()>> {
+        let handover = self.keep();
+        (!self.is_taken()).then_some(handover)
     }
 
-    /// Gives the place among the limits to `heir`, whose client is at `address`, if
-    /// that may have one more.
-    pub(crate) fn bequeath(&self, heir: &Self, address: Option<IpAddr>) -> Result<(), Full> {
-        let mut permit = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(permit) = &mut *permit {
-            permit.move_to(address)?;
+    /// Has nobody take the seat over meanwhile.
+    pub(crate) fn keep(&self) -> MutexGuard<'_, ()> {
+        self.handover.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether another stream has it.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.is_taken.load(Ordering::Acquire)
+    }
+
+    /// Gives the place among the limits to a new seat of this `token`, whose client is at
+    /// `address` and in these `rooms`, if that may have it. `None` if this seat is not
+    /// counted any more.
+    pub(crate) fn bequeath(
+        &self,
+        token: Token,
+        address: Option<IpAddr>,
+        rooms: &[Name],
+    ) -> Result<Option<Arc<Self>>, Full> {
+        let mut place = self.place();
+        if place.rooms == 0 {
+            return Ok(None);
         }
-        heir.set_permit(permit.take());
-        Ok(())
+        if let Some(permit) = &mut place.permit {
+            permit.move_to(address, rooms)?;
+        }
+        Ok(Some(Self::new(token, place.permit.take())))
     }
 
     /// Whether its place among the limits is one of this address already.
     pub(crate) fn is_at(&self, address: Option<IpAddr>) -> bool {
-        let permit = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
-        permit.as_ref().is_some_and(|permit| permit.is_at(address))
+        self.place().permit.as_ref().is_some_and(|permit| permit.is_at(address))
     }
 
-    /// Frees the place among the limits, if it has one yet.
-    pub(crate) fn free(&self) {
-        self.set_permit(None);
+    /// Notes that it is counted in one more room.
+    pub(crate) fn is_counted(&self) {
+        self.place().rooms += 1;
     }
 
-    fn set_permit(&self, permit: Option<Permit>) {
-        *self.permit.lock().unwrap_or_else(PoisonError::into_inner) = permit;
+    /// Notes that it is counted in one room less. With the last one it gives up its place
+    /// among the limits, if it has it still.
+    pub(crate) fn is_uncounted(&self) {
+        let mut place = self.place();
+        place.rooms -= 1;
+        let freed = if place.rooms == 0 { place.permit.take() } else { None };
+        drop(place);
+        drop(freed);
     }
 
-    /// Waits until another stream has this place. Of several who wait at once
+    fn place(&self) -> std::sync::MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until another stream has this seat. Of several who wait at once
     /// only the last is woken.
     pub async fn taken(&self) {
         poll_fn(|cx| self.poll_taken(cx)).await;
     }
 
-    /// Ready when another stream has this place.
+    /// Ready when another stream has this seat.
     pub(crate) fn poll_taken(&self, cx: &mut Context<'_>) -> Poll<()> {
         // Registered before it is looked: a take-over in between is not missed.
         self.waker.register(cx.waker());
-        if self.is_taken.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        if self.is_taken() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Tells the stream that had the place.
-    pub(crate) fn give_away(&self) {
+    /// Tells the stream that had the seat, once the handover is `done`.
+    pub(crate) fn give_away(&self, done: MutexGuard<'_, ()>) {
         self.is_taken.store(true, Ordering::Release);
+        drop(done);
         self.waker.wake();
     }
 }
 
-/// The seats of one room, found by their tokens.
+/// Seats, found by their tokens.
 #[derive(Debug, Default)]
 pub(crate) struct Seats(HashSet<ByToken>);
 
@@ -117,21 +161,10 @@ impl Seats {
         self.0.get(&token).map(|ByToken(seat)| seat)
     }
 
-    /// Whether this very seat is here, and not one that has taken its place.
-    pub(crate) fn has(&self, seat: &Arc<Seat>) -> bool {
-        self.get(seat.token).is_some_and(|here| Arc::ptr_eq(here, seat))
-    }
-
-    /// Puts `seat` in the place of the one with its token; `None` if there is none.
-    pub(crate) fn replace(&mut self, seat: Arc<Seat>) -> Option<Arc<Seat>> {
-        let ByToken(old) = self.0.take(&seat.token)?;
-        self.add(seat);
-        Some(old)
-    }
-
     /// Takes this very seat away, and not one that has taken its place.
     pub(crate) fn remove(&mut self, seat: &Arc<Seat>) -> bool {
-        self.has(seat) && self.0.remove(&seat.token)
+        let is_here = self.get(seat.token).is_some_and(|here| Arc::ptr_eq(here, seat));
+        is_here && self.0.remove(&seat.token)
     }
 }
 
@@ -160,43 +193,65 @@ mod tests {
     use super::*;
     use std::mem::size_of;
 
+    fn seat() -> Arc<Seat> {
+        Seat::new(Token::random(), None)
+    }
+
+    fn give_away(seat: &Seat) {
+        seat.give_away(seat.hand_over().expect("nobody has it yet"));
+    }
+
     #[test]
-    fn a_seat_has_one_holder_at_a_time() {
+    fn a_token_finds_the_seat_that_has_it_now() {
         let mut seats = Seats::default();
-        let first = Seat::new(Token::random());
-        let second = Seat::new(first.token());
-        assert!(seats.replace(second.clone()).is_none(), "there is none to replace");
-        assert_eq!(seats.len(), 0);
+        let first = seat();
         seats.add(first.clone());
-        let old = seats.replace(second.clone()).expect("the first");
-        assert!(Arc::ptr_eq(&old, &first));
-        assert_eq!(seats.len(), 1);
+        assert!(seats.get(first.token()).is_some_and(|here| Arc::ptr_eq(here, &first)));
+        let second = Seat::new(first.token(), None);
+        assert!(!seats.remove(&second), "it is the first's still");
+        assert!(seats.remove(&first));
+        seats.add(second.clone());
         assert!(!seats.remove(&first), "it is the second's now");
+        assert_eq!(seats.len(), 1);
         assert!(seats.remove(&second));
         assert!(!seats.remove(&second));
         assert_eq!(seats.len(), 0);
     }
 
+    #[test]
+    fn a_seat_is_handed_over_once_and_only_while_it_is_counted() {
+        let heir = |seat: &Seat| seat.bequeath(seat.token(), None, &[]).expect("no limit");
+        let seat = seat();
+        assert!(heir(&seat).is_none(), "it is not counted yet");
+        seat.is_counted();
+        assert!(heir(&seat).is_some());
+        give_away(&seat);
+        assert!(seat.hand_over().is_none());
+        seat.is_uncounted();
+        assert!(heir(&seat).is_none());
+    }
+
     #[tokio::test]
     async fn the_holder_is_told_before_or_while_it_waits() {
-        let seat = Seat::new(Token::random());
-        seat.give_away();
-        seat.taken().await;
+        let early = seat();
+        give_away(&early);
+        early.taken().await;
 
-        let seat = Seat::new(Token::random());
+        let seat = seat();
         let holder = seat.clone();
         let told = tokio::spawn(async move { holder.taken().await });
         tokio::task::yield_now().await;
-        seat.give_away();
+        give_away(&seat);
         told.await.expect("no panic");
     }
 
     #[test]
-    fn a_seat_with_its_place_among_the_limits_costs_at_most_150_bytes() {
+    fn a_seat_with_its_place_among_the_limits_costs_at_most_200_bytes() {
         let allocation = size_of::<Seat>() + 2 * size_of::<usize>();
-        // A set is between 7/16 and 7/8 full, with a byte of its own for each slot.
-        let slots = (size_of::<ByToken>() + 1) * 16 / 7;
+        // A set is between 7/16 and 7/8 full, with a byte of its own for each slot. It is
+        // in two: in that of its room, and in that of all rooms.
+        let slots = 2 * (size_of::<ByToken>() + 1) * 16 / 7;
         let pointer = size_of::<Arc<Seat>>();
-        assert!(allocation + slots + pointer <= 150, "{allocation} + {slots} + {pointer}");
+        assert!(allocation + slots + pointer <= 200, "{allocation} + {slots} + {pointer}");
     }
 }

@@ -63,7 +63,8 @@ mod tests {
     use tokio_stream::StreamExt;
 
     use crate::ending::Ending;
-    use crate::room::{Presence, Subscription};
+    use crate::presence::Presence;
+    use crate::room::Subscription;
 
     fn join(rooms: &Rooms) -> (Presence, Subscription) {
         rooms.join(&Name::default(), Ending::default()).expect("a room")

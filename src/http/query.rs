@@ -1,6 +1,7 @@
-//! What a query says: the room, and a few things more.
+//! What a query says: the rooms, and a few things more.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::str::Utf8Error;
 
 use axum::http::Uri;
@@ -13,8 +14,9 @@ use crate::token::Token;
 /// What the query of a request for a stream says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Query {
-    /// The room (`room=R`); the default room if the query names none.
-    pub(super) room: Name,
+    /// The rooms (`room=R`, several times for several); the default room if the query names
+    /// none.
+    pub(super) rooms: Vec<Name>,
     /// It asks to listen without being counted (`observe=1`).
     pub(super) observes: bool,
     /// It asks for its seat to be kept a moment after its stream (`hold=1`).
@@ -31,11 +33,17 @@ pub(super) struct Query {
 
 impl Query {
     pub(super) fn of(uri: &Uri) -> Result<Self, Refusal> {
-        let [room, observe, hold, tell, seat] =
-            values(uri, ["room", "observe", "hold", "tell", "lastEventID"]);
+        let mut rooms = Vec::new();
+        let [observe, hold, tell, seat] =
+            read(uri, ["observe", "hold", "tell", "lastEventID"], |key, value| {
+                if key == b"room" { add_room(&mut rooms, value) } else { Ok(()) }
+            })?;
+        if rooms.is_empty() {
+            rooms.push(Name::default());
+        }
         let says = |value: Value, word| value.is_ok_and(|value| value.as_deref() == Some(word));
         Ok(Self {
-            room: name(room)?,
+            rooms,
             // Anything that is neither yes nor no is refused, or somebody would be
             // counted by mistake.
             observes: match observe.as_ref().map(Option::as_deref) {
@@ -62,13 +70,40 @@ pub(super) enum BadParameter {
 /// The value of a parameter, if the query has it.
 pub(super) type Value = Result<Option<String>, BadParameter>;
 
+/// A stream is of at most so many rooms: what all tabs of a browser show.
+const MAX_ROOMS: usize = 32;
+
 /// The longest name that a parameter of ours has, in bytes.
 const MAX_KEY: usize = 16;
 
-/// The values of the parameters with these names. There may be thousands of others,
-/// which are nobody's concern: the query is read in one pass, and only encoded keys and
-/// the values asked for are decoded.
+/// Adds one more room to those that a stream is of.
+fn add_room(rooms: &mut Vec<Name>, value: &[u8]) -> Result<(), Refusal> {
+    if rooms.len() == MAX_ROOMS {
+        return Err(Refusal::TooManyNamed);
+    }
+    let room = name(decode(value).map(Some).map_err(|_| BadParameter::NotUtf8))?;
+    if rooms.contains(&room) {
+        return Err(Refusal::RoomTwice);
+    }
+    rooms.push(room);
+    Ok(())
+}
+
+/// The values of the parameters with these names.
 pub(super) fn values<const N: usize>(uri: &Uri, names: [&str; N]) -> [Value; N] {
+    match read(uri, names, |_, _| Ok::<_, Infallible>(())) {
+        Ok(values) => values,
+    }
+}
+
+/// The values of the parameters with these names; what else there is goes to `other`. There
+/// may be thousands, which are nobody's concern: the query is read in one pass, and only
+/// encoded keys and the values asked for are decoded.
+fn read<const N: usize, E>(
+    uri: &Uri,
+    names: [&str; N],
+    mut other: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+) -> Result<[Value; N], E> {
     let mut raw = [Ok(None); N];
     for pair in uri.query().unwrap_or_default().as_bytes().split(|byte| *byte == b'&') {
         let (key, value) = match pair.iter().position(|byte| *byte == b'=') {
@@ -77,18 +112,21 @@ pub(super) fn values<const N: usize>(uri: &Uri, names: [&str; N]) -> [Value; N] 
         };
         let mut decoded = [0; MAX_KEY];
         let key = decode_key(key, &mut decoded);
-        if let Some(place) = names.iter().position(|name| name.as_bytes() == key) {
-            let seen = &mut raw[place];
-            *seen = match seen {
-                Ok(None) => Ok(Some(value)),
-                _ => Err(BadParameter::Twice),
-            };
+        match names.iter().position(|name| name.as_bytes() == key) {
+            Some(place) => {
+                let seen = &mut raw[place];
+                *seen = match seen {
+                    Ok(None) => Ok(Some(value)),
+                    _ => Err(BadParameter::Twice),
+                };
+            }
+            None => other(key, value)?,
         }
     }
-    raw.map(|value| match value? {
+    Ok(raw.map(|value| match value? {
         Some(value) => decode(value).map(Some).map_err(|_| BadParameter::NotUtf8),
         None => Ok(None),
-    })
+    }))
 }
 
 /// Undoes the encoding of a key, which few have, as far as the longest name reaches.
@@ -117,7 +155,7 @@ pub(super) fn name(room: Value) -> Result<Name, Refusal> {
     match room {
         Ok(None) => Ok(Name::default()),
         Ok(Some(room)) => Name::new(&room).map_err(Refusal::BadRoom),
-        Err(BadParameter::Twice) => Err(Refusal::RoomTwice),
+        Err(BadParameter::Twice) => Err(Refusal::SecondRoom),
         Err(BadParameter::NotUtf8) => Err(Refusal::RoomNotUtf8),
     }
 }
@@ -181,13 +219,34 @@ mod tests {
             ("?room=%0A", Refusal::BadRoom(BadName::ControlCharacter)),
             ("?room=%FF", Refusal::RoomNotUtf8),
             ("?room=%ED%A0%80", Refusal::RoomNotUtf8),
-            ("?room=a&room=a", Refusal::RoomTwice),
-            ("?room=a&r%6Fom=b", Refusal::RoomTwice),
+            ("?room=a&room=a", Refusal::SecondRoom),
+            ("?room=a&r%6Fom=b", Refusal::SecondRoom),
         ] {
             assert_eq!(room_of(query), Err(refusal), "{query}");
         }
         let long = format!("?room={}", "a".repeat(129));
         assert_eq!(room_of(&long), Err(Refusal::BadRoom(BadName::TooLong)));
+    }
+
+    #[test]
+    fn a_stream_may_be_of_several_rooms_each_named_once() {
+        let rooms_of = |query: &str| {
+            let names = |query: Query| query.rooms.iter().map(|n| n.as_str().to_owned()).collect();
+            query_of(query).map(|query| -> Vec<String> { names(query) })
+        };
+        let many = |rooms: u32| (0..rooms).map(|nth| format!("&room={nth}")).collect::<String>();
+        assert_eq!(rooms_of("").as_deref(), Ok(&["lobby".to_owned()][..]));
+        let expected = ["b", "a", "lobby"].map(str::to_owned);
+        assert_eq!(rooms_of("?room=b&hold=1&r%6Fom=a&room=lobby").as_deref(), Ok(&expected[..]));
+        assert_eq!(rooms_of(&format!("?{}", many(32))).map(|rooms| rooms.len()), Ok(32));
+        for (query, refusal) in [
+            (format!("?{}", many(33)), Refusal::TooManyNamed),
+            ("?room=a&room=b&r%6Fom=%61".into(), Refusal::RoomTwice),
+            ("?room=a&room=".into(), Refusal::BadRoom(BadName::Empty)),
+            ("?room=a&room=%FF".into(), Refusal::RoomNotUtf8),
+        ] {
+            assert_eq!(query_of(&query).err(), Some(refusal), "{query}");
+        }
     }
 
     #[test]
@@ -255,14 +314,14 @@ mod tests {
              lastEventI%44={token}&{others}"
         );
         let said = Query {
-            room: Name::new("a").expect("a good name"),
+            rooms: vec![Name::new("a").expect("a good name")],
             observes: true,
             holds: true,
             asks_for_keep_alive: true,
             last_seat: Some(token.parse().expect("a token")),
         };
         assert_eq!(query_of(&query), Ok(said));
-        assert_eq!(query_of(&format!("{query}&%72oom=b")), Err(Refusal::RoomTwice));
+        assert_eq!(query_of(&format!("{query}&%72oom=a")), Err(Refusal::RoomTwice));
     }
 
     #[test]

@@ -35,8 +35,12 @@ pub(super) enum Refusal {
     BadRoom(BadName),
     /// 400: the room's name is no text.
     RoomNotUtf8,
-    /// 400: the query names two rooms.
+    /// 400: the query names two rooms where there is one.
+    SecondRoom,
+    /// 400: the query names a room twice.
     RoomTwice,
+    /// 400: the query names more rooms than a stream may be of.
+    TooManyNamed,
     /// 400: the query asks to observe, or not, in words that nobody understands.
     BadObserve,
     /// 400: the label of a badge is none.
@@ -70,7 +74,9 @@ impl Refusal {
             | Self::Body
             | Self::BadRoom(_)
             | Self::RoomNotUtf8
+            | Self::SecondRoom
             | Self::RoomTwice
+            | Self::TooManyNamed
             | Self::BadObserve
             | Self::BadLabel
             | Self::BadColor => StatusCode::BAD_REQUEST,
@@ -96,7 +102,9 @@ impl Refusal {
             Self::Embedded => "a stream is for EventSource or fetch, not to be embedded",
             Self::Prefetch => "a stream is not to be fetched before it is wanted",
             Self::RoomNotUtf8 => "a room's name must be percent-encoded UTF-8",
-            Self::RoomTwice => "the query names more than one room",
+            Self::SecondRoom => "the query names more than one room",
+            Self::RoomTwice => "the query names a room twice",
+            Self::TooManyNamed => "a stream is of at most 32 rooms",
             Self::BadObserve => "observe is 1 for who is not to be counted, and left out otherwise",
             Self::BadLabel => {
                 "a badge has one label, of at most 64 characters and no control characters"
@@ -136,7 +144,11 @@ impl Refusal {
             Self::Origin => "origin",
             Self::Embedded => "embedded",
             Self::Prefetch => "prefetch",
-            Self::BadRoom(_) | Self::RoomNotUtf8 | Self::RoomTwice => "room",
+            Self::BadRoom(_)
+            | Self::RoomNotUtf8
+            | Self::SecondRoom
+            | Self::RoomTwice
+            | Self::TooManyNamed => "room",
             Self::BadObserve => "observe",
             Self::TooManyRooms => "max_rooms",
             Self::TooManyStreams => "max_streams",

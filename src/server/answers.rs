@@ -290,7 +290,7 @@ mod tests {
         let activity = activity();
         let (streams, drain) = streams();
         let wish = Wish {
-            room: &Name::default(),
+            rooms: &[Name::default()],
             address: None,
             ending: Ending::default(),
             kind: Kind::Observer,

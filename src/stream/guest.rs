@@ -12,7 +12,7 @@ use super::held::{self, Held};
 use crate::ending::Reason;
 use crate::event;
 use crate::limits::Permit;
-use crate::room::{Observer, Presence};
+use crate::presence::{Observer, Presence};
 use crate::seat::Seat;
 use crate::tally::Tally;
 

@@ -16,41 +16,44 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ending::Reason;
 use crate::name::Name;
-use crate::room::Presence;
+use crate::presence::Presence;
 use crate::seat::Seat;
 
 /// How long a seat waits: some round trips of a slow network, and less than the two
 /// seconds within which a visitor who left is to be uncounted.
 pub(crate) const HOLD: Duration = Duration::from_millis(1500);
 
-/// The seats that wait, by their rooms.
+/// The seats that wait.
 #[derive(Debug)]
 pub(crate) struct Held {
-    seats: Mutex<HashMap<Name, Vec<Arc<Seat>>>>,
+    seats: Mutex<ByRoom>,
     /// Nobody is waited for when the server stops.
     drain: CancellationToken,
 }
+
+/// In each of their rooms.
+type ByRoom = HashMap<Name, Vec<Arc<Seat>>>;
 
 impl Held {
     pub(crate) fn new(drain: CancellationToken) -> Arc<Self> {
         Arc::new(Self { seats: Mutex::default(), drain })
     }
 
-    /// Has a seat that waits in `room` taken, for a client that does not know its
-    /// token: one that is `theirs` rather than another. Whoever left, the count is the same
-    /// as if one had gone and one had come. A seat whose taking is refused waits on.
+    /// Has a seat that waits in one of the `rooms` taken, for a client that does not know
+    /// its token: one that is `theirs` rather than another. Whoever left, the count is the
+    /// same as if one had gone and one had come. A seat whose taking is refused waits on.
     pub(crate) fn give<T, E>(
         &self,
-        room: &Name,
+        rooms: &[Name],
         theirs: impl Fn(&Seat) -> bool,
         mut take: impl FnMut(&Arc<Seat>) -> Result<Option<T>, E>,
     ) -> Result<Option<T>, E> {
-        let mut rooms = self.lock();
-        let Some(seats) = rooms.get_mut(room) else { return Ok(None) };
-        while let Some(last) = seats.len().checked_sub(1) {
-            let place = seats.iter().rposition(|seat| theirs(seat)).unwrap_or(last);
-            let taken = take(&seats[place])?;
-            seats.remove(place);
+        let mut waiting = self.lock();
+        while let Some(seat) = find(&waiting, rooms, &theirs) {
+            let taken = take(&seat)?;
+            for room in rooms {
+                remove(&mut waiting, room, &seat);
+            }
             if taken.is_some() {
                 return Ok(taken);
             }
@@ -72,22 +75,24 @@ impl Held {
         }
     }
 
-    fn add(&self, room: &Name, seat: &Arc<Seat>) {
-        self.lock().entry(room.clone()).or_default().push(seat.clone());
-    }
-
-    fn remove(&self, room: &Name, seat: &Arc<Seat>) {
-        let mut rooms = self.lock();
-        if let Some(seats) = rooms.get_mut(room) {
-            seats.retain(|held| !Arc::ptr_eq(held, seat));
-            if seats.is_empty() {
-                rooms.remove(room);
-            }
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Vec<Arc<Seat>>>> {
+    fn lock(&self) -> MutexGuard<'_, ByRoom> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A seat that waits in one of the rooms: the last that is theirs, or else the last of all.
+fn find(waiting: &ByRoom, rooms: &[Name], theirs: &impl Fn(&Seat) -> bool) -> Option<Arc<Seat>> {
+    let seats = || rooms.iter().filter_map(|room| waiting.get(room));
+    let own = seats().flatten().rfind(|seat| theirs(seat));
+    own.or_else(|| seats().flatten().next_back()).cloned()
+}
+
+fn remove(waiting: &mut ByRoom, room: &Name, seat: &Arc<Seat>) {
+    if let Some(seats) = waiting.get_mut(room) {
+        seats.retain(|held| !Arc::ptr_eq(held, seat));
+        if seats.is_empty() {
+            waiting.remove(room);
+        }
     }
 }
 
@@ -101,20 +106,28 @@ pub(crate) async fn wait(presence: &Presence, time: Duration, drain: &Cancellati
 /// A seat's entry among those that wait.
 struct Waits {
     held: Arc<Held>,
-    room: Name,
+    rooms: Box<[Name]>,
     seat: Arc<Seat>,
 }
 
 impl Waits {
     fn new(held: Arc<Held>, presence: &Presence) -> Self {
-        let (room, seat) = (presence.room().clone(), presence.seat().clone());
-        held.add(&room, &seat);
-        Self { held, room, seat }
+        let (rooms, seat) = (presence.rooms().cloned().collect(), presence.seat().clone());
+        let waits = Self { held, rooms, seat };
+        let mut waiting = waits.held.lock();
+        for room in &waits.rooms {
+            waiting.entry(room.clone()).or_default().push(waits.seat.clone());
+        }
+        drop(waiting);
+        waits
     }
 }
 
 impl Drop for Waits {
     fn drop(&mut self) {
-        self.held.remove(&self.room, &self.seat);
+        let mut waiting = self.held.lock();
+        for room in &self.rooms {
+            remove(&mut waiting, room, &self.seat);
+        }
     }
 }

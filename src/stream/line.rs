@@ -1,5 +1,5 @@
-//! One open stream: [`Stream`] as the one who empties it has it, [`Line`] as the fan-out
-//! that fills it has it.
+//! One open stream, as those who tell it something or end it have it; as the one who empties
+//! it has it, it is a [`Stream`](super::Stream).
 //!
 //! Whatever ends a stream, its guest is taken out of the line once, and what became of
 //! them is done before anybody can see that the stream is over.
@@ -7,48 +7,52 @@
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker, ready};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::fanout::Membership;
 use super::frame::Frame;
 use super::guest::{Guest, farewell};
 use super::mailbox::Mailbox;
 use super::sink::Sink;
 use super::watch::Link;
 use crate::ending::Reason;
-use crate::event::{Change, Event};
 use crate::tally::Tally;
 
-/// An open stream, until it is dropped: then its client has left, unless it was ended
-/// before.
-pub(crate) struct Stream {
-    membership: Membership,
-    line: Arc<Line>,
-}
-
-/// An open stream, as those who tell it something or end it have it.
+/// An open stream, until its owner drops it.
 pub(crate) struct Line {
     /// Held for what does not wait.
     state: Mutex<State>,
-    /// Its place in its fan-out, which alone uses it.
-    place: AtomicUsize,
+    rooms: Rooms,
     drain: CancellationToken,
 }
 
-struct State {
-    mailbox: Mailbox,
+pub(super) struct State {
+    pub(super) mailbox: Mailbox,
     /// Where frames are written; without one they wait to be asked for.
-    sink: Option<Box<dyn Sink>>,
+    pub(super) sink: Option<Box<dyn Sink>>,
     /// Until the stream is over.
-    guest: Option<Guest>,
+    pub(super) guest: Option<Guest>,
     /// The client is gone: there is no use in telling it anything.
-    lost: bool,
+    pub(super) lost: bool,
     /// Who empties the mailbox, and who waits for the end.
-    reader: Option<Waker>,
-    watcher: Option<Waker>,
+    pub(super) reader: Option<Waker>,
+    pub(super) watcher: Option<Waker>,
+}
+
+/// What the fan-outs of its rooms keep with a stream.
+enum Rooms {
+    /// Its place in the fan-out, which alone uses it.
+    One(AtomicUsize),
+    Several(Box<Several>),
+}
+
+struct Several {
+    places: Box<[AtomicUsize]>,
+    /// When it was told of another room than its first.
+    told: Mutex<Instant>,
 }
 
 /// What became of events that were told.
@@ -60,107 +64,25 @@ pub(crate) struct Told {
     given_up: u64,
 }
 
-impl Stream {
-    pub(super) fn new(line: Arc<Line>, membership: Membership) -> Self {
-        Self { membership, line }
-    }
-
-    /// Takes the next frame out; `None` when the stream is over.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
-        let mut state = self.line.state();
-        if state.lost {
-            return Poll::Ready(None);
-        }
-        match state.mailbox.take() {
-            Some(frame) => Poll::Ready(Some(frame)),
-            None if state.mailbox.is_closed() => Poll::Ready(None),
-            None => {
-                register(&mut state.reader, cx);
-                Poll::Pending
-            }
-        }
-    }
-
-    /// Has frames written from now on. [`poll_sent`](Self::poll_sent) is to be polled
-    /// then.
-    pub(crate) fn attach(&mut self, sink: Box<dyn Sink>) {
-        let mut state = self.line.state();
-        state.mailbox.keep_newest();
-        state.sink = Some(sink);
-    }
-
-    /// Writes what waits. Ready when the connection is done with: the client has left,
-    /// or the stream is over and all of it was sent.
-    pub(crate) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.line.state();
-        register(&mut state.reader, cx);
-        let State { mailbox, sink: Some(sink), lost: false, .. } = &mut *state else {
-            return Poll::Ready(());
-        };
-        if sink.poll_left(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        loop {
-            if ready!(sink.poll_ready(cx)).is_err() {
-                return Poll::Ready(());
-            }
-            match mailbox.take() {
-                Some(frame) => drop(sink.send(&frame)),
-                None if mailbox.is_closed() => return sink.poll_close(cx).map(drop),
-                None => return Poll::Pending,
-            }
-        }
-    }
-
-    /// Ready when the stream is over; what waits is its last.
-    pub(crate) fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.line.state();
-        if state.mailbox.is_closed() || state.lost {
-            return Poll::Ready(());
-        }
-        register(&mut state.watcher, cx);
-        Poll::Pending
-    }
-
-    /// Whether the stream is over.
-    pub(crate) fn is_over(&self) -> bool {
-        self.line.state().mailbox.is_closed()
-    }
-}
-
-impl Drop for Stream {
-    fn drop(&mut self) {
-        // First: who left is told nothing more.
-        self.membership.leave(&self.line);
-        let (guest, sink) = {
-            let mut state = self.line.state();
-            state.lost = true;
-            (state.guest.take(), state.sink.take())
-        };
-        drop(sink);
-        drop(guest);
-    }
-}
-
 impl Line {
-    /// A stream that has yet to be told its first frame, of `change`.
+    /// A stream of so many rooms that has yet to be told its first frame.
     pub(super) fn new(
         guest: Guest,
         first: Frame,
-        change: Change,
+        rooms: usize,
         drain: &CancellationToken,
     ) -> Arc<Self> {
         let seat = guest.seat().cloned();
         let state = State {
-            mailbox: Mailbox::new(first, change),
+            mailbox: Mailbox::new(first),
             sink: None,
             guest: Some(guest),
             lost: false,
             reader: None,
             watcher: None,
         };
-        let (state, place) = (Mutex::new(state), AtomicUsize::new(0));
-        let line = Arc::new(Self { state, place, drain: drain.clone() });
+        let (state, rooms) = (Mutex::new(state), Rooms::new(rooms));
+        let line = Arc::new(Self { state, rooms, drain: drain.clone() });
         if let Some(seat) = seat {
             // Whoever takes the seat over ends this stream. The seat is the guest's, so
             // the circle ends with the stream.
@@ -172,18 +94,10 @@ impl Line {
         line
     }
 
-    /// Tells the client, as soon as it takes it, unless it is no news to it.
-    pub(super) fn tell(&self, event: &Event, frame: &Frame) -> Told {
+    /// Tells the client of this of its rooms, as soon as it takes it.
+    pub(super) fn tell(&self, room: u8, frame: &Frame) -> Told {
         let mut state = self.state();
-        let is_news = state.mailbox.is_news(event.change());
-        if is_news { state.send(event.change(), frame) } else { Told::default() }
-    }
-
-    /// Tells the client the newest number once more: the heartbeat.
-    pub(super) fn tell_again(&self, event: &Event, frame: &Frame) -> Told {
-        let mut state = self.state();
-        let is_current = state.mailbox.is_current(event.change());
-        if is_current { state.send(event.change(), frame) } else { Told::default() }
+        if state.mailbox.is_closed() { Told::default() } else { state.send(room, frame) }
     }
 
     /// Ends the stream for a reason of the server's own.
@@ -221,16 +135,61 @@ impl Line {
         }
     }
 
-    pub(super) fn place(&self) -> usize {
-        self.place.load(Ordering::Relaxed)
+    /// Whether it hears several rooms.
+    pub(super) fn is_of_several(&self) -> bool {
+        matches!(self.rooms, Rooms::Several(_))
     }
 
-    pub(super) fn set_place(&self, place: usize) {
-        self.place.store(place, Ordering::Relaxed);
+    /// Its place in the fan-out of this of its rooms.
+    pub(super) fn place(&self, room: u8) -> usize {
+        self.rooms.place(room).load(Ordering::Relaxed)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn set_place(&self, room: u8, place: usize) {
+        self.rooms.place(room).store(place, Ordering::Relaxed);
+    }
+
+    /// When it was told of another room than its first, if ever.
+    pub(super) fn told_of_another(&self) -> Option<Instant> {
+        match &self.rooms {
+            Rooms::One(_) => None,
+            Rooms::Several(several) => Some(*several.told()),
+        }
+    }
+
+    /// Notes that it was told of another room than its first.
+    pub(super) fn is_told_of_another(&self, now: Instant) {
+        if let Rooms::Several(several) = &self.rooms {
+            let mut told = several.told();
+            *told = now.max(*told);
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rooms {
+    fn new(rooms: usize) -> Self {
+        if rooms == 1 {
+            return Self::One(AtomicUsize::new(0));
+        }
+        let places = (0..rooms).map(|_| AtomicUsize::new(0)).collect();
+        Self::Several(Box::new(Several { places, told: Mutex::new(Instant::now()) }))
+    }
+
+    fn place(&self, room: u8) -> &AtomicUsize {
+        match self {
+            Self::One(place) => place,
+            Self::Several(several) => &several.places[usize::from(room)],
+        }
+    }
+}
+
+impl Several {
+    fn told(&self) -> MutexGuard<'_, Instant> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -242,19 +201,19 @@ impl Wake for Line {
 }
 
 impl State {
-    fn send(&mut self, change: Change, frame: &Frame) -> Told {
+    fn send(&mut self, room: u8, frame: &Frame) -> Told {
         let gave_up = match &mut self.sink {
             Some(sink) if self.mailbox.is_empty() && sink.is_ready() => {
-                self.mailbox.pass(change);
+                self.mailbox.pass();
                 if !sink.send(frame) {
                     self.wake_reader();
                 }
                 false
             }
             // The task that has the sink sees to it once that is ready.
-            Some(_) => self.mailbox.put(change, frame.clone()),
+            Some(_) => self.mailbox.put(room, frame.clone()),
             None => {
-                let gave_up = self.mailbox.put(change, frame.clone());
+                let gave_up = self.mailbox.put(room, frame.clone());
                 self.wake_reader();
                 gave_up
             }
@@ -295,7 +254,7 @@ impl AddAssign for Told {
     }
 }
 
-fn register(waker: &mut Option<Waker>, cx: &Context<'_>) {
+pub(super) fn register(waker: &mut Option<Waker>, cx: &Context<'_>) {
     match waker {
         Some(waker) => waker.clone_from(cx.waker()),
         None => *waker = Some(cx.waker().clone()),

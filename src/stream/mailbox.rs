@@ -3,83 +3,73 @@
 use std::collections::VecDeque;
 
 use super::frame::Frame;
-use crate::event::Change;
 use crate::room;
 
 /// The frames that wait for one client. Whoever falls behind is told some more steps and
-/// then the newest number, never an old one after it.
+/// then the newest number of each room, never an old one after it.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
-    /// The change that was put in last.
-    told: Change,
-    /// How many wait before the newest takes the place of the one before it.
+    /// How many wait before the newest of a room takes the place of the one before it.
     depth: usize,
     /// Boxed, for most streams have none, and what is touched for each event shall be
     /// small.
     #[expect(clippy::box_collection, reason = "three words more for each stream")]
-    waiting: Option<Box<VecDeque<Frame>>>,
+    waiting: Option<Box<VecDeque<Letter>>>,
     /// How many were taken out.
     taken: u64,
     /// What waits is the last.
     closed: bool,
 }
 
+/// A frame, and of which of the stream's rooms it tells, if it is of one alone.
+type Letter = (Option<u8>, Frame);
+
 impl Mailbox {
-    /// A mailbox with the stream's first frame in it, which told of `change`.
-    pub(crate) fn new(first: Frame, change: Change) -> Self {
-        let waiting = Some(Box::new(VecDeque::from([first])));
-        Self { told: change, depth: room::CAPACITY, waiting, taken: 0, closed: false }
+    /// A mailbox with the stream's first frame in it.
+    pub(crate) fn new(first: Frame) -> Self {
+        let waiting = Some(Box::new(VecDeque::from([(None, first)])));
+        Self { depth: room::CAPACITY, waiting, taken: 0, closed: false }
     }
 
-    /// Keeps only the newest from now on: what empties it has another frame in its hands.
+    /// Keeps only the newest of each room from now on: what empties it has another frame
+    /// in its hands.
     pub(crate) fn keep_newest(&mut self) {
         self.depth = 0;
     }
 
-    /// Whether a change is news to this stream.
-    pub(crate) fn is_news(&self, change: Change) -> bool {
-        !self.closed && change.is_news_after(self.told)
-    }
-
-    /// Whether it is no older than what this stream was told.
-    pub(crate) fn is_current(&self, change: Change) -> bool {
-        !self.closed && !self.told.is_after(change)
-    }
-
-    /// Notes that the client was told of a change without waiting for it.
-    pub(crate) fn pass(&mut self, change: Change) {
-        self.told = change;
+    /// Notes that the client was told something without waiting for it.
+    pub(crate) fn pass(&mut self) {
         self.taken += 1;
     }
 
-    /// Puts a frame in. Answers whether another was given up for it.
-    pub(crate) fn put(&mut self, change: Change, frame: Frame) -> bool {
-        self.told = change;
+    /// Puts a frame in that tells of this of the stream's rooms. Answers whether another
+    /// was given up for it.
+    pub(crate) fn put(&mut self, room: u8, frame: Frame) -> bool {
         let waiting = self.waiting.get_or_insert_default();
+        let is_of_it = |letter: &Letter| letter.0 == Some(room);
         let full = waiting.len() > self.depth;
-        if full {
-            waiting.pop_back();
-        }
-        waiting.push_back(frame);
-        full
+        let given_up = if full { waiting.iter().rposition(is_of_it) } else { None };
+        given_up.map(|place| waiting.remove(place));
+        waiting.push_back((Some(room), frame));
+        given_up.is_some()
     }
 
     /// Puts the last frame in, if there is one, and takes no more.
     pub(crate) fn close(&mut self, farewell: Option<Frame>) {
         if let Some(farewell) = farewell {
-            self.waiting.get_or_insert_default().push_back(farewell);
+            self.waiting.get_or_insert_default().push_back((None, farewell));
         }
         self.closed = true;
     }
 
     /// Takes the next one out.
     pub(crate) fn take(&mut self) -> Option<Frame> {
-        let frame = self.waiting.as_mut()?.pop_front();
-        self.taken += u64::from(frame.is_some());
+        let letter = self.waiting.as_mut()?.pop_front();
+        self.taken += u64::from(letter.is_some());
         if self.waiting.as_ref().is_some_and(|waiting| waiting.is_empty()) {
             self.waiting = None;
         }
-        frame
+        letter.map(|(_, frame)| frame)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -111,13 +101,9 @@ mod tests {
 
     #[test]
     fn who_takes_what_comes_is_told_every_step() {
-        let mut newest = Event::new(1);
-        let mut mailbox = Mailbox::new(frame(1), newest.change());
+        let mut mailbox = Mailbox::new(frame(1));
         for count in 2..=room::CAPACITY {
-            newest = newest.next(count);
-            assert!(mailbox.is_news(newest.change()));
-            assert!(!mailbox.put(newest.change(), frame(count)));
-            assert!(!mailbox.is_news(newest.change()) && mailbox.is_current(newest.change()));
+            assert!(!mailbox.put(0, frame(count)));
         }
         assert_eq!(all(&mut mailbox), (1..=room::CAPACITY).map(frame).collect::<Vec<_>>());
         assert!(mailbox.is_empty());
@@ -125,31 +111,43 @@ mod tests {
 
     #[test]
     fn who_does_not_is_told_some_steps_and_then_the_newest() {
-        let mut newest = Event::new(1);
-        let mut mailbox = Mailbox::new(frame(1), newest.change());
-        let mut given_up = 0;
-        for count in 2..=60 {
-            newest = newest.next(count);
-            given_up += usize::from(mailbox.put(newest.change(), frame(count)));
-        }
+        let mut mailbox = Mailbox::new(frame(1));
+        let given_up: usize = (2..=60).map(|count| usize::from(mailbox.put(0, frame(count)))).sum();
         let waited = all(&mut mailbox);
         assert_eq!(waited.len(), room::CAPACITY + 1);
         assert_eq!(waited.last(), Some(&frame(60)));
         assert_eq!(given_up, 60 - waited.len());
         mailbox.keep_newest();
         for count in [61, 62] {
-            mailbox.put(newest.change(), frame(count));
+            mailbox.put(0, frame(count));
         }
         assert_eq!(all(&mut mailbox), [frame(62)]);
     }
 
     #[test]
+    fn the_newest_of_each_room_is_kept_and_of_all_no_more_than_a_few() {
+        let mut mailbox = Mailbox::new(frame(1));
+        for count in 2..=60 {
+            mailbox.put(0, frame(count));
+        }
+        for count in 61..=120 {
+            mailbox.put(1 + u8::try_from(count % 3).expect("a small one"), frame(count));
+        }
+        let waited = all(&mut mailbox);
+        assert_eq!(waited[0], frame(1), "the first frame tells of all of them");
+        assert_eq!(waited[room::CAPACITY..], [60, 118, 119, 120].map(frame));
+        mailbox.keep_newest();
+        for (room, count) in [(0, 1), (1, 2), (0, 3), (1, 4), (0, 5)] {
+            mailbox.put(room, frame(count));
+        }
+        assert_eq!(all(&mut mailbox), [4, 5].map(frame));
+    }
+
+    #[test]
     fn the_farewell_is_the_last() {
-        let first = Event::new(1);
-        let mut mailbox = Mailbox::new(frame(1), first.change());
+        let mut mailbox = Mailbox::new(frame(1));
         mailbox.close(Some(Frame::new(b"retry: 250\n\n")));
-        assert!(!mailbox.is_news(first.next(2).change()));
-        assert!(!mailbox.is_current(first.change()));
+        assert!(mailbox.is_closed());
         assert_eq!(all(&mut mailbox), [frame(1), Frame::new(b"retry: 250\n\n")]);
     }
 }

@@ -1,4 +1,4 @@
-//! The product's own `room.rs` and `rooms.rs`, compiled with locks that shuttle
+//! The product's own `room.rs`, `rooms.rs`, `seat.rs` and `presence.rs`, compiled with locks that shuttle
 //! can see (in place of the standard library's, and of the one inside tokio's
 //! channel), without a log, and with a pace that decides by chance, so that shuttle can try many
 //! orders in which threads meet in them. The checks are in `tests/checks.rs`.
@@ -17,6 +17,8 @@ pub mod limits;
 #[path = "../../../src/name.rs"]
 pub mod name;
 pub mod pace;
+#[path = "../../../src/presence.rs"]
+pub mod presence;
 #[path = "../../../src/room.rs"]
 pub mod room;
 #[path = "../../../src/rooms.rs"]

@@ -13,8 +13,10 @@ use headcount_model::ending::Ending;
 use headcount_model::event::Event;
 use headcount_model::name::Name;
 use headcount_model::pace::settle;
-use headcount_model::room::{Presence, Subscription};
+use headcount_model::presence::Presence;
+use headcount_model::room::Subscription;
 use headcount_model::rooms::Rooms;
+use headcount_model::token::Token;
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 
@@ -44,6 +46,17 @@ fn poll((_, subscription): &mut Visitor) -> Option<usize> {
         Poll::Ready(event) => Some(event.count()),
         Poll::Pending => None,
     }
+}
+
+/// Comes back with a token, if that is somebody's still.
+fn take_over(rooms: &Rooms, token: Token) -> Option<Visitor> {
+    let taken = rooms.take_over(&[Name::default()], token, None, &Ending::default());
+    taken.expect("it has no limit").map(only)
+}
+
+/// Who is in one room.
+fn only((presence, mut heard): (Presence, Vec<Subscription>)) -> Visitor {
+    (presence, heard.remove(0))
 }
 
 /// All numbers that are there by now.
@@ -247,8 +260,7 @@ fn who_takes_a_seat_over_is_never_counted_twice() {
         let returned = thread::spawn({
             let rooms = rooms.clone();
             move || {
-                let taken = rooms.take_over(&Name::default(), token, None, Ending::default());
-                let taken = taken.expect("it has no limit");
+                let taken = take_over(&rooms, token);
                 let was_there = taken.is_some();
                 (taken.unwrap_or_else(|| join(&rooms)), was_there)
             }
@@ -282,9 +294,7 @@ fn two_who_return_for_one_seat_are_one() {
             .map(|_| {
                 let rooms = rooms.clone();
                 thread::spawn(move || {
-                    let taken = rooms.take_over(&Name::default(), token, None, Ending::default());
-                    let taken = taken.expect("it has no limit");
-                    taken.expect("the seat is counted all the while")
+                    take_over(&rooms, token).expect("the seat is counted all the while")
                 })
             })
             .collect();
@@ -366,18 +376,14 @@ fn a_seat_that_waits_is_one_persons() {
         let ceases = thread::spawn(move || drop(waiting));
         let owner = thread::spawn({
             let rooms = rooms.clone();
-            move || {
-                let taken = rooms.take_over(&Name::default(), token, None, Ending::default());
-                let taken = taken.expect("it has no limit");
-                taken.unwrap_or_else(|| join(&rooms))
-            }
+            move || take_over(&rooms, token).unwrap_or_else(|| join(&rooms))
         });
         let newcomer = thread::spawn({
             let rooms = rooms.clone();
             move || {
-                let taken = rooms.succeed(&Name::default(), &seat, None, Ending::default());
+                let taken = rooms.succeed(&[Name::default()], &seat, None, &Ending::default());
                 let taken = taken.expect("it has no limit");
-                taken.unwrap_or_else(|| join(&rooms))
+                taken.map_or_else(|| join(&rooms), only)
             }
         });
         ceases.join().expect("no panic");
@@ -423,6 +429,73 @@ fn an_observer_keeps_the_room_and_is_not_counted() {
         settle();
         while heard.try_next().is_some() {}
         assert_eq!((rooms.len(), heard.told().count()), (1, 0));
+        drop(observer);
+        assert!(rooms.is_empty());
+    });
+}
+
+/// The number that was told last of a room, and all that were told before it.
+fn hear(heard: &mut Subscription) -> Vec<usize> {
+    let mut numbers = vec![heard.told().count()];
+    numbers.extend(std::iter::from_fn(|| heard.try_next()).map(|event| event.count()));
+    numbers
+}
+
+/// One client is in two rooms. It comes back with its token for one of them and a third,
+/// twice at once, while its old stream ends: in the end it is in the rooms of whoever was
+/// last, once, and in no other; and nobody ever hears of one more.
+#[test]
+fn who_returns_for_other_rooms_is_once_in_each_of_them_and_in_no_other() {
+    check(|| {
+        let rooms = Rooms::default();
+        let [a, b, c] = ["a", "b", "c"].map(|name| Name::new(name).expect("a good name"));
+        let all = [a.clone(), b.clone(), c.clone()];
+        let (observer, mut heard) = rooms.observe_all(&all).expect("three rooms");
+        let join = |names: &[Name]| rooms.join_all(names, Ending::default()).expect("rooms");
+        let old = join(&[a.clone(), b.clone()]);
+        settle();
+        let token = old.0.seat().token();
+        let return_to = |names: [&Name; 2]| {
+            let (rooms, names) = (rooms.clone(), names.map(Name::clone));
+            thread::spawn(move || {
+                let taken = rooms.take_over(&names, token, None, &Ending::default());
+                taken.expect("it has no limit")
+            })
+        };
+        let (first, second) = (return_to([&b, &c]), return_to([&c, &b]));
+        // What its connection does when it learns of it, or when it is lost.
+        let is_lost = thread_rng().gen_bool(0.5);
+        let gone = thread::spawn(move || {
+            if !is_lost {
+                shuttle::future::block_on(old.0.seat().taken());
+            }
+            drop(old);
+        });
+        gone.join().expect("no panic");
+        let returned = [first, second].map(|thread| thread.join().expect("no panic"));
+        settle();
+
+        let mut stay: Vec<_> = returned.into_iter().flatten().collect();
+        assert!(is_lost || stay.len() == 2, "the seat is counted all the while");
+        if stay.len() == 2 {
+            let is_over = |presence: &Presence| presence.seat().is_taken();
+            assert_eq!(stay.iter().filter(|(p, _)| is_over(p)).count(), 1, "one has it");
+            stay.retain(|(presence, _)| !is_over(presence));
+        }
+        settle();
+        let people = stay.len();
+        assert_eq!(all.each_ref().map(|room| rooms.count(room)), [0, people, people]);
+        for (heard, name) in heard.iter_mut().zip(["a", "b", "c"]) {
+            let numbers = hear(heard);
+            assert!(numbers.iter().all(|&number| number <= 1), "{name}: {numbers:?}");
+            if !is_lost && name == "b" {
+                assert!(!numbers[1..].contains(&0), "it never left: {numbers:?}");
+            }
+            assert_eq!(numbers.last(), Some(&rooms.count(&Name::new(name).expect("good"))));
+        }
+        drop(stay);
+        settle();
+        assert!(all.iter().all(|room| rooms.count(room) == 0));
         drop(observer);
         assert!(rooms.is_empty());
     });

@@ -1,0 +1,176 @@
+//! All open streams of a router, and how one is opened.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rand::random_range;
+use tokio::runtime::{self, Handle};
+
+use super::fanout::Fanouts;
+use super::frame::Frame;
+use super::guest::{self, Guest, Who};
+use super::held::Held;
+use super::line::Line;
+use super::{Stream, Terms};
+use crate::ending::Ending;
+use crate::event;
+use crate::limits::{Full, Limits};
+use crate::name::Name;
+use crate::room::Subscription;
+use crate::rooms::{NoSeat, Rooms, TooManyRooms};
+use crate::token::Token;
+
+/// All open streams of a router.
+pub(crate) struct Streams {
+    rooms: Rooms,
+    limits: Arc<Limits>,
+    held: Arc<Held>,
+    terms: Arc<Terms>,
+    /// Those of each runtime, for a task is woken where it runs.
+    cores: Mutex<HashMap<runtime::Id, Arc<Fanouts>>>,
+}
+
+/// Who asks for a stream, and which.
+pub(crate) struct Wish<'a> {
+    /// Each named once.
+    pub(crate) rooms: &'a [Name],
+    /// Where limits apply to it.
+    pub(crate) address: Option<IpAddr>,
+    /// Where others note why its connection ends.
+    pub(crate) ending: Ending,
+    pub(crate) kind: Kind,
+    /// Whether it wants to be told the keep-alive.
+    pub(crate) wants_keep_alive: bool,
+}
+
+/// Whether somebody is to be counted.
+pub(crate) enum Kind {
+    Observer,
+    Visitor {
+        /// The seat that they had before.
+        token: Option<Token>,
+        /// Whether their seat is to wait when they leave.
+        holds: bool,
+    },
+}
+
+/// Why there is no stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoStream {
+    Full(Full),
+    TooManyRooms,
+    Draining,
+}
+
+impl Streams {
+    pub(crate) fn new(rooms: Rooms, limits: Arc<Limits>, terms: Terms) -> Self {
+        let held = Held::new(terms.drain.clone());
+        let (terms, cores) = (Arc::new(terms), Mutex::default());
+        Self { rooms, limits, held, terms, cores }
+    }
+
+    pub(crate) fn rooms(&self) -> &Rooms {
+        &self.rooms
+    }
+
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// How many places among the limits are taken.
+    pub(crate) fn places(&self) -> usize {
+        self.limits.places()
+    }
+
+    /// Opens the stream that somebody wishes. Its first frame waits in it.
+    pub(crate) fn open(&self, wish: Wish<'_>) -> Result<Stream, NoStream> {
+        if self.terms.drain.is_cancelled() {
+            return Err(NoStream::Draining);
+        }
+        let (who, heard) = self.find_place(&wish)?;
+        let guest = Guest::new(who, self.rooms.tally());
+        let first = self.first_frame(&guest, &heard, wish.wants_keep_alive);
+        let line = Line::new(guest, first, heard.len(), &self.terms.drain);
+        // Jittered, or those who came together would go together.
+        let age = self.terms.max_age.map(|age| age.mul_f64(random_range(0.8..=1.0)));
+        let membership = self.fanouts().join(&line, heard, age);
+        Ok(Stream::new(line, membership))
+    }
+
+    /// What a stream is told first: of each room that it hears.
+    fn first_frame(&self, guest: &Guest, heard: &[Subscription], wants_keep_alive: bool) -> Frame {
+        let token = guest.seat().map(|seat| seat.token());
+        let mut first = event::preamble(guest::retry(), token).to_vec();
+        match heard {
+            [heard] => first.extend(heard.told().text()),
+            heard => {
+                for heard in heard {
+                    first.extend(heard.told().text_of(heard.room().name()));
+                }
+            }
+        }
+        if wants_keep_alive {
+            first.extend(event::keep_alive(self.terms.keep_alive));
+        }
+        self.rooms.tally().deliveries.add(heard.len() as u64);
+        Frame::new(&first)
+    }
+
+    /// Joins the rooms, or takes a seat over; or only listens.
+    fn find_place(&self, wish: &Wish<'_>) -> Result<(Who, Vec<Subscription>), NoStream> {
+        let Wish { rooms, address, ref ending, .. } = *wish;
+        let (token, held) = match wish.kind {
+            Kind::Observer => {
+                let permit = self.limits.admit(address, rooms)?;
+                let (observer, heard) = self.rooms.observe_all(rooms)?;
+                return Ok((Who::Observer(observer, permit), heard));
+            }
+            Kind::Visitor { token, holds } => (token, holds.then(|| self.held.clone())),
+        };
+        let mut joined = match token {
+            Some(token) => self.rooms.take_over(rooms, token, address, ending)?,
+            None => None,
+        };
+        if let (None, Some(held)) = (&joined, &held) {
+            let succeed = |left: &_| self.rooms.succeed(rooms, left, address, ending);
+            joined = held.give(rooms, |left| left.is_at(address), succeed)?;
+        }
+        let (presence, heard) = match joined {
+            Some(returned) => returned,
+            None => {
+                let permit = self.limits.admit(address, rooms)?;
+                self.rooms.admit(rooms, Some(permit), ending.clone())?
+            }
+        };
+        Ok((Who::Counted(presence, held), heard))
+    }
+
+    /// The fan-outs of the runtime that asks.
+    pub(super) fn fanouts(&self) -> Arc<Fanouts> {
+        let mut cores = self.cores.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = cores.entry(Handle::current().id());
+        here.or_insert_with(|| Fanouts::new(self.terms.clone())).clone()
+    }
+}
+
+impl From<Full> for NoStream {
+    fn from(full: Full) -> Self {
+        Self::Full(full)
+    }
+}
+
+impl From<TooManyRooms> for NoStream {
+    fn from(_: TooManyRooms) -> Self {
+        Self::TooManyRooms
+    }
+}
+
+impl From<NoSeat> for NoStream {
+    fn from(why: NoSeat) -> Self {
+        match why {
+            NoSeat::Full(full) => Self::Full(full),
+            NoSeat::TooManyRooms => Self::TooManyRooms,
+        }
+    }
+}
