@@ -2,6 +2,7 @@
 say is an error.
 """
 
+import json
 import re
 import time
 from dataclasses import dataclass
@@ -11,17 +12,19 @@ from waiting import DEADLINE
 
 @dataclass
 class Event:
-    """One block of a stream: `retry`, `id` and `data`, those that it has."""
+    """One block of a stream: `retry`, `id` and `data`, those that it has; and of which
+    room, where a stream has several."""
 
     number: int | None
     token: str | None
     retry: int | None
     at: float
+    room: str | None = None
 
 
 _EVENT = re.compile(
     rb"(?:retry: (?P<retry>\d+)\n)?(?:id: (?P<token>[0-9a-f]{32})\n)?"
-    rb"(?:event: user count\ndata: (?P<number>\d+)\n)?"
+    rb"(?:event: user count\ndata: (?:(?P<number>\d+)|(?P<named>\{.+\}))\n)?"
 )
 
 
@@ -38,12 +41,18 @@ class Events:
             found = _EVENT.fullmatch(block + b"\n")
             assert found and block, f"no event of the contract: {block!r}"
             retry, token, number = found["retry"], found["token"], found["number"]
+            room = None
+            if found["named"]:
+                named = json.loads(found["named"])
+                room, number = named.pop("room"), named.pop("count")
+                assert not named, f"no event of the contract: {block!r}"
             self.all.append(
                 Event(
-                    int(number) if number else None,
+                    int(number) if number is not None else None,
                     token.decode() if token else None,
                     int(retry) if retry else None,
                     time.monotonic(),
+                    room,
                 )
             )
 
@@ -93,6 +102,11 @@ class Stream:
     @property
     def newest(self):
         return self.history[-1] if self.history else None
+
+    @property
+    def numbers(self):
+        """The newest number of each room that it was told, if it is of several."""
+        return {event.room: event.number for event in self.events if event.room is not None}
 
     @property
     def token(self):

@@ -132,9 +132,16 @@ def connected(address, receive_buffer=None, source=None):
     return client
 
 
+def query_of(room):
+    """The query for a room, for the default one (None), or for several."""
+    rooms = [] if room is None else [room] if isinstance(room, str) else room
+    named = "&".join(f"room={quote(room, safe='')}" for room in rooms)
+    return f"?{named}" if named else ""
+
+
 def head(room=None, token=None, headers=(), version="1.1", path="/events"):
     """The head of a request for a stream."""
-    query = "" if room is None else f"?room={quote(room, safe='')}"
+    query = query_of(room)
     lines = [f"GET {path}{query} HTTP/{version}", "host: headcount", *headers]
     if token is not None:
         lines.append(f"last-event-id: {token}")
@@ -154,7 +161,7 @@ class H2Visitor(Stream):
         address = (host, server.port) if host else server.address
         client = connected(address, receive_buffer)
         self.connection = Http2(address, sock=client, window=window)
-        query = "" if room is None else f"?room={quote(room, safe='')}"
+        query = query_of(room)
         headers = [*headers] + ([("last-event-id", token)] if token is not None else [])
         self.answer = self.connection.ask(f"/events{query}", headers)
         if ready:

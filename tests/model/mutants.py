@@ -38,13 +38,13 @@ MUTANTS = [
         [
             ("            self.publish(state);\n        }\n        tell", "        }\n        tell"),
             (
-                "        drop(state);\n\n        self.follow_up(tell);",
+                "        drop(state);\n\n        let count",
                 "        let channel = state.channel.clone();\n"
                 "        drop(state);\n"
-                "        if tell == Tell::Now {\n"
+                "        if tell == Some(Tell::Now) {\n"
                 "            let _ = channel.send(subscription.told.clone());\n"
                 "        }\n"
-                "        self.follow_up(tell);",
+                "        let count",
             ),
             (
                 "        if !self.vacate(state) {\n",
@@ -63,11 +63,11 @@ MUTANTS = [
         "src/room.rs",
         [
             (
-                "        let subscription = self.subscribe(&state);\n        drop(state);\n\n        self.follow_up",
+                "        let subscription = self.subscribe(&state);\n        drop(state);\n\n        let count",
                 "        let told = state.newest.clone();\n"
                 "        drop(state);\n"
                 "        let mut subscription = self.subscribe(&self.lock());\n"
-                "        subscription.told = told;\n        self.follow_up",
+                "        subscription.told = told;\n        let count",
             )
         ],
     ),
@@ -77,11 +77,15 @@ MUTANTS = [
         "src/room.rs",
         [
             (
-                "        let subscription = self.subscribe(&state);\n        drop(state);\n\n        old.",
+                "        let subscription = self.subscribe(&state);\n        drop(state);\n\n        let count",
                 "        let told = state.newest.clone();\n"
+                "        let early = (!returns).then(|| self.subscribe(&state));\n"
                 "        drop(state);\n"
-                "        let mut subscription = self.subscribe(&self.lock());\n"
-                "        subscription.told = told;\n        old.",
+                "        let subscription = early.unwrap_or_else(|| {\n"
+                "            let mut late = self.subscribe(&self.lock());\n"
+                "            late.told = told;\n"
+                "            late\n"
+                "        });\n        let count",
             )
         ],
     ),
@@ -91,15 +95,15 @@ MUTANTS = [
         "src/room.rs",
         [
             (
-                "        self.journal.connected(&self.name, count);\n",
-                "        self.leave(&seat);\n",
+                "                self.journal.connected(&self.name, count);\n",
+                "                self.leave(seat);\n",
             ),
         ],
     ),
     (
         "drop the guard early, in the stream",
         STREAM,
-        "src/stream/line.rs",
+        "src/stream/mod.rs",
         [
             (
                 "            None if state.mailbox.is_closed() => Poll::Ready(None),\n",
@@ -112,7 +116,7 @@ MUTANTS = [
     (
         "keep the guard when the stream is dropped",
         STREAM,
-        "src/stream/line.rs",
+        "src/stream/mod.rs",
         [("        drop(guest);\n    }\n}\n", "        std::mem::forget(guest);\n    }\n}\n")],
     ),
     (
@@ -121,8 +125,8 @@ MUTANTS = [
         "src/room.rs",
         [
             (
-                "        if state.emptied {\n            return None;\n        }\n        state.seats.add",
-                "        state.seats.add",
+                "        if state.emptied {\n            return None;\n        }\n        let returns",
+                "        let returns",
             )
         ],
     ),
@@ -130,7 +134,7 @@ MUTANTS = [
         "let a room go while somebody observes it",
         MODEL,
         "src/room.rs",
-        [("state.seats.len() == 0 && state.observers == 0", "state.seats.len() == 0")],
+        [("state.seats.len() == 0 && state.keepers == 0", "state.seats.len() == 0")],
     ),
     (
         "remove whatever room has the name",
@@ -147,21 +151,48 @@ MUTANTS = [
     (
         "take a seat over without telling the old stream",
         MODEL,
-        "src/room.rs",
-        [("        old.give_away();\n", "")],
+        "src/rooms.rs",
+        [("        left.give_away(handover);\n", "        drop(handover);\n")],
+    ),
+    (
+        "let two take over one seat, of the same stream",
+        MODEL,
+        "src/seat.rs",
+        [("        (!self.is_taken()).then_some(handover)\n", "        Some(handover)\n")],
+    ),
+    (
+        "leave a seat while somebody takes it over",
+        MODEL,
+        "src/presence.rs",
+        [("        let _kept = self.seat.keep();\n", "")],
+    ),
+    (
+        "forget a token for a moment while its seat is taken over",
+        MODEL,
+        "src/rooms.rs",
+        [
+            (
+                "        left.map(|left| seats.remove(left));\n",
+                "        left.map(|left| seats.remove(left));\n"
+                "        drop(seats);\n"
+                "        let mut seats = self.seats();\n",
+            )
+        ],
+    ),
+    (
+        "stay in all rooms but the first",
+        MODEL,
+        "src/presence.rs",
+        [("        for room in &self.rooms {\n", "        for room in self.rooms.iter().take(1) {\n")],
     ),
     (
         "give a newcomer the token of the seat that waited",
         MODEL,
-        "src/room.rs",
+        "src/rooms.rs",
         [
             (
-                "        let seat = Seat::new(Token::random());\n"
-                "        let mut state = self.lock();\n"
-                "        if !state.seats.has(left) {\n",
-                "        let seat = Seat::new(left.token());\n"
-                "        let mut state = self.lock();\n"
-                "        if !state.seats.has(left) {\n",
+                "self.follow(names, left, Token::random(), address, ending)",
+                "self.follow(names, left, left.token(), address, ending)",
             )
         ],
     ),
@@ -188,8 +219,8 @@ MUTANTS = [
         "src/stream/fanout.rs",
         [
             (
-                "            told += line.tell(&event, &Frame::new(event.text()));\n",
-                "            let _ = &event;\n",
+                "            told += members.tell(&line, nth, &news, &self.terms);\n",
+                "            let _ = (&members, &line, nth, &news);\n",
             )
         ],
     ),
@@ -202,13 +233,36 @@ MUTANTS = [
     (
         "take what is published for what a stream has heard",
         FANOUT,
-        "src/stream/fanout.rs",
+        "src/stream/member.rs",
         [
             (
-                "            if one.is_sent() && member.sent(now, terms) {\n",
-                "            if member.sent(now, terms) {\n",
+                "        if !change.is_news_after(self.told) {\n",
+                "        if !change.is_news_after(self.told) {\n            self.sent = now;\n",
             )
         ],
+    ),
+    (
+        "give each room of a stream a heartbeat",
+        FANOUT,
+        "src/stream/member.rs",
+        [
+            (
+                "        if !self.is_first() {\n            return Told::default();\n        }\n",
+                "",
+            )
+        ],
+    ),
+    (
+        "take a stream for silent that hears of other rooms",
+        FANOUT,
+        "src/stream/member.rs",
+        [("                Some(sent) if sent > self.sent => ", "                Some(sent) if sent < self.sent => ")],
+    ),
+    (
+        "watch nobody who hears of other rooms",
+        FANOUT,
+        "src/stream/member.rs",
+        [("=> self.is_sent(sent, now, terms),\n", "=> self.sent = sent,\n")],
     ),
     (
         "send all heartbeats at once",
@@ -256,7 +310,8 @@ MUTANTS = [
             (
                 "        self.note(reason);\n        if let",
                 "        self.note(reason);\n"
-                "        self.seat().inspect(|seat| seat.free());\n        if let",
+                "        let heir = |seat: &Arc<Seat>| seat.bequeath(seat.token(), None, &[]);\n"
+                "        let _ = self.seat().map(heir);\n        if let",
             )
         ],
     ),
@@ -264,19 +319,30 @@ MUTANTS = [
         "keep a fan-out that has nobody left",
         FANOUT,
         "src/stream/fanout.rs",
-        [("        if fanout.members.remove(line) {\n", "        if fanout.members.remove(line) && false {\n")],
+        [("fanout.members.remove(line, nth)) {\n", "fanout.members.remove(line, nth) && false) {\n")],
     ),
     (
         "send an old number after a newer one to a slow reader",
         FANOUT,
         "src/stream/mailbox.rs",
-        [("            waiting.pop_back();\n", "            return true;\n")],
+        [
+            (
+                "        given_up.map(|place| waiting.remove(place));\n",
+                "        if given_up.is_some() {\n            return true;\n        }\n",
+            )
+        ],
+    ),
+    (
+        "give up a room's newest number for another room's",
+        FANOUT,
+        "src/stream/mailbox.rs",
+        [("letter.0 == Some(room);\n", "letter.0.is_some();\n")],
     ),
     (
         "leave the streams of a fan-out that died",
         FANOUT,
         "src/stream/fanout.rs",
-        [("            member.line.lose(Reason::Error);\n", "            drop(member);\n")],
+        [("            member.lose(Reason::Error);\n", "            drop(member);\n")],
     ),
     (
         "let a stream go on whose seat another has",
@@ -288,7 +354,7 @@ MUTANTS = [
         "miss somebody when another leaves meanwhile",
         FANOUT,
         "src/stream/fanout.rs",
-        [("                moved.line.set_place(place);\n", "                let _ = moved;\n")],
+        [("                moved.set_place(place);\n", "                let _ = moved;\n")],
     ),
     (
         "carry the plan out, and tell nothing",
