@@ -47,6 +47,7 @@
 
 #[cfg(feature = "server")]
 pub mod config;
+mod doubt;
 #[cfg(feature = "server")]
 pub mod embed;
 pub mod ending;
@@ -69,6 +70,7 @@ pub mod tally;
 pub mod token;
 mod watch;
 
+pub use doubt::Doubt;
 pub use ending::{Ending, Reason};
 pub use event::{Change, Event};
 pub use http::{Options, Script, router};

@@ -1,6 +1,7 @@
 //! [`Presence`], the guard that is one open stream, and [`Observer`], one who is not
 //! counted.
 
+use std::mem;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -15,37 +16,39 @@ use crate::sync::Mutex;
 /// Dropping it is the only way to leave, whatever the cause, and it is logged.
 #[derive(Debug)]
 pub struct Presence {
-    rooms: Box<[Arc<Room>]>,
-    seat: Arc<Seat>,
+    seated: Seated,
     since: Instant,
     ending: Ending,
+}
+
+/// A seat that is counted in its rooms, for as long as this lives, whether a stream has it
+/// or not. It leaves without a word in the log.
+#[derive(Debug)]
+pub(crate) struct Seated {
+    rooms: Box<[Arc<Room>]>,
+    seat: Arc<Seat>,
     /// Every seat that is counted somewhere.
     seats: Arc<Mutex<Seats>>,
 }
 
 impl Presence {
-    /// The presence of `seat` in rooms that it has entered.
-    pub(crate) fn new(
-        rooms: Box<[Arc<Room>]>,
-        seat: Arc<Seat>,
-        ending: Ending,
-        seats: Arc<Mutex<Seats>>,
-    ) -> Self {
-        if let Some(room) = rooms.first() {
+    /// The presence of a stream that has taken its seat.
+    pub(crate) fn new(seated: Seated, ending: Ending) -> Self {
+        if let Some(room) = seated.rooms.first() {
             room.tally().joins.count();
         }
-        Self { rooms, seat, since: Instant::now(), ending, seats }
+        Self { seated, since: Instant::now(), ending }
     }
 
     /// The rooms that this stream is in.
     pub fn rooms(&self) -> impl ExactSizeIterator<Item = &Name> {
-        self.rooms.iter().map(|room| room.name())
+        self.seated.rooms.iter().map(|room| room.name())
     }
 
     /// This stream's seat. Watch it to learn that another stream took it over.
     #[must_use]
     pub fn seat(&self) -> &Arc<Seat> {
-        &self.seat
+        &self.seated.seat
     }
 
     /// Where to note why the stream ends.
@@ -53,21 +56,60 @@ impl Presence {
     pub fn ending(&self) -> &Ending {
         &self.ending
     }
+
+    /// Ends the stream, and leaves its seat behind: counted, but nobody's.
+    pub(crate) fn leave_behind(mut self) -> Seated {
+        let (seat, seats) = (self.seated.seat.clone(), self.seated.seats.clone());
+        let rooms = mem::take(&mut self.seated.rooms);
+        self.is_over(rooms.iter().map(|room| (room, room.count())));
+        seat.is_left();
+        Seated { rooms, seat, seats }
+    }
+
+    /// Says that the stream is over, and how many are in each of its rooms now.
+    fn is_over<'a>(&self, counts: impl Iterator<Item = (&'a Arc<Room>, usize)>) {
+        let (lasted, reason) = (self.since.elapsed(), self.ending.reason());
+        for (nth, (room, count)) in counts.enumerate() {
+            if nth == 0 {
+                room.tally().ends(reason).count();
+            }
+            room.journal().disconnected(room.name(), count, lasted, reason);
+        }
+    }
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        let (lasted, reason) = (self.since.elapsed(), self.ending.reason());
+        let left = self.seated.leave();
+        self.is_over(left.iter().map(|(room, count)| (room, *count)));
+    }
+}
+
+impl Seated {
+    /// The seat of somebody who has entered these rooms.
+    pub(crate) fn new(rooms: Box<[Arc<Room>]>, seat: Arc<Seat>, seats: Arc<Mutex<Seats>>) -> Self {
+        Self { rooms, seat, seats }
+    }
+
+    /// Leaves the rooms, unless another has the seat, and answers how many are in each.
+    fn leave(&mut self) -> Vec<(Arc<Room>, usize)> {
         // Who comes back meanwhile finds the seat as it was, or gone.
         let _kept = self.seat.keep();
-        for room in &self.rooms {
+        let leave = |room: Arc<Room>| {
             let count = room.leave(&self.seat);
-            room.journal().disconnected(room.name(), count, lasted, reason);
-        }
-        if let Some(room) = self.rooms.first() {
-            room.tally().ends(reason).count();
-        }
+            (room, count)
+        };
+        let left = mem::take(&mut self.rooms).into_iter().map(leave).collect();
         self.seats.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.seat);
+        left
+    }
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        if !self.rooms.is_empty() {
+            self.leave();
+        }
     }
 }
 

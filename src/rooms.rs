@@ -8,11 +8,12 @@ use std::slice;
 use std::sync::atomic::{self, AtomicU64};
 use std::sync::{Arc, PoisonError, Weak};
 
+use crate::doubt::{Doubt, Doubts};
 use crate::ending::Ending;
 use crate::journal::Journal;
 use crate::limits::{Full, Permit};
 use crate::name::Name;
-use crate::presence::{Observer, Presence};
+use crate::presence::{Observer, Presence, Seated};
 use crate::room::{Keeper, Room, Subscription};
 use crate::seat::{Seat, Seats};
 use crate::sync::{Mutex, MutexGuard};
@@ -52,6 +53,7 @@ struct Registry {
     next_id: AtomicU64,
     /// Every seat that is counted somewhere.
     seats: Arc<Mutex<Seats>>,
+    doubts: Arc<Doubts>,
     tally: Arc<Tally>,
     journal: Arc<Journal>,
 }
@@ -79,6 +81,7 @@ impl Rooms {
             max_rooms,
             next_id: AtomicU64::default(),
             seats: Arc::new(Mutex::new(Seats::default())),
+            doubts: Arc::default(),
             tally: Arc::default(),
             journal: Arc::default(),
         };
@@ -243,7 +246,7 @@ impl Rooms {
         seats.add(seat.clone());
         drop(seats);
         let rooms = heard.iter().map(|subscription| subscription.room().clone()).collect();
-        Presence::new(rooms, seat, ending, self.0.seats.clone())
+        Presence::new(Seated::new(rooms, seat, self.0.seats.clone()), ending)
     }
 
     fn seats(&self) -> MutexGuard<'_, Seats> {
@@ -292,6 +295,23 @@ impl Rooms {
         // All at once, for a room is not to be asked under this lock.
         let rooms: Vec<_> = self.0.lock().values().cloned().collect();
         rooms.into_iter().map(|room| (room.name().clone(), room.count())).collect()
+    }
+
+    /// Whether the numbers are partial: some people may be missing from them.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.0.doubts.is_partial()
+    }
+
+    /// Has the numbers be partial for as long as the answer lives: somebody may be missing
+    /// from them, and whoever asks is told so.
+    #[must_use = "the doubt ends when it is dropped"]
+    pub fn doubt(&self) -> Doubt {
+        self.0.doubts.raise()
+    }
+
+    pub(crate) fn doubts(&self) -> &Doubts {
+        &self.0.doubts
     }
 
     /// How many rooms have someone in them, if only an observer.

@@ -132,6 +132,11 @@ impl Seat {
         if self.is_taken() { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// Tells nobody any more when another stream takes the seat: it is nobody's.
+    pub(crate) fn is_left(&self) {
+        drop(self.waker.take());
+    }
+
     /// Tells the stream that had the seat, once the handover is `done`.
     pub(crate) fn give_away(&self, done: MutexGuard<'_, ()>) {
         self.is_taken.store(true, Ordering::Release);

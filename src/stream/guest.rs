@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand::random_range;
-use tokio_util::sync::CancellationToken;
 
-use super::held::{self, Held};
+use super::held::Held;
 use crate::ending::Reason;
 use crate::event;
 use crate::limits::Permit;
@@ -24,9 +23,6 @@ pub(crate) const RETRY_MS: RangeInclusive<u64> = 2000..=5000;
 /// The same for a client whose stream only got too old: its seat is kept, so it
 /// had better be back soon.
 pub(crate) const SHORT_RETRY_MS: RangeInclusive<u64> = 100..=1000;
-
-/// How long the seat of a stream that got too old is kept for its client.
-pub(crate) const HOLD: Duration = Duration::from_secs(10);
 
 /// One who has an open stream.
 pub(crate) struct Guest {
@@ -64,12 +60,14 @@ impl Guest {
         }
     }
 
-    /// Ends the stream for a reason of the server's own.
-    pub(crate) fn end(mut self, reason: Reason, drain: &CancellationToken) {
+    /// Ends the stream for a reason of the server's own. A client that is sent away has
+    /// not left.
+    pub(crate) fn end(mut self, reason: Reason, held: &Arc<Held>) {
         self.note(reason);
-        if let (Some(Who::Counted(presence, _)), Reason::AgedOut) = (self.who.take(), reason) {
-            let drain = drain.clone();
-            tokio::spawn(async move { held::wait(&presence, HOLD, &drain).await });
+        match (self.who.take(), reason) {
+            (Some(Who::Counted(presence, _)), Reason::AgedOut) => held.clone().keep_aged(presence),
+            (Some(Who::Counted(presence, _)), Reason::Shutdown) => held.leave_behind(presence),
+            (who, _) => drop(who),
         }
     }
 }

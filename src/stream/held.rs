@@ -5,6 +5,9 @@
 //! it is closed, another one comes at once to take the seat over, and a page that is
 //! loaded anew comes without knowing its seat. Were the seat gone in between, everyone
 //! would be told of a leave and a join that never were.
+//!
+//! And seats whose clients the server itself has sent away: they are to come back, here or
+//! to whatever process comes next, and have not left.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,17 +19,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::ending::Reason;
 use crate::name::Name;
-use crate::presence::Presence;
+use crate::presence::{Presence, Seated};
 use crate::seat::Seat;
 
 /// How long a seat waits: some round trips of a slow network, and less than the two
 /// seconds within which a visitor who left is to be uncounted.
 pub(crate) const HOLD: Duration = Duration::from_millis(1500);
 
+/// How long the seat of a stream that got too old is kept for its client.
+pub(crate) const AGED_HOLD: Duration = Duration::from_secs(10);
+
 /// The seats that wait.
 #[derive(Debug)]
 pub(crate) struct Held {
     seats: Mutex<ByRoom>,
+    /// Those that the stop has left behind. They stay counted until nothing of the server
+    /// is left.
+    left_behind: Mutex<Vec<Seated>>,
     /// Nobody is waited for when the server stops.
     drain: CancellationToken,
 }
@@ -36,7 +45,7 @@ type ByRoom = HashMap<Name, Vec<Arc<Seat>>>;
 
 impl Held {
     pub(crate) fn new(drain: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { seats: Mutex::default(), drain })
+        Arc::new(Self { seats: Mutex::default(), left_behind: Mutex::default(), drain })
     }
 
     /// Has a seat that waits in one of the `rooms` taken, for a client that does not know
@@ -75,6 +84,22 @@ impl Held {
         }
     }
 
+    /// Has the seat of a client wait whose stream got too old.
+    pub(crate) fn keep_aged(self: Arc<Self>, presence: Presence) {
+        tokio::spawn(async move {
+            wait(&presence, AGED_HOLD, &self.drain).await;
+            if self.drain.is_cancelled() && !presence.seat().is_taken() {
+                self.leave_behind(presence);
+            }
+        });
+    }
+
+    /// Leaves the seat of a client behind whose stream ends because the server stops.
+    pub(crate) fn leave_behind(&self, presence: Presence) {
+        let left = presence.leave_behind();
+        self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).push(left);
+    }
+
     fn lock(&self) -> MutexGuard<'_, ByRoom> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,7 +123,7 @@ fn remove(waiting: &mut ByRoom, room: &Name, seat: &Arc<Seat>) {
 
 /// Keeps the seat of a client that is to come back, for so long or until it has, or the
 /// server stops.
-pub(crate) async fn wait(presence: &Presence, time: Duration, drain: &CancellationToken) {
+async fn wait(presence: &Presence, time: Duration, drain: &CancellationToken) {
     let taken = drain.run_until_cancelled(presence.seat().taken());
     let _taken_or_not = timeout(time, taken).await;
 }

@@ -11,10 +11,10 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::frame::Frame;
 use super::guest::{Guest, farewell};
+use super::held::Held;
 use super::mailbox::Mailbox;
 use super::sink::Sink;
 use super::watch::Link;
@@ -26,7 +26,7 @@ pub(crate) struct Line {
     /// Held for what does not wait.
     state: Mutex<State>,
     rooms: Rooms,
-    drain: CancellationToken,
+    held: Arc<Held>,
 }
 
 pub(super) struct State {
@@ -66,12 +66,7 @@ pub(crate) struct Told {
 
 impl Line {
     /// A stream of so many rooms that has yet to be told its first frame.
-    pub(super) fn new(
-        guest: Guest,
-        first: Frame,
-        rooms: usize,
-        drain: &CancellationToken,
-    ) -> Arc<Self> {
+    pub(super) fn new(guest: Guest, first: Frame, rooms: usize, held: &Arc<Held>) -> Arc<Self> {
         let seat = guest.seat().cloned();
         let state = State {
             mailbox: Mailbox::new(first),
@@ -82,7 +77,7 @@ impl Line {
             watcher: None,
         };
         let (state, rooms) = (Mutex::new(state), Rooms::new(rooms));
-        let line = Arc::new(Self { state, rooms, drain: drain.clone() });
+        let line = Arc::new(Self { state, rooms, held: held.clone() });
         if let Some(seat) = seat {
             // Whoever takes the seat over ends this stream. The seat is the guest's, so
             // the circle ends with the stream.
@@ -104,7 +99,7 @@ impl Line {
     pub(super) fn end(&self, reason: Reason) {
         let Some(guest) = self.state().guest.take() else { return };
         // Before the farewell: one who never reads it is gone all the same.
-        guest.end(reason, &self.drain);
+        guest.end(reason, &self.held);
         let mut state = self.state();
         state.mailbox.close(farewell(reason).map(|text| Frame::new(&text)));
         state.wake();

@@ -26,10 +26,10 @@ use std::task::{Context, Poll, ready};
 use fanout::Membership;
 pub(crate) use frame::Frame;
 #[cfg(test)]
-pub(crate) use guest::{HOLD as AGED_HOLD, RETRY_MS, SHORT_RETRY_MS};
+pub(crate) use guest::{RETRY_MS, SHORT_RETRY_MS};
 pub(crate) use heartbeat::Heartbeat;
 #[cfg(test)]
-pub(crate) use held::HOLD;
+pub(crate) use held::{AGED_HOLD, HOLD};
 use line::{Line, State, register};
 #[cfg(feature = "server")]
 pub(crate) use sink::Sink;

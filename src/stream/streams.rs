@@ -25,7 +25,7 @@ use crate::token::Token;
 pub(crate) struct Streams {
     rooms: Rooms,
     limits: Arc<Limits>,
-    held: Arc<Held>,
+    pub(super) held: Arc<Held>,
     terms: Arc<Terms>,
     /// Those of each runtime, for a task is woken where it runs.
     cores: Mutex<HashMap<runtime::Id, Arc<Fanouts>>>,
@@ -91,7 +91,7 @@ impl Streams {
         let (who, heard) = self.find_place(&wish)?;
         let guest = Guest::new(who, self.rooms.tally());
         let first = self.first_frame(&guest, &heard, wish.wants_keep_alive);
-        let line = Line::new(guest, first, heard.len(), &self.terms.drain);
+        let line = Line::new(guest, first, heard.len(), &self.held);
         // Jittered, or those who came together would go together.
         let age = self.terms.max_age.map(|age| age.mul_f64(random_range(0.8..=1.0)));
         let membership = self.fanouts().join(&line, heard, age);

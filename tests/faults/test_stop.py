@@ -85,6 +85,9 @@ class Stop(FaultTest):
         self.assertLess(crowd, 500, "half of them end in the same tenth of a second")
         retries = self.assert_told(visitors)
         self.assertGreater(len(set(retries)), 500)
+        # Whoever is sent away has not left: no number ever falls.
+        for visitor in visitors:
+            self.assertEqual(visitor.history, sorted(visitor.history))
         server.stop()  # or what it said last might not be read yet
         self.assertEqual(server.visits(), {"connected": 1000, "shutdown": 1000})
 

@@ -183,7 +183,7 @@ MUTANTS = [
         "stay in all rooms but the first",
         MODEL,
         "src/presence.rs",
-        [("        for room in &self.rooms {\n", "        for room in self.rooms.iter().take(1) {\n")],
+        [(".into_iter().map(leave)", ".into_iter().take(1).map(leave)")],
     ),
     (
         "give a newcomer the token of the seat that waited",

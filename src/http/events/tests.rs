@@ -320,9 +320,48 @@ async fn a_drain_ends_a_handful_at_once_and_tells_each_when_to_return() {
     let farewell = stream.next().await.expect("a farewell");
     let retry = farewell.strip_prefix("retry: ").and_then(|f| f.strip_suffix("\n\n"));
     assert!(RETRY_MS.contains(&retry.expect("a retry").parse().expect("milliseconds")));
-    assert!(counter.rooms.is_empty(), "uncounted before the farewell is read");
+    assert_eq!(counter.rooms.tally().ends(Reason::Shutdown).get(), 1);
     assert_eq!(stream.next().await, None);
     assert_eq!(counter.ask(None).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    drop(stream);
+    assert_eq!(counter.count(), 1, "whoever is sent away has not left");
+    let Counter { rooms, router, .. } = counter;
+    drop(router);
+    assert!(rooms.is_empty(), "nothing is left of the counter");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_server_stops_only_those_who_leave_have_left() {
+    let age = Duration::from_secs(60);
+    let drain_spread = Duration::from_secs(8);
+    let options = Options { max_age: Some(age), drain_spread, ..Default::default() };
+    let counter = Counter::new(options);
+    // Its stream ends for its age, and it is to be back soon.
+    let mut aged = counter.join().await;
+    while aged.next().await.is_some() {}
+    drop(aged);
+    let mut watchers = Vec::new();
+    for _ in 0..200 {
+        watchers.push(counter.join().await);
+    }
+    let waits = counter.join_by("/events?hold=1").await;
+    drop(waits);
+    sleep(Duration::from_millis(100)).await;
+    assert_eq!(counter.count(), 202);
+    counter.options.drain.cancel();
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(counter.count(), 201, "whoever closed its stream itself is not waited for");
+    drop(watchers.pop());
+    sleep(drain_spread).await;
+    assert_eq!(counter.count(), 200);
+    for mut watcher in watchers {
+        let mut numbers = Vec::new();
+        while let Some(frame) = watcher.next().await {
+            let data = frame.lines().find_map(|line| line.strip_prefix("data: "));
+            numbers.extend(data.map(|number| number.parse::<usize>().expect("a number")));
+        }
+        assert!(numbers.last() >= Some(&200) && numbers.is_sorted_by(|a, b| *b >= 200 || a < b));
+    }
 }
 
 #[tokio::test]

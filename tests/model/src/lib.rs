@@ -7,6 +7,8 @@
 #![allow(dead_code)]
 
 mod broadcast;
+#[path = "../../../src/doubt.rs"]
+pub mod doubt;
 #[path = "../../../src/ending.rs"]
 pub mod ending;
 #[path = "../../../src/event.rs"]
