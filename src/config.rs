@@ -73,6 +73,21 @@ pub struct Config {
     #[arg(long, env = "HEADCOUNT_MAX_AGE", value_name = "DURATION", value_parser = max_age)]
     pub max_age: Option<Duration>,
 
+    /// Keep who sits where in this file, so that a restart or a crash moves no number
+    ///
+    /// The next process that is started with it within a minute counts those who were
+    /// here, and gives them 10 s to come back. It need not outlive the system, so have it
+    /// in memory (/run, /dev/shm): there no disk can slow a join. 32 bytes for each seat.
+    #[arg(long, env = "HEADCOUNT_SEATS", value_name = "FILE")]
+    pub seats: Option<PathBuf>,
+
+    /// For so long after a start without such a file the numbers are partial (up to 1h)
+    ///
+    /// Clients of the process before may be on their way back, which takes them 2 to 5 s.
+    #[arg(long, env = "HEADCOUNT_SETTLE", value_name = "DURATION", value_parser = settle,
+          default_value = "6s")]
+    pub settle: Duration,
+
     /// How many streams may be open; one more is refused with 503
     ///
     /// Each takes a file descriptor. Default: as many as the process may have
@@ -237,6 +252,10 @@ fn user_timeout(text: &str) -> Result<Duration, String> {
 }
 
 fn shutdown_grace(text: &str) -> Result<Duration, String> {
+    duration(text, Duration::ZERO, HOUR)
+}
+
+fn settle(text: &str) -> Result<Duration, String> {
     duration(text, Duration::ZERO, HOUR)
 }
 

@@ -110,6 +110,13 @@ pub fn keep_alive(interval: Duration) -> Bytes {
     format!("event: keep-alive\ndata: {}\n\n", interval.as_millis()).into()
 }
 
+/// Tells a client whether the numbers are partial, so that some people may be missing from
+/// them (`event: partial\ndata: true\n\n`).
+#[must_use]
+pub fn partial(is_partial: bool) -> Bytes {
+    format!("event: partial\ndata: {is_partial}\n\n").into()
+}
+
 /// Says nothing but how long a client shall wait before it comes back
 /// (`retry: 3172\n\n`), in whole milliseconds.
 #[must_use]
@@ -135,6 +142,12 @@ mod tests {
     fn a_keep_alive_is_told_in_milliseconds() {
         let told = keep_alive(Duration::from_millis(1500));
         assert_eq!(&told[..], b"event: keep-alive\ndata: 1500\n\n");
+    }
+
+    #[test]
+    fn partial_is_true_or_false() {
+        assert_eq!(&partial(true)[..], b"event: partial\ndata: true\n\n");
+        assert_eq!(&partial(false)[..], b"event: partial\ndata: false\n\n");
     }
 
     #[test]

@@ -59,10 +59,13 @@ pub mod name;
 pub mod origin;
 mod pace;
 pub mod presence;
+mod register;
 mod regular_file;
 pub mod room;
 pub mod rooms;
 pub mod seat;
+#[cfg(feature = "server")]
+mod seats_file;
 #[cfg(feature = "server")]
 pub mod server;
 mod stream;
@@ -81,6 +84,8 @@ pub use presence::{Observer, Presence};
 pub use room::Subscription;
 pub use rooms::{NoSeat, Rooms, TooManyRooms};
 pub use seat::Seat;
+#[cfg(feature = "server")]
+pub use seats_file::{SeatsError, SeatsFile};
 pub use token::Token;
 
 /// What the signatures above have of other crates.

@@ -67,9 +67,7 @@ impl Limits {
         address: Option<IpAddr>,
         rooms: &[Name],
     ) -> Result<Permit, Full> {
-        let has_limit =
-            self.max_streams_per_address.is_some() || self.max_rooms_per_address.is_some();
-        let address = address.filter(|_| has_limit).map(network);
+        let address = self.limited(address);
         let rooms = self.counting(rooms);
         let mut taken = self.lock();
         if taken.places >= self.max_streams {
@@ -84,6 +82,13 @@ impl Limits {
     /// How many places are taken.
     pub(crate) fn places(&self) -> usize {
         self.lock().places
+    }
+
+    /// The address that counts, if one does.
+    fn limited(&self, address: Option<IpAddr>) -> Option<IpAddr> {
+        let has_limit =
+            self.max_streams_per_address.is_some() || self.max_rooms_per_address.is_some();
+        address.filter(|_| has_limit).map(network)
     }
 
     /// Those of the rooms that count among the rooms of an address.
@@ -169,10 +174,7 @@ impl Permit {
     /// Gives the place to a client at `address` that is in these `rooms`, if that may have
     /// it. It is one place all the while.
     pub(crate) fn move_to(&mut self, address: Option<IpAddr>, rooms: &[Name]) -> Result<(), Full> {
-        if self.address.is_none() {
-            return Ok(());
-        }
-        let address = address.map(network).or(self.address);
+        let address = self.limits.limited(address).or(self.address);
         let rooms = self.limits.counting(rooms);
         if (address, &rooms) == (self.address, &self.rooms) {
             return Ok(());
@@ -320,6 +322,18 @@ mod tests {
         first.move_to(at("2001:db8::3"), &room("a")).expect("it has it already");
         limits.admit(at("2001:db8:0:1::1"), &room("a")).expect("another network");
         assert_eq!(network(at("::ffff:192.0.2.1").expect("one")), A.expect("one"));
+    }
+
+    #[test]
+    fn a_place_of_no_known_address_is_paid_for_when_that_is_known() {
+        let limits = Limits::new(100, Some(1), Some(1));
+        let mut first = limits.admit(None, &room("a")).expect("a place");
+        let mut second = limits.admit(None, &room("b")).expect("a place");
+        first.move_to(A, &room("a")).expect("its first place");
+        assert_eq!(second.move_to(A, &room("b")).err(), Some(Full::StreamsOfAddress));
+        assert_eq!(limits.places(), 2);
+        drop((first, second));
+        assert!(is_forgotten(&limits));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod signals;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -16,9 +17,10 @@ use std::thread::available_parallelism;
 use clap::Parser;
 use headcount::config::{Command, Config};
 use headcount::server::{self, Server, Settings, StartError, Tls};
-use headcount::{Options, Rooms, Script, embed, router};
+use headcount::{Options, Rooms, Script, SeatsError, SeatsFile, embed, router};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -94,6 +96,8 @@ async fn serve(config: Config) -> Result<(), String> {
         );
     }
 
+    // Before it listens: two processes can't have the same seats.
+    let seats = config.seats.as_deref().map_or(Ok(None), open_seats)?;
     let stall_timeout = config.stall_timeout.unwrap_or(config.user_timeout);
     let threads = config.threads.unwrap_or_else(cores);
     let settings = Settings {
@@ -132,11 +136,20 @@ async fn serve(config: Config) -> Result<(), String> {
         allow_origins: config.allow_origin,
         public_dir: config.public_dir,
         metrics: true,
+        seats,
         drain: drain.clone(),
         // What is left of the grace is for those who are slow to take their last.
         drain_spread: config.shutdown_grace.mul_f64(0.8),
     };
-    server.serve(router(Rooms::new(config.max_rooms), options), drain).await;
+    let rooms = Rooms::new(config.max_rooms);
+    if !options.seats.as_ref().is_some_and(SeatsFile::is_whole) {
+        let doubt = rooms.doubt();
+        tokio::spawn(async move {
+            sleep(config.settle).await;
+            drop(doubt);
+        });
+    }
+    server.serve(router(rooms, options), drain).await;
     info!("stopped");
     Ok(())
 }
@@ -166,6 +179,20 @@ async fn tls(config: &Config, reload: Option<Arc<Notify>>) -> Result<Option<Arc<
         }
     });
     Ok(Some(tls))
+}
+
+/// Opens the file of seats. Without one the server counts all the same.
+fn open_seats(path: &Path) -> Result<Option<SeatsFile>, String> {
+    match SeatsFile::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(error @ SeatsError::InUse) => {
+            Err(format!("cannot use the seats file {}: {error}", path.display()))
+        }
+        Err(error) => {
+            warn!(file = %path.display(), "no seats are kept for the next process: {error}");
+            Ok(None)
+        }
+    }
 }
 
 /// How many cores this process may use, as far as can be known.

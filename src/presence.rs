@@ -57,13 +57,11 @@ impl Presence {
         &self.ending
     }
 
-    /// Ends the stream, and leaves its seat behind: counted, but nobody's.
+    /// Ends the stream, and leaves its seat behind: counted, and written down, but nobody's.
     pub(crate) fn leave_behind(mut self) -> Seated {
-        let (seat, seats) = (self.seated.seat.clone(), self.seated.seats.clone());
-        let rooms = mem::take(&mut self.seated.rooms);
-        self.is_over(rooms.iter().map(|room| (room, room.count())));
-        seat.is_left();
-        Seated { rooms, seat, seats }
+        let seated = self.seated.leave_behind();
+        self.is_over(seated.rooms.iter().map(|room| (room, room.count())));
+        seated
     }
 
     /// Says that the stream is over, and how many are in each of its rooms now.
@@ -91,16 +89,38 @@ impl Seated {
         Self { rooms, seat, seats }
     }
 
+    pub(crate) fn seat(&self) -> &Arc<Seat> {
+        &self.seat
+    }
+
+    /// Whether it is in several rooms.
+    pub(crate) fn is_in_several(&self) -> bool {
+        self.rooms.len() > 1
+    }
+
+    /// Moves the seat into a guard that strikes nothing out of what is written down.
+    pub(crate) fn leave_behind(&mut self) -> Self {
+        if let Some(entry) = self.seat.take_entry() {
+            entry.stay();
+        }
+        self.seat.is_left();
+        let rooms = mem::take(&mut self.rooms);
+        Self { rooms, seat: self.seat.clone(), seats: self.seats.clone() }
+    }
+
     /// Leaves the rooms, unless another has the seat, and answers how many are in each.
     fn leave(&mut self) -> Vec<(Arc<Room>, usize)> {
         // Who comes back meanwhile finds the seat as it was, or gone.
-        let _kept = self.seat.keep();
+        let kept = self.seat.keep();
         let leave = |room: Arc<Room>| {
             let count = room.leave(&self.seat);
             (room, count)
         };
         let left = mem::take(&mut self.rooms).into_iter().map(leave).collect();
         self.seats.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.seat);
+        drop(kept);
+        // Under no lock, for it is a file's business.
+        drop(self.seat.take_entry());
         left
     }
 }

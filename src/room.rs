@@ -104,7 +104,7 @@ impl Room {
         self: &Arc<Self>,
         seat: &Arc<Seat>,
         left: Option<&Arc<Seat>>,
-    ) -> Option<Subscription> {
+    ) -> Option<Entered> {
         let mut state = self.lock();
         if state.emptied {
             return None;
@@ -117,15 +117,10 @@ impl Room {
         let subscription = self.subscribe(&state);
         drop(state);
 
-        let count = subscription.told.count();
-        match tell {
-            Some(tell) => {
-                self.follow_up(tell);
-                self.journal.connected(&self.name, count);
-            }
-            None => self.journal.returned(&self.name, count),
+        if let Some(tell) = tell {
+            self.follow_up(tell);
         }
-        Some(subscription)
+        Some(Entered { subscription, returns })
     }
 
     /// Lets somebody listen who is not counted. `None` if the room has been emptied.
@@ -205,6 +200,26 @@ impl Room {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing in a critical section can panic half-way through a change.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What somebody hears of a room that they have entered.
+pub(crate) struct Entered {
+    pub(crate) subscription: Subscription,
+    /// Whether they are there in the place of one who was.
+    pub(crate) returns: bool,
+}
+
+impl Entered {
+    /// Says so in the log.
+    pub(crate) fn is_logged(self) -> Subscription {
+        let Subscription { room, told, .. } = &self.subscription;
+        if self.returns {
+            room.journal.returned(&room.name, told.count());
+        } else {
+            room.journal.connected(&room.name, told.count());
+        }
+        self.subscription
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::slice;
 use std::sync::atomic::{self, AtomicU64};
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, Weak};
 
 use crate::doubt::{Doubt, Doubts};
 use crate::ending::Ending;
@@ -14,6 +14,7 @@ use crate::journal::Journal;
 use crate::limits::{Full, Permit};
 use crate::name::Name;
 use crate::presence::{Observer, Presence, Seated};
+use crate::register::{Entry, Register};
 use crate::room::{Keeper, Room, Subscription};
 use crate::seat::{Seat, Seats};
 use crate::sync::{Mutex, MutexGuard};
@@ -54,6 +55,7 @@ struct Registry {
     /// Every seat that is counted somewhere.
     seats: Arc<Mutex<Seats>>,
     doubts: Arc<Doubts>,
+    register: OnceLock<Arc<dyn Register>>,
     tally: Arc<Tally>,
     journal: Arc<Journal>,
 }
@@ -82,6 +84,7 @@ impl Rooms {
             next_id: AtomicU64::default(),
             seats: Arc::new(Mutex::new(Seats::default())),
             doubts: Arc::default(),
+            register: OnceLock::new(),
             tally: Arc::default(),
             journal: Arc::default(),
         };
@@ -102,8 +105,9 @@ impl Rooms {
         ending: Ending,
     ) -> Result<(Presence, Subscription), TooManyRooms> {
         let seat = Seat::new(Token::random(), None);
-        let subscription = self.enter(name, |room| room.enter(&seat, None))?;
-        Ok((self.presence(seat, None, slice::from_ref(&subscription), ending), subscription))
+        let subscription = self.enter(name, |room| room.enter(&seat, None))?.is_logged();
+        let seated = self.seat(seat, None, slice::from_ref(&subscription));
+        Ok((Presence::new(seated, ending), subscription))
     }
 
     /// Joins several rooms as one, each of them named once; or none, if one of them
@@ -212,6 +216,8 @@ impl Rooms {
         let Some(seat) = left.bequeath(token, address, names)? else { return Ok(None) };
         let followed = self.enter_all(names, seat, Some(left), ending.clone())?;
         left.give_away(handover);
+        // After the new one is written: whoever reads it finds one of them, or both.
+        drop(left.take_entry());
         Ok(Some(followed))
     }
 
@@ -228,25 +234,49 @@ impl Rooms {
         left: Option<&Arc<Seat>>,
         ending: Ending,
     ) -> Result<(Presence, Vec<Subscription>), TooManyRooms> {
-        let enter = |name| self.enter(name, |room| room.enter(&seat, left));
+        let enter = |name| Ok(self.enter(name, |room| room.enter(&seat, left))?.is_logged());
         let subscriptions = names.iter().map(enter).collect::<Result<Vec<_>, _>>()?;
-        Ok((self.presence(seat, left, &subscriptions, ending), subscriptions))
+        let seated = self.seat(seat, left, &subscriptions);
+        Ok((Presence::new(seated, ending), subscriptions))
     }
 
-    fn presence(
-        &self,
-        seat: Arc<Seat>,
-        left: Option<&Arc<Seat>>,
-        heard: &[Subscription],
-        ending: Ending,
-    ) -> Presence {
+    /// The guard of a seat that has entered its rooms, and has them from the one who `left`.
+    fn seat(&self, seat: Arc<Seat>, left: Option<&Arc<Seat>>, heard: &[Subscription]) -> Seated {
         // At no moment is there none of their token.
         let mut seats = self.seats();
         left.map(|left| seats.remove(left));
         seats.add(seat.clone());
         drop(seats);
-        let rooms = heard.iter().map(|subscription| subscription.room().clone()).collect();
-        Presence::new(Seated::new(rooms, seat, self.0.seats.clone()), ending)
+        let rooms: Box<[_]> = heard.iter().map(|heard| heard.room().clone()).collect();
+        if let Some(register) = self.0.register.get() {
+            let names: Vec<_> = rooms.iter().map(|room| room.name()).collect();
+            seat.is_written(register.clone().write(seat.token(), &names));
+        }
+        Seated::new(rooms, seat, self.0.seats.clone())
+    }
+
+    /// Has it written down from now on who sits where.
+    pub(crate) fn write_down(&self, register: Arc<dyn Register>) {
+        let _there_is_one = self.0.register.set(register);
+    }
+
+    /// Counts somebody whose stream was that of another process, by the token and in the
+    /// rooms that they had there.
+    pub(crate) fn restore(
+        &self,
+        names: &[Name],
+        token: Token,
+        permit: Permit,
+        entry: Box<dyn Entry>,
+    ) -> Result<Seated, TooManyRooms> {
+        let _keepers = self.keep(names)?;
+        let seat = Seat::new(token, Some(permit));
+        let enter = |name| Ok(self.enter(name, |room| room.enter(&seat, None))?.subscription);
+        let heard = names.iter().map(enter).collect::<Result<Vec<_>, _>>()?;
+        let rooms = heard.iter().map(|heard| heard.room().clone()).collect();
+        self.seats().add(seat.clone());
+        seat.is_written(entry);
+        Ok(Seated::new(rooms, seat, self.0.seats.clone()))
     }
 
     fn seats(&self) -> MutexGuard<'_, Seats> {

@@ -16,6 +16,7 @@ use atomic_waker::AtomicWaker;
 
 use crate::limits::{Full, Permit};
 use crate::name::Name;
+use crate::register::Entry;
 use crate::sync::{Mutex, MutexGuard};
 use crate::token::Token;
 
@@ -32,12 +33,15 @@ pub struct Seat {
     place: std::sync::Mutex<Place>,
 }
 
-/// A seat's place among the limits, which it has for as long as it is counted.
-#[derive(Debug, Default)]
+/// What a seat has for as long as it is counted.
+#[derive(Debug)]
 struct Place {
+    /// Its place among the limits.
     permit: Option<Permit>,
     /// In how many rooms it is counted.
     rooms: usize,
+    /// What is written of it, if that is written down.
+    entry: Option<Box<dyn Entry>>,
 }
 
 impl Seat {
@@ -48,7 +52,7 @@ impl Seat {
             is_taken: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             handover: Mutex::new(()),
-            place: std::sync::Mutex::new(Place { permit, rooms: 0 }),
+            place: std::sync::Mutex::new(Place { permit, rooms: 0, entry: None }),
         })
     }
 
@@ -113,6 +117,16 @@ impl Seat {
         let freed = if place.rooms == 0 { place.permit.take() } else { None };
         drop(place);
         drop(freed);
+    }
+
+    /// Notes what is written of it.
+    pub(crate) fn is_written(&self, entry: Box<dyn Entry>) {
+        self.place().entry = Some(entry);
+    }
+
+    /// Takes what is written of it.
+    pub(crate) fn take_entry(&self) -> Option<Box<dyn Entry>> {
+        self.place().entry.take()
     }
 
     fn place(&self) -> std::sync::MutexGuard<'_, Place> {
@@ -251,12 +265,12 @@ mod tests {
     }
 
     #[test]
-    fn a_seat_with_its_place_among_the_limits_costs_at_most_200_bytes() {
+    fn a_seat_with_its_place_among_the_limits_costs_at_most_208_bytes() {
         let allocation = size_of::<Seat>() + 2 * size_of::<usize>();
         // A set is between 7/16 and 7/8 full, with a byte of its own for each slot. It is
         // in two: in that of its room, and in that of all rooms.
         let slots = 2 * (size_of::<ByToken>() + 1) * 16 / 7;
         let pointer = size_of::<Arc<Seat>>();
-        assert!(allocation + slots + pointer <= 200, "{allocation} + {slots} + {pointer}");
+        assert!(allocation + slots + pointer <= 208, "{allocation} + {slots} + {pointer}");
     }
 }

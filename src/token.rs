@@ -17,6 +17,14 @@ impl Token {
     pub fn random() -> Self {
         Self(rand::random())
     }
+
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn bytes(self) -> [u8; 16] {
+        self.0
+    }
 }
 
 impl fmt::Display for Token {

@@ -11,11 +11,18 @@ use serde::Serialize;
 use super::refusal::Refusal;
 use super::{Shared, accept, query};
 
-/// `{"room":"lobby","count":3}`
+/// `{"room":"lobby","count":3}`, and `"partial":true` while some people may be missing.
 #[derive(Serialize)]
 struct Count<'a> {
     room: &'a str,
     count: usize,
+    #[serde(skip_serializing_if = "is_whole")]
+    partial: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_whole(partial: &bool) -> bool {
+    !partial
 }
 
 pub(super) async fn count(
@@ -29,6 +36,7 @@ pub(super) async fn count(
     Ok(if accept::plain_text(&headers) {
         (varies, format!("{count}\n")).into_response()
     } else {
-        (varies, Json(Count { room: room.as_str(), count })).into_response()
+        (varies, Json(Count { room: room.as_str(), count, partial: shared.rooms().is_partial() }))
+            .into_response()
     })
 }

@@ -38,7 +38,7 @@ fn open(shared: &Shared, head: &Parts, body: &Body) -> Result<Response, Refusal>
         address: client_address(shared, head),
         ending: head.extensions.get::<Ending>().cloned().unwrap_or_default(),
         kind,
-        wants_keep_alive: query.asks_for_keep_alive,
+        wants: query.asks_for,
     })?;
     let opened = Opened::new(stream);
     let mut response = response(Body::new(opened.body()), head.version);

@@ -59,6 +59,11 @@ fn render(shared: &Shared) -> prometheus::Result<String> {
         shared.streams.places(),
     )?;
     gauge("headcount_rooms", "Rooms that have someone in them.", shared.rooms().len())?;
+    gauge(
+        "headcount_partial",
+        "1 while the numbers are partial: some people may be missing from them.",
+        shared.rooms().is_partial().into(),
+    )?;
     counter("headcount_joins_total", "Streams that were opened.", tally.joins.get())?;
     let ends = Reason::ALL.map(|r| (r.as_str().replace(' ', "_"), tally.ends(r).get()));
     by_reason("headcount_ends_total", "Streams that ended, by reason.", ends.into())?;

@@ -32,6 +32,8 @@ use tokio_util::sync::CancellationToken;
 use crate::limits::Limits;
 use crate::origin::AllowedOrigin;
 use crate::rooms::{self, Rooms};
+#[cfg(feature = "server")]
+use crate::seats_file::SeatsFile;
 use crate::stream::{Patience, Streams, Terms};
 #[cfg(feature = "server")]
 pub(crate) use body::Opened;
@@ -76,6 +78,11 @@ pub struct Options {
     /// Whether there is a `/metrics`. An app that has its own leaves it out, and reads
     /// [`Rooms::tally`].
     pub metrics: bool,
+    /// Where it is written down who sits where, so that a restart moves no number. The
+    /// seats that the last process left there wait for their clients for 10 s. The router
+    /// is to be made inside a tokio runtime then.
+    #[cfg(feature = "server")]
+    pub seats: Option<SeatsFile>,
     /// Cancel it to end every stream cleanly and to take no new one. A server
     /// that waits for its connections before it stops needs this, for a stream
     /// never ends by itself.
@@ -99,6 +106,8 @@ impl Default for Options {
             allow_origins: Vec::new(),
             public_dir: None,
             metrics: true,
+            #[cfg(feature = "server")]
+            seats: None,
             drain: CancellationToken::new(),
             drain_spread: Duration::from_secs(8),
         }
@@ -154,8 +163,13 @@ pub fn router(rooms: Rooms, options: Options) -> Router {
         drain: options.drain,
         drain_spread: options.drain_spread,
     };
+    let streams = Streams::new(rooms, limits, terms);
+    #[cfg(feature = "server")]
+    if let Some(file) = &options.seats {
+        streams.go_on_from(file);
+    }
     let shared = Arc::new(Shared {
-        streams: Streams::new(rooms, limits, terms),
+        streams,
         origins: Origins::new(options.allow_origins),
         refusals: Refusals::default(),
         trusted_proxies: options.trusted_proxies,

@@ -9,6 +9,7 @@ use percent_encoding::percent_decode;
 
 use super::refusal::Refusal;
 use crate::name::Name;
+use crate::stream::Extras;
 use crate::token::Token;
 
 /// What the query of a request for a stream says.
@@ -21,9 +22,8 @@ pub(super) struct Query {
     pub(super) observes: bool,
     /// It asks for its seat to be kept a moment after its stream (`hold=1`).
     pub(super) holds: bool,
-    /// It asks to be told the keep-alive (`tell=keep-alive`). A page can't see a header
-    /// of its stream, and wants to know how long silence is no fault.
-    pub(super) asks_for_keep_alive: bool,
+    /// What it asks to be told besides numbers (`tell=keep-alive,partial`).
+    pub(super) asks_for: Extras,
     /// The token of the seat that a client had before (`lastEventID=T`), for a page
     /// that made its `EventSource` anew and can set no header. The name is that of the
     /// Mercure protocol for the same purpose
@@ -52,10 +52,16 @@ impl Query {
                 _ => return Err(Refusal::BadObserve),
             },
             holds: says(hold, "1"),
-            asks_for_keep_alive: says(tell, "keep-alive"),
+            asks_for: extras(tell.ok().flatten().as_deref().unwrap_or_default()),
             last_seat: seat.ok().flatten().and_then(|token| token.parse().ok()),
         })
     }
+}
+
+/// What is in a list of words. Those that nobody knows may be a newer client's.
+fn extras(list: &str) -> Extras {
+    let has = |word| list.split(',').any(|said| said == word);
+    Extras { keep_alive: has("keep-alive"), partial: has("partial") }
 }
 
 /// Why a parameter has no value that could be read.
@@ -271,12 +277,22 @@ mod tests {
     }
 
     #[test]
-    fn only_who_asks_for_the_keep_alive_is_told() {
-        let asks = |query| query_of(query).expect("a good query").asks_for_keep_alive;
-        assert!(asks("?tell=keep-alive"));
-        assert!(asks("?room=a&tell=keep%2Dalive"));
-        for query in ["", "?tell", "?tell=keep", "?room=tell=keep-alive"] {
-            assert!(!asks(query), "{query}");
+    fn only_who_asks_for_more_than_numbers_is_told() {
+        for (query, keep_alive, partial) in [
+            ("?tell=keep-alive", true, false),
+            ("?room=a&tell=keep%2Dalive", true, false),
+            ("?tell=partial", false, true),
+            ("?tell=keep-alive,partial", true, true),
+            ("?tell=partial%2Cx%2Ckeep-alive", true, true),
+            ("", false, false),
+            ("?tell", false, false),
+            ("?tell=keep", false, false),
+            ("?tell=keep-alive+partial", false, false),
+            ("?room=tell=keep-alive", false, false),
+            ("?tell=partial&tell=partial", false, false),
+        ] {
+            let asks_for = query_of(query).expect("a good query").asks_for;
+            assert_eq!(asks_for, Extras { keep_alive, partial }, "{query}");
         }
     }
 
@@ -317,7 +333,7 @@ mod tests {
             rooms: vec![Name::new("a").expect("a good name")],
             observes: true,
             holds: true,
-            asks_for_keep_alive: true,
+            asks_for: Extras { keep_alive: true, partial: false },
             last_seat: Some(token.parse().expect("a token")),
         };
         assert_eq!(query_of(&query), Ok(said));

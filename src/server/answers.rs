@@ -194,7 +194,7 @@ mod tests {
     use crate::limits::Limits;
     use crate::name::Name;
     use crate::rooms::Rooms;
-    use crate::stream::{Kind, Patience, Streams, Terms, Wish};
+    use crate::stream::{Extras, Kind, Patience, Streams, Terms, Wish};
 
     fn activity() -> Arc<Activity> {
         let gate = Gate::new(1, None, Vec::new());
@@ -294,7 +294,7 @@ mod tests {
             address: None,
             ending: Ending::default(),
             kind: Kind::Observer,
-            wants_keep_alive: false,
+            wants: Extras::default(),
         };
         let stream = streams.open(wish).unwrap_or_else(|why| panic!("{why:?}"));
         let mut response = Response::default();

@@ -13,16 +13,17 @@ use std::thread::panicking;
 use std::time::Duration;
 
 use rand::random_range;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::{coop::unconstrained, yield_now};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Terms;
+use super::frame::Frame;
 use super::line::{Line, Told};
 use super::member::{Member, News};
 use crate::ending::Reason;
-use crate::event::Event;
+use crate::event::{self, Event};
 use crate::room::Subscription;
 
 /// So many are told before other tasks of the core have a turn.
@@ -38,6 +39,8 @@ pub(super) struct Fanouts {
     /// By the room's id.
     by_room: Mutex<HashMap<u64, Fanout>>,
     terms: Arc<Terms>,
+    /// How many reasons there are to take the numbers for partial.
+    doubts: watch::Receiver<usize>,
 }
 
 struct Fanout {
@@ -71,17 +74,19 @@ pub(super) struct Membership {
 }
 
 impl Fanouts {
-    pub(super) fn new(terms: Arc<Terms>) -> Arc<Self> {
-        Arc::new(Self { by_room: Mutex::default(), terms })
+    pub(super) fn new(terms: Arc<Terms>, doubts: watch::Receiver<usize>) -> Arc<Self> {
+        Arc::new(Self { by_room: Mutex::default(), terms, doubts })
     }
 
     /// Has a stream told what it would hear by the subscriptions of its own, which
-    /// end here, and ended when it is so old.
+    /// end here, and ended when it is so old. `partial` is what it was told of that, if it
+    /// wants to be told.
     pub(super) fn join(
         self: &Arc<Self>,
         line: &Arc<Line>,
         heard: Vec<Subscription>,
         age: Option<Duration>,
+        partial: Option<bool>,
     ) -> Membership {
         let rooms = heard.iter().map(Subscription::room_id).collect();
         let now = Instant::now();
@@ -92,37 +97,51 @@ impl Fanouts {
         };
         for (nth, subscription) in (0..).zip(heard) {
             let told = subscription.told().change();
-            self.add(Member::new(line.clone(), nth, told, now, ends), subscription);
+            self.add(Member::new(line.clone(), nth, told, now, ends, partial), subscription);
         }
         Membership { fanouts: self.clone(), rooms }
     }
 
-    fn add(self: &Arc<Self>, member: Member, mut subscription: Subscription) {
-        let room = subscription.room_id();
-        let mut by_room = self.by_room();
-        let Some(fanout) = by_room.get(&room) else {
-            let look = Instant::now() + self.terms.heartbeat().shortest();
-            let all = Mutex::new(All { members: Vec::new(), look });
-            let members = Arc::new(Members { all, sooner: Notify::new() });
-            members.add(member);
-            let teller = Teller { members: members.clone(), fanouts: Arc::downgrade(self), room };
-            // Unconstrained: a batch is as much as one turn may do.
-            let teller = tokio::spawn(unconstrained(teller.tell(subscription, self.terms.clone())));
-            by_room.insert(room, Fanout { members, _teller: AbortOnDropHandle::new(teller) });
-            return;
-        };
-        let (line, nth) = member.id();
-        fanout.members.add(member);
-        let members = fanout.members.clone();
-        drop(by_room);
-        // The fan-out may have told already what waits here; what it has yet to
-        // tell and was told here is no news then.
+    fn add(self: &Arc<Self>, member: Member, subscription: Subscription) {
+        let ((line, nth), room) = (member.id(), subscription.room().clone());
+        let (members, own) = self.enter(member, subscription);
         let mut told = Told::default();
-        while let Some(event) = subscription.try_next() {
-            let news = News::new(&event, &subscription);
-            told += members.tell(&line, nth, &news, &self.terms);
+        if let Some(mut own) = own {
+            // The fan-out may have told already what waits here; what it has yet to
+            // tell and was told here is no news then.
+            while let Some(event) = own.try_next() {
+                told += members.tell(&line, nth, &News::new(&event, &own), &self.terms);
+            }
         }
-        told.count(subscription.tally());
+        told += members.tell_partial_to(&line, *self.doubts.borrow() > 0, &self.terms);
+        told.count(room.tally());
+    }
+
+    /// Finds the fan-out of a room, for one more stream that hears the room by a
+    /// subscription of its own; or starts it with that.
+    fn enter(
+        self: &Arc<Self>,
+        member: Member,
+        own: Subscription,
+    ) -> (Arc<Members>, Option<Subscription>) {
+        let room = own.room_id();
+        let mut by_room = self.by_room();
+        if let Some(fanout) = by_room.get(&room) {
+            fanout.members.add(member);
+            return (fanout.members.clone(), Some(own));
+        }
+        let look = Instant::now() + self.terms.heartbeat().shortest();
+        let all = Mutex::new(All { members: Vec::new(), look });
+        let members = Arc::new(Members { all, sooner: Notify::new() });
+        members.add(member);
+        let teller = Teller { members: members.clone(), fanouts: Arc::downgrade(self), room };
+        let mut doubts = self.doubts.clone();
+        doubts.mark_unchanged();
+        let teller = teller.tell(own, self.terms.clone(), doubts);
+        // Unconstrained: a batch is as much as one turn may do.
+        let teller = AbortOnDropHandle::new(tokio::spawn(unconstrained(teller)));
+        by_room.insert(room, Fanout { members: members.clone(), _teller: teller });
+        (members, None)
     }
 
     fn by_room(&self) -> MutexGuard<'_, HashMap<u64, Fanout>> {
@@ -174,6 +193,18 @@ impl Members {
         member.map(|member| member.tell(news, Instant::now(), terms)).unwrap_or_default()
     }
 
+    /// Tells one stream whether the numbers are partial, if it was told otherwise before it
+    /// was here.
+    fn tell_partial_to(&self, line: &Arc<Line>, is_partial: bool, terms: &Terms) -> Told {
+        let members = &mut self.lock().members;
+        let member = members.get_mut(line.place(0)).filter(|member| member.is(line));
+        let Some(member) = member.filter(|member| member.lacks(is_partial)) else {
+            return Told::default();
+        };
+        let frame = Frame::new(&event::partial(is_partial));
+        member.tell_partial(is_partial, &frame, Instant::now(), terms)
+    }
+
     /// Does something with everyone who is here all the while, a batch at a time.
     async fn for_each(&self, mut act: impl FnMut(&mut Member)) {
         // From the last to the first: into the place of one who leaves meanwhile comes the
@@ -200,7 +231,12 @@ impl Members {
 
 impl Teller {
     /// Tells everyone what the room publishes, and looks after those who heard nothing.
-    async fn tell(self, mut subscription: Subscription, terms: Arc<Terms>) {
+    async fn tell(
+        self,
+        mut subscription: Subscription,
+        terms: Arc<Terms>,
+        mut doubts: watch::Receiver<usize>,
+    ) {
         let members = &*self.members;
         let mut drained = pin!(terms.drain.cancelled());
         let mut is_drained = false;
@@ -219,6 +255,10 @@ impl Teller {
                 }
                 () = &mut look => {
                     look.as_mut().reset(members.look(&subscription, &terms).await);
+                }
+                Ok(()) = doubts.changed() => {
+                    let is_partial = *doubts.borrow_and_update() > 0;
+                    members.tell_partial(is_partial, &subscription, &terms).await;
                 }
                 event = subscription.next() => {
                     let next = members.publish(&event, &subscription, &terms).await;
@@ -270,6 +310,14 @@ impl Members {
         .await;
         told.count(subscription.tally());
         next.map(|next| next.max(now + terms.heartbeat().look()))
+    }
+
+    /// Tells those who want to know whether the numbers are partial.
+    async fn tell_partial(&self, is_partial: bool, subscription: &Subscription, terms: &Terms) {
+        let (now, frame) = (Instant::now(), Frame::new(&event::partial(is_partial)));
+        let mut told = Told::default();
+        self.for_each(|member| told += member.tell_partial(is_partial, &frame, now, terms)).await;
+        told.count(subscription.tally());
     }
 
     /// Tells the number again to those who have heard nothing for too long, and ends those

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::ending::Reason;
@@ -77,7 +77,7 @@ impl Held {
         if let (true, Ok(runtime)) = (has_left, Handle::try_current()) {
             let waits = Waits::new(self, &presence);
             runtime.spawn(async move {
-                wait(&presence, HOLD, &waits.held.drain).await;
+                wait(presence.seat(), HOLD, &waits.held.drain).await;
                 drop(waits);
                 drop(presence);
             });
@@ -87,17 +87,53 @@ impl Held {
     /// Has the seat of a client wait whose stream got too old.
     pub(crate) fn keep_aged(self: Arc<Self>, presence: Presence) {
         tokio::spawn(async move {
-            wait(&presence, AGED_HOLD, &self.drain).await;
-            if self.drain.is_cancelled() && !presence.seat().is_taken() {
+            wait(presence.seat(), AGED_HOLD, &self.drain).await;
+            if self.is_left_behind(presence.seat()) {
                 self.leave_behind(presence);
             }
         });
     }
 
+    /// Has the seats wait that the last process has left.
+    pub(crate) fn keep_restored(self: Arc<Self>, seats: Vec<Seated>) {
+        let (several, one): (Vec<_>, Vec<_>) = seats.into_iter().partition(Seated::is_in_several);
+        // Whoever returns for other rooms leaves the rest of theirs at once, so each of
+        // these has a task. The others need none: who takes them takes all of them.
+        for seated in several {
+            let held = self.clone();
+            tokio::spawn(async move {
+                wait(seated.seat(), AGED_HOLD, &held.drain).await;
+                held.give_up([seated]);
+            });
+        }
+        if !one.is_empty() {
+            tokio::spawn(async move {
+                self.drain.run_until_cancelled(sleep(AGED_HOLD)).await;
+                self.give_up(one);
+            });
+        }
+    }
+
+    /// Gives up seats that nobody has come for. If the server stops, their time is not over.
+    fn give_up(&self, seats: impl IntoIterator<Item = Seated>) {
+        let (behind, gone): (Vec<_>, Vec<_>) =
+            seats.into_iter().partition(|seated| self.is_left_behind(seated.seat()));
+        self.left_behind().extend(behind.into_iter().map(|mut seated| seated.leave_behind()));
+        drop(gone);
+    }
+
     /// Leaves the seat of a client behind whose stream ends because the server stops.
     pub(crate) fn leave_behind(&self, presence: Presence) {
         let left = presence.leave_behind();
-        self.left_behind.lock().unwrap_or_else(PoisonError::into_inner).push(left);
+        self.left_behind().push(left);
+    }
+
+    fn is_left_behind(&self, seat: &Seat) -> bool {
+        self.drain.is_cancelled() && !seat.is_taken()
+    }
+
+    fn left_behind(&self) -> MutexGuard<'_, Vec<Seated>> {
+        self.left_behind.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, ByRoom> {
@@ -123,8 +159,8 @@ fn remove(waiting: &mut ByRoom, room: &Name, seat: &Arc<Seat>) {
 
 /// Keeps the seat of a client that is to come back, for so long or until it has, or the
 /// server stops.
-async fn wait(presence: &Presence, time: Duration, drain: &CancellationToken) {
-    let taken = drain.run_until_cancelled(presence.seat().taken());
+async fn wait(seat: &Seat, time: Duration, drain: &CancellationToken) {
+    let taken = drain.run_until_cancelled(seat.taken());
     let _taken_or_not = timeout(time, taken).await;
 }
 

@@ -21,6 +21,9 @@ use super::watch::Link;
 use crate::ending::Reason;
 use crate::tally::Tally;
 
+/// In the place of a room, for what is told of all: whether the numbers are partial.
+pub(super) const PARTIAL: u8 = u8::MAX;
+
 /// An open stream, until its owner drops it.
 pub(crate) struct Line {
     /// Held for what does not wait.
@@ -89,7 +92,7 @@ impl Line {
         line
     }
 
-    /// Tells the client of this of its rooms, as soon as it takes it.
+    /// Tells the client of this of its rooms (or of [`PARTIAL`]), as soon as it takes it.
     pub(super) fn tell(&self, room: u8, frame: &Frame) -> Told {
         let mut state = self.state();
         if state.mailbox.is_closed() { Told::default() } else { state.send(room, frame) }

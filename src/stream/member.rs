@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Terms;
 use super::frame::Frame;
-use super::line::{Line, Told};
+use super::line::{Line, PARTIAL, Told};
 use super::watch::Watch;
 use crate::ending::Reason;
 use crate::event::{Change, Event};
@@ -28,6 +28,8 @@ pub(super) struct Member {
     /// When it is to end, and why.
     ends: Option<(Instant, Reason)>,
     watch: Watch,
+    /// Whether it was told that the numbers are partial, if it wants to be told.
+    partial: Option<bool>,
 }
 
 /// An event to be told to many, made a frame once for all of them.
@@ -47,10 +49,12 @@ impl Member {
         told: Change,
         sent: Instant,
         ends: Option<(Instant, Reason)>,
+        partial: Option<bool>,
     ) -> Self {
-        let mut member = Self { line, nth, told, sent, ends: None, watch: Watch::default() };
+        let watch = Watch::default();
+        let mut member = Self { line, nth, told, sent, ends: None, watch, partial: None };
         if member.is_first() {
-            member.ends = ends;
+            (member.ends, member.partial) = (ends, partial);
             member.watch.sent(sent);
         }
         member
@@ -81,6 +85,30 @@ impl Member {
         }
         self.told = change;
         self.send(news, now, terms)
+    }
+
+    /// Whether it wants to know whether the numbers are partial, and was told otherwise.
+    pub(super) fn lacks(&self, is_partial: bool) -> bool {
+        self.partial.is_some_and(|told| told != is_partial)
+    }
+
+    /// Tells the stream whether the numbers are partial, if it wants to know and doesn't.
+    pub(super) fn tell_partial(
+        &mut self,
+        is_partial: bool,
+        frame: &Frame,
+        now: Instant,
+        terms: &Terms,
+    ) -> Told {
+        if !self.lacks(is_partial) {
+            return Told::default();
+        }
+        self.partial = Some(is_partial);
+        let told = self.line.tell(PARTIAL, frame);
+        if told.is_sent() {
+            self.is_sent(now, now, terms);
+        }
+        told
     }
 
     fn send(&mut self, news: &News<'_>, now: Instant, terms: &Terms) -> Told {

@@ -33,7 +33,7 @@ pub(crate) use held::{AGED_HOLD, HOLD};
 use line::{Line, State, register};
 #[cfg(feature = "server")]
 pub(crate) use sink::Sink;
-pub(crate) use streams::{Kind, NoStream, Streams, Wish};
+pub(crate) use streams::{Extras, Kind, NoStream, Streams, Wish};
 pub(crate) use terms::Terms;
 pub(crate) use watch::Patience;
 #[cfg(feature = "server")]

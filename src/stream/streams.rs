@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::random_range;
 use tokio::runtime::{self, Handle};
+#[cfg(feature = "server")]
+use tracing::info;
 
 use super::fanout::Fanouts;
 use super::frame::Frame;
@@ -19,6 +21,8 @@ use crate::limits::{Full, Limits};
 use crate::name::Name;
 use crate::room::Subscription;
 use crate::rooms::{NoSeat, Rooms, TooManyRooms};
+#[cfg(feature = "server")]
+use crate::seats_file::{LeftSeat, SeatsFile};
 use crate::token::Token;
 
 /// All open streams of a router.
@@ -40,8 +44,17 @@ pub(crate) struct Wish<'a> {
     /// Where others note why its connection ends.
     pub(crate) ending: Ending,
     pub(crate) kind: Kind,
-    /// Whether it wants to be told the keep-alive.
-    pub(crate) wants_keep_alive: bool,
+    pub(crate) wants: Extras,
+}
+
+/// What a stream is told besides numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extras {
+    /// The keep-alive, once. A page can't see a header of its stream, and wants to know
+    /// how long silence is no fault.
+    pub(crate) keep_alive: bool,
+    /// Whether the numbers are partial, when that begins and when it ends.
+    pub(crate) partial: bool,
 }
 
 /// Whether somebody is to be counted.
@@ -70,6 +83,24 @@ impl Streams {
         Self { rooms, limits, held, terms, cores }
     }
 
+    /// Writes down who sits where from now on, and counts those whom the last process has
+    /// left in that file, until they are back or have had the time for it.
+    #[cfg(feature = "server")]
+    pub(crate) fn go_on_from(&self, file: &SeatsFile) {
+        let left = file.take_left();
+        let (all, mut seats) = (left.len(), Vec::with_capacity(left.len()));
+        for LeftSeat { token, rooms, entry } in left {
+            // Its address is not known until it is back.
+            let Ok(permit) = self.limits.admit(None, &rooms) else { continue };
+            seats.extend(self.rooms.restore(&rooms, token, permit, entry));
+        }
+        self.rooms.write_down(file.register());
+        if all > 0 {
+            info!(seats = seats.len(), of = all, "the seats of the last process are held");
+        }
+        self.held.clone().keep_restored(seats);
+    }
+
     pub(crate) fn rooms(&self) -> &Rooms {
         &self.rooms
     }
@@ -90,16 +121,23 @@ impl Streams {
         }
         let (who, heard) = self.find_place(&wish)?;
         let guest = Guest::new(who, self.rooms.tally());
-        let first = self.first_frame(&guest, &heard, wish.wants_keep_alive);
+        let partial = wish.wants.partial.then(|| self.rooms.is_partial());
+        let first = self.first_frame(&guest, &heard, wish.wants, partial == Some(true));
         let line = Line::new(guest, first, heard.len(), &self.held);
         // Jittered, or those who came together would go together.
         let age = self.terms.max_age.map(|age| age.mul_f64(random_range(0.8..=1.0)));
-        let membership = self.fanouts().join(&line, heard, age);
+        let membership = self.fanouts().join(&line, heard, age, partial);
         Ok(Stream::new(line, membership))
     }
 
     /// What a stream is told first: of each room that it hears.
-    fn first_frame(&self, guest: &Guest, heard: &[Subscription], wants_keep_alive: bool) -> Frame {
+    fn first_frame(
+        &self,
+        guest: &Guest,
+        heard: &[Subscription],
+        wants: Extras,
+        is_partial: bool,
+    ) -> Frame {
         let token = guest.seat().map(|seat| seat.token());
         let mut first = event::preamble(guest::retry(), token).to_vec();
         match heard {
@@ -110,8 +148,11 @@ impl Streams {
                 }
             }
         }
-        if wants_keep_alive {
+        if wants.keep_alive {
             first.extend(event::keep_alive(self.terms.keep_alive));
+        }
+        if is_partial {
+            first.extend(event::partial(true));
         }
         self.rooms.tally().deliveries.add(heard.len() as u64);
         Frame::new(&first)
@@ -150,7 +191,8 @@ impl Streams {
     pub(super) fn fanouts(&self) -> Arc<Fanouts> {
         let mut cores = self.cores.lock().unwrap_or_else(PoisonError::into_inner);
         let here = cores.entry(Handle::current().id());
-        here.or_insert_with(|| Fanouts::new(self.terms.clone())).clone()
+        here.or_insert_with(|| Fanouts::new(self.terms.clone(), self.rooms.doubts().watch()))
+            .clone()
     }
 }
 

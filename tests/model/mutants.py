@@ -38,13 +38,13 @@ MUTANTS = [
         [
             ("            self.publish(state);\n        }\n        tell", "        }\n        tell"),
             (
-                "        drop(state);\n\n        let count",
+                "        drop(state);\n\n        if let Some(tell)",
                 "        let channel = state.channel.clone();\n"
                 "        drop(state);\n"
                 "        if tell == Some(Tell::Now) {\n"
                 "            let _ = channel.send(subscription.told.clone());\n"
                 "        }\n"
-                "        let count",
+                "        if let Some(tell)",
             ),
             (
                 "        if !self.vacate(state) {\n",
@@ -63,11 +63,11 @@ MUTANTS = [
         "src/room.rs",
         [
             (
-                "        let subscription = self.subscribe(&state);\n        drop(state);\n\n        let count",
+                "        let subscription = self.subscribe(&state);\n        drop(state);\n\n        if let Some(tell)",
                 "        let told = state.newest.clone();\n"
                 "        drop(state);\n"
                 "        let mut subscription = self.subscribe(&self.lock());\n"
-                "        subscription.told = told;\n        let count",
+                "        subscription.told = told;\n        if let Some(tell)",
             )
         ],
     ),
@@ -77,7 +77,7 @@ MUTANTS = [
         "src/room.rs",
         [
             (
-                "        let subscription = self.subscribe(&state);\n        drop(state);\n\n        let count",
+                "        let subscription = self.subscribe(&state);\n        drop(state);\n\n        if let Some(tell)",
                 "        let told = state.newest.clone();\n"
                 "        let early = (!returns).then(|| self.subscribe(&state));\n"
                 "        drop(state);\n"
@@ -85,7 +85,7 @@ MUTANTS = [
                 "            let mut late = self.subscribe(&self.lock());\n"
                 "            late.told = told;\n"
                 "            late\n"
-                "        });\n        let count",
+                "        });\n        if let Some(tell)",
             )
         ],
     ),
@@ -95,8 +95,8 @@ MUTANTS = [
         "src/room.rs",
         [
             (
-                "                self.journal.connected(&self.name, count);\n",
-                "                self.leave(seat);\n",
+                "        Some(Entered { subscription, returns })\n",
+                "        self.leave(seat);\n        Some(Entered { subscription, returns })\n",
             ),
         ],
     ),

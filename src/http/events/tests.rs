@@ -645,3 +645,55 @@ async fn a_list_of_rooms_that_can_not_be_had_changes_nothing() {
         assert_eq!(counter.rooms.tally().changes.get(), 1);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_is_told_when_the_numbers_begin_and_cease_to_be_partial() {
+    let counter = Counter::new(Options::default());
+    let partial = |is_partial: bool| format!("event: partial\ndata: {is_partial}\n\n");
+    let mut silent = counter.join_by("/events?tell=keep-alive").await;
+    silent.next().await;
+    let mut early = counter.join_by("/events?tell=partial").await;
+    assert_eq!(early.first().await.2, user_count(2), "nothing is said while they are whole");
+    assert_eq!(silent.next().await, Some(user_count(2)));
+    let doubt = counter.rooms.doubt();
+    assert_eq!(early.next().await, Some(partial(true)));
+    let mut late = counter.join_by("/events?room=a&room=b&tell=keep-alive,partial").await;
+    let first = late.next().await.expect("a first frame");
+    assert!(first.ends_with(&format!("data: 15000\n\n{}", partial(true))), "{first}");
+    // A room that nobody was in, and a fan-out that was there before.
+    let mut alone = counter.join_by("/events?room=c&tell=partial").await;
+    assert_eq!(alone.first().await.2, format!("{}{}", user_count(1), partial(true)));
+    drop(doubt);
+    for stream in [&mut early, &mut late, &mut alone] {
+        assert_eq!(stream.next().await, Some(partial(false)));
+    }
+    let _more = counter.join().await;
+    assert_eq!(early.next().await, Some(user_count(3)));
+    assert_eq!(silent.next().await, Some(user_count(3)), "it did not ask");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_opens_while_doubt_comes_and_goes_is_told_the_truth_last() {
+    let counter = Counter::new(Options::default());
+    for _ in 0..20 {
+        let doubt = counter.rooms.doubt();
+        let mut opened = Vec::new();
+        for room in ["a", "b", "a"] {
+            opened.push(counter.join_by(&format!("/events?room={room}&tell=partial")).await);
+        }
+        drop(doubt);
+        for room in ["a", "b", "c"] {
+            opened.push(counter.join_by(&format!("/events?room={room}&tell=partial")).await);
+        }
+        for stream in &mut opened {
+            let mut is_partial = false;
+            while let Ok(frame) = timeout(Duration::from_millis(1), stream.next()).await {
+                let frame = frame.expect("the stream goes on");
+                if let Some((_, said)) = frame.rsplit_once("event: partial\ndata: ") {
+                    is_partial = said == "true\n\n";
+                }
+            }
+            assert!(!is_partial);
+        }
+    }
+}

@@ -122,7 +122,7 @@ impl Core {
     fn carry_all(&self, (presence, heard): (Presence, Vec<Subscription>)) -> Visitor {
         let guest = Guest::new(Who::Counted(presence, None), self.rooms().tally());
         let line = Line::new(guest, Frame::new(b":\n\n"), heard.len(), &self.streams.held);
-        let membership = self.streams.fanouts().join(&line, heard, None);
+        let membership = self.streams.fanouts().join(&line, heard, None, None);
         let mut stream = Stream::new(line, membership);
         let mut cx = Context::from_waker(Waker::noop());
         assert!(stream.poll_next(&mut cx).is_ready(), "the first frame");

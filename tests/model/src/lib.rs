@@ -21,6 +21,8 @@ pub mod name;
 pub mod pace;
 #[path = "../../../src/presence.rs"]
 pub mod presence;
+#[path = "../../../src/register.rs"]
+pub mod register;
 #[path = "../../../src/room.rs"]
 pub mod room;
 #[path = "../../../src/rooms.rs"]
