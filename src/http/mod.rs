@@ -8,6 +8,7 @@ mod badge;
 mod body;
 mod count;
 mod directory;
+mod embedded;
 mod events;
 mod health;
 mod metrics;
