@@ -203,12 +203,14 @@ pub(super) async fn serve<T: Io>(
             return Poll::Ready(Outcome::Stream);
         }
         let answered = traffic.unanswered.load(Ordering::Relaxed) == 0 && flushed;
-        if traffic.asked.load(Ordering::Relaxed) {
-            // It may be over already, and is idle from now on.
-            pass.stand(Standing::Busy);
-        }
         let idle = answered || !has_asked;
-        pass.stand(if idle { Standing::Idle } else { Standing::Busy });
+        let standing = if idle { Standing::Idle } else { Standing::Busy };
+        if traffic.asked.load(Ordering::Relaxed) {
+            // It may have been answered already, and is idle from now on.
+            pass.stand_anew(standing);
+        } else {
+            pass.stand(standing);
+        }
         if !has_asked && last_call.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Outcome::Dropped);
         }
