@@ -185,10 +185,10 @@ mod tests {
 
         let seat = Seat::new(Token::random());
         let holder = seat.clone();
-        let told = tokio::spawn(async move { holder.taken().await });
+        let waits = tokio::spawn(async move { holder.taken().await });
         tokio::task::yield_now().await;
         seat.give_away();
-        told.await.expect("no panic");
+        waits.await.expect("no panic");
     }
 
     #[test]

@@ -167,7 +167,7 @@ mod tests {
 
     #[cfg(all(feature = "server", target_os = "linux"))]
     #[tokio::test]
-    async fn cpu_time_is_told_in_fractions_of_a_second() {
+    async fn cpu_time_has_fractions_of_a_second() {
         let seconds = samples(&Rooms::default()).await["process_cpu_seconds_total"];
         assert!(seconds > 0.0 && seconds.fract() > 0.0, "{seconds}");
     }

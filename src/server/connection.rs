@@ -113,8 +113,8 @@ async fn speak<T: Io>(
     peer: Peer,
     pass: Box<Pass>,
 ) -> io::Result<Option<Served>> {
-    let told = in_time(&connections, &peer, protocol::tell(io)).await?;
-    Ok(told.flatten().map(|(protocol, io)| -> Served {
+    let recognized = in_time(&connections, &peer, protocol::recognize(io)).await?;
+    Ok(recognized.flatten().map(|(protocol, io)| -> Served {
         match protocol {
             Protocol::Http1 => Box::pin(http1::serve(connections, io, peer, pass)),
             Protocol::Http2 => Box::pin(http2::serve(connections, io, peer, pass)),

@@ -37,7 +37,7 @@ pub(super) struct Gate {
 #[derive(Debug, Default)]
 struct Inside {
     connections: usize,
-    /// Those that were told to go and are still there.
+    /// Those that are to go and are still there.
     closing: usize,
     /// Those that may be closed for another, by how early they came to stand so.
     idle: BTreeMap<u64, Closable>,
@@ -277,7 +277,7 @@ impl Pass {
     pub(super) fn stays(&mut self) {
         self.stand(Standing::Streaming);
         if let Place::Closed = self.place {
-            // It was told to go just as its stream left for a task of its own.
+            // It was closed just as its stream left for a task of its own.
             self.gate.lock().closing -= 1;
         }
         self.place = Place::Stays;

@@ -267,7 +267,7 @@ impl Timer {
     }
 }
 
-/// A connection that tells what passes through it.
+/// A connection that notes what passes through it.
 struct Watched<T> {
     io: T,
     traffic: Arc<Traffic>,

@@ -48,7 +48,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
 /// After so long without an error it is over; while descriptors are scarce, one is
-/// free now and then, and the log need not tell of each.
+/// free now and then, which need not be logged each time.
 const RECOVERED: Duration = Duration::from_secs(2);
 
 /// So many connections are accepted before other tasks have a turn. Those that
@@ -174,7 +174,7 @@ async fn accept(listener: &TcpListener, gate: &Arc<Gate>, workers: &[Arc<Connect
     }
 }
 
-/// Whether an error tells of a client that left before it was accepted, which
+/// Whether an error is about a client that left before it was accepted, which
 /// says nothing about the next.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
