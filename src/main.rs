@@ -94,17 +94,12 @@ async fn serve(config: Config) -> Result<(), String> {
         );
     }
 
-    let stall_timeout = config.stall_timeout.unwrap_or(config.user_timeout);
     let threads = config.threads.unwrap_or_else(cores);
     let settings = Settings {
         threads,
-        keep_alive: config.keep_alive,
-        user_timeout: config.user_timeout,
-        stall_timeout,
         shutdown_grace: config.shutdown_grace,
         max_connections: config.max_connections.unwrap_or(descriptors.connections()),
         max_connections_per_ip: config.max_connections_per_ip,
-        trusted_proxies: config.trusted_proxy.clone(),
         tls: tls.clone(),
     };
     let server = Server::start(config.listen, settings).map_err(|error| match error {
@@ -123,7 +118,7 @@ async fn serve(config: Config) -> Result<(), String> {
     let options = Options {
         keep_alive: config.keep_alive,
         user_timeout: config.user_timeout,
-        stall_timeout,
+        stall_timeout: config.stall_timeout.unwrap_or(config.user_timeout),
         max_age: config.max_age,
         max_streams,
         max_streams_per_ip: config.max_streams_per_ip,
@@ -132,11 +127,12 @@ async fn serve(config: Config) -> Result<(), String> {
         allow_origins: config.allow_origin,
         public_dir: config.public_dir,
         metrics: true,
-        drain: drain.clone(),
+        drain,
         // What is left of the grace is for those who are slow to take their last.
         drain_spread: config.shutdown_grace.mul_f64(0.8),
     };
-    server.serve(router(Rooms::new(config.max_rooms), options), drain).await;
+    let app = router(Rooms::new(config.max_rooms), options.clone());
+    server.serve(app, options).await;
     info!("stopped");
     Ok(())
 }

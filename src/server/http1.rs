@@ -177,7 +177,7 @@ pub(super) async fn serve<T: Io>(
     let mut hyper = builder.serve_connection(io, service);
 
     let mut timer = Timer::new(peer.head_by);
-    let mut drained = pin!(connections.drain.cancelled());
+    let mut drained = pin!(connections.terms.drain.cancelled());
     let mut last_call = pin!(connections.last_call());
     let (mut draining, mut has_asked, mut is_last) = (false, false, false);
     let outcome = poll_fn(|cx| {

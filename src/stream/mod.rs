@@ -50,7 +50,7 @@ pub(crate) use watch::Patience;
 #[cfg(feature = "server")]
 pub(crate) use watch::{Link, RETRY};
 
-/// What holds for every stream.
+/// What holds for every stream, and for the connection that carries it.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
     pub(crate) keep_alive: Duration,
