@@ -5,22 +5,21 @@ use std::borrow::Cow;
 use std::mem::take;
 use std::path::{self, PathBuf};
 
+use axum::Router;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{OriginalUri, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use headers::{ETag, HeaderMapExt, IfNoneMatch};
 use rust_embed::EmbeddedFile;
-use serde_json::json;
 use tower_http::services::ServeDir;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::directory::Directory;
 use super::embedded::{self, CLIENT};
-use super::refusal::Refusal;
+use super::refusal::{self, Refusal};
 use super::script::Script;
 
 /// The page for whoever asks for a directory.
@@ -113,8 +112,9 @@ async fn with_clear_answers(
     if (status.is_client_error() || status.is_server_error()) && !is_clear {
         headers.remove(header::CONTENT_LENGTH);
         let reason = status.canonical_reason().unwrap_or("error").to_lowercase();
-        let body = Json(json!({ "error": reason }));
-        return (status, take(headers), body).into_response();
+        let mut answer = refusal::error(status, &reason);
+        answer.headers_mut().extend(take(headers));
+        return answer;
     }
     response
 }
@@ -165,8 +165,7 @@ async fn seen_from_public(request: Request, next: Next) -> Response {
     }
     let (head, body) = response.into_parts();
     let Ok(script) = to_bytes(body, usize::MAX).await else {
-        let error = Json(json!({ "error": "the file can't be read" }));
-        return (StatusCode::INTERNAL_SERVER_ERROR, error).into_response();
+        return Refusal::Unreadable.into_response();
     };
     let mut script = Vec::from(script);
     if let Some(at) = script.windows(SERVER.len()).position(|found| found == SERVER) {
