@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_is_told_with_what_would_be_right() {
+    fn a_wrong_value_is_refused_with_what_would_be_right() {
         for (args, expected) in [
             (["--listen", "3000"], "expected IP:PORT"),
             (["--listen", "127.0.0.1:70000"], "expected IP:PORT"),

@@ -53,7 +53,7 @@ impl Reason {
 ///
 /// The socket knows of a reset and the drain of a shutdown, but the stream
 /// itself is only dropped. They share this cell: the first cause noted is the
-/// one told. When nobody noted any, the client gave up its stream.
+/// reason. When nobody noted any, the client gave up its stream.
 #[derive(Clone, Debug, Default)]
 pub struct Ending {
     noted: Arc<OnceLock<Reason>>,
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_cause_is_the_one_told() {
+    fn the_first_cause_stands() {
         let ending = Ending::default();
         assert_eq!(ending.reason(), Reason::ClientClosed);
         let socket = ending.clone();

@@ -98,17 +98,12 @@ async fn serve(config: Config) -> Result<(), String> {
 
     // Before it listens: two processes can't have the same seats.
     let seats = config.seats.as_deref().map_or(Ok(None), open_seats)?;
-    let stall_timeout = config.stall_timeout.unwrap_or(config.user_timeout);
     let threads = config.threads.unwrap_or_else(cores);
     let settings = Settings {
         threads,
-        keep_alive: config.keep_alive,
-        user_timeout: config.user_timeout,
-        stall_timeout,
         shutdown_grace: config.shutdown_grace,
         max_connections: config.max_connections.unwrap_or(descriptors.connections()),
         max_connections_per_ip: config.max_connections_per_ip,
-        trusted_proxies: config.trusted_proxy.clone(),
         tls: tls.clone(),
     };
     let server = Server::start(config.listen, settings).map_err(|error| match error {
@@ -127,7 +122,7 @@ async fn serve(config: Config) -> Result<(), String> {
     let options = Options {
         keep_alive: config.keep_alive,
         user_timeout: config.user_timeout,
-        stall_timeout,
+        stall_timeout: config.stall_timeout.unwrap_or(config.user_timeout),
         max_age: config.max_age,
         max_streams,
         max_streams_per_ip: config.max_streams_per_ip,
@@ -137,7 +132,7 @@ async fn serve(config: Config) -> Result<(), String> {
         public_dir: config.public_dir,
         metrics: true,
         seats,
-        drain: drain.clone(),
+        drain,
         // What is left of the grace is for those who are slow to take their last.
         drain_spread: config.shutdown_grace.mul_f64(0.8),
     };
@@ -149,7 +144,8 @@ async fn serve(config: Config) -> Result<(), String> {
             drop(doubt);
         });
     }
-    server.serve(router(rooms, options), drain).await;
+    let app = router(rooms, options.clone());
+    server.serve(app, options).await;
     info!("stopped");
     Ok(())
 }

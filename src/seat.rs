@@ -258,10 +258,10 @@ mod tests {
 
         let seat = seat();
         let holder = seat.clone();
-        let told = tokio::spawn(async move { holder.taken().await });
+        let waits = tokio::spawn(async move { holder.taken().await });
         tokio::task::yield_now().await;
         give_away(&seat);
-        told.await.expect("no panic");
+        waits.await.expect("no panic");
     }
 
     #[test]

@@ -10,8 +10,7 @@ use crate::support::{Client, Server, Stream, until};
 
 async fn start() -> Server {
     let (rooms, options) = (Rooms::default(), Options::default());
-    let drain = options.drain.clone();
-    Server::serve(example::app(rooms.clone(), options), rooms, drain).await
+    Server::serve(example::app(rooms.clone(), options.clone()), rooms, options).await
 }
 
 #[tokio::test]

@@ -11,7 +11,6 @@ use crate::support::{Client, Server, Stream, until};
 /// in its handler, one in its stream.
 async fn start() -> Server {
     let (rooms, options) = (Rooms::default(), Options::default());
-    let drain = options.drain.clone();
     let join = |rooms: &Rooms| rooms.join(&Name::default(), Ending::default()).expect("a room").0;
     let (in_handler, in_stream) = (rooms.clone(), rooms.clone());
     let app = Router::new()
@@ -36,8 +35,8 @@ async fn start() -> Server {
                 })
             }),
         )
-        .merge(router(rooms.clone(), options));
-    Server::serve(app, rooms, drain).await
+        .merge(router(rooms.clone(), options.clone()));
+    Server::serve(app, rooms, options).await
 }
 
 #[tokio::test]

@@ -55,7 +55,8 @@ async fn three_hundred_clients_at_random_end_in_exactly_zero() {
     }
     drop(observer);
     until("a count of zero", 0, async || Client::count(server.address, "lobby").await).await;
-    assert!(server.rooms.is_empty(), "no room is left behind");
+    // The leave that empties the room removes it, a little after the count says so.
+    until("rooms left behind", 0, async || server.rooms.len()).await;
 }
 
 #[tokio::test]

@@ -5,32 +5,28 @@ use std::borrow::Cow;
 use std::mem::take;
 use std::path::{self, PathBuf};
 
+use axum::Router;
 use axum::body::{Bytes, to_bytes};
 use axum::extract::{OriginalUri, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
-use axum::{Json, Router};
 use headers::{ETag, HeaderMapExt, IfNoneMatch};
-use rust_embed::{EmbeddedFile, RustEmbed};
-use serde_json::json;
+use rust_embed::EmbeddedFile;
 use tower_http::services::ServeDir;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::directory::Directory;
-use super::refusal::Refusal;
+use super::embedded::{self, CLIENT};
+use super::refusal::{self, Refusal};
 use super::script::Script;
-
-#[derive(RustEmbed)]
-#[folder = "public/"]
-struct Public;
 
 /// The page for whoever asks for a directory.
 const INDEX: &str = "index.html";
 
-/// The script, which pages of any site may load, as they may its forms below.
-pub(super) const CLIENT: &str = "client.js";
+/// The script as a module, and its types: pages of any site may load them, as they may
+/// the script.
 const MODULE: &str = "client.mjs";
 const TYPES: &str = "client.d.ts";
 
@@ -69,15 +65,10 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(public_dir: Option<PathBu
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
 }
 
-/// A file of the page that is inside the binary.
-pub(super) fn embedded(path: &str) -> Option<EmbeddedFile> {
-    Public::get(path)
-}
-
 fn from_binary<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let mut router = Router::new().fallback(async || Refusal::NotFound);
-    for path in Public::iter() {
-        let Some(file) = Public::get(&path).map(Asset::new) else { continue };
+    for path in embedded::paths() {
+        let Some(file) = embedded::file(&path).map(Asset::new) else { continue };
         let directories = if path == INDEX { &["/", "/public", "/public/"][..] } else { &[] };
         let files = [format!("/{path}"), format!("/public/{path}")];
         for route in files.iter().map(String::as_str).chain(directories.iter().copied()) {
@@ -121,8 +112,9 @@ async fn with_clear_answers(
     if (status.is_client_error() || status.is_server_error()) && !is_clear {
         headers.remove(header::CONTENT_LENGTH);
         let reason = status.canonical_reason().unwrap_or("error").to_lowercase();
-        let body = Json(json!({ "error": reason }));
-        return (status, take(headers), body).into_response();
+        let mut answer = refusal::error(status, &reason);
+        answer.headers_mut().extend(take(headers));
+        return answer;
     }
     response
 }
@@ -130,7 +122,7 @@ async fn with_clear_answers(
 /// The script by the name that says its version. It never changes, so whoever has
 /// it need not ask again. It is the binary's own, be the page from a directory.
 fn pinned<S: Clone + Send + Sync + 'static>() -> Router<S> {
-    let Some(file) = embedded(CLIENT).map(Asset::new) else { return Router::new() };
+    let Some(file) = embedded::file(CLIENT).map(Asset::new) else { return Router::new() };
     let for_ever = (header::CACHE_CONTROL, "public, max-age=31536000, immutable");
     let answer = async move |headers: HeaderMap| ([for_ever], file.answer(&headers));
     Router::new().route(&Script::embedded().path, get(answer))
@@ -173,8 +165,7 @@ async fn seen_from_public(request: Request, next: Next) -> Response {
     }
     let (head, body) = response.into_parts();
     let Ok(script) = to_bytes(body, usize::MAX).await else {
-        let error = Json(json!({ "error": "the file can't be read" }));
-        return (StatusCode::INTERNAL_SERVER_ERROR, error).into_response();
+        return Refusal::Unreadable.into_response();
     };
     let mut script = Vec::from(script);
     if let Some(at) = script.windows(SERVER.len()).position(|found| found == SERVER) {

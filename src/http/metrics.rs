@@ -14,7 +14,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncode
 use super::Shared;
 #[cfg(all(feature = "server", target_os = "linux"))]
 use super::process::Process;
-use super::refusal::Refusals;
+use super::refusal;
 use crate::ending::Reason;
 
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
@@ -27,7 +27,7 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
             ];
             (headers, text).into_response()
         }
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        Err(error) => refusal::error(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
 }
 
@@ -43,10 +43,10 @@ fn render(shared: &Shared) -> prometheus::Result<String> {
         gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         page.register(Box::new(gauge))
     };
-    let by_reason = |name: &str, help: &str, values: Vec<(String, u64)>| {
+    let by_reason = |name: &str, help: &str, values: &mut dyn Iterator<Item = (_, u64)>| {
         let counters = IntCounterVec::new(Opts::new(name, help), &["reason"])?;
         for (reason, value) in values {
-            counters.with_label_values(&[reason]).inc_by(value);
+            counters.with_label_values(&[str::replace(reason, ' ', "_")]).inc_by(value);
         }
         page.register(Box::new(counters))
     };
@@ -65,12 +65,12 @@ fn render(shared: &Shared) -> prometheus::Result<String> {
         shared.rooms().is_partial().into(),
     )?;
     counter("headcount_joins_total", "Streams that were opened.", tally.joins.get())?;
-    let ends = Reason::ALL.map(|r| (r.as_str().replace(' ', "_"), tally.ends(r).get()));
-    by_reason("headcount_ends_total", "Streams that ended, by reason.", ends.into())?;
+    let mut ends = Reason::ALL.iter().map(|reason| (reason.as_str(), tally.ends(*reason).get()));
+    by_reason("headcount_ends_total", "Streams that ended, by reason.", &mut ends)?;
     by_reason(
         "headcount_refusals_total",
         "Streams that were refused, by reason.",
-        Refusals::LABELS.map(|l| (l.to_owned(), shared.refusals.of(l).get())).into(),
+        &mut shared.refusals.by_reason(),
     )?;
     counter("headcount_changes_total", "Changes of a room's count.", tally.changes.get())?;
     counter(
@@ -172,7 +172,7 @@ mod tests {
 
     #[cfg(all(feature = "server", target_os = "linux"))]
     #[tokio::test]
-    async fn cpu_time_is_told_in_fractions_of_a_second() {
+    async fn cpu_time_has_fractions_of_a_second() {
         let seconds = samples(&Rooms::default()).await["process_cpu_seconds_total"];
         assert!(seconds > 0.0 && seconds.fract() > 0.0, "{seconds}");
     }

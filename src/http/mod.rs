@@ -8,6 +8,7 @@ mod badge;
 mod body;
 mod count;
 mod directory;
+mod embedded;
 mod events;
 mod health;
 mod metrics;
@@ -114,6 +115,19 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// What holds for every stream, and for the connection that carries it.
+    pub(crate) fn terms(&self) -> Terms {
+        Terms {
+            keep_alive: self.keep_alive,
+            patience: Patience::new(self.user_timeout, self.stall_timeout),
+            max_age: self.max_age,
+            drain: self.drain.clone(),
+            drain_spread: self.drain_spread,
+        }
+    }
+}
+
 /// What every handler can reach.
 struct Shared {
     streams: Streams,
@@ -156,14 +170,7 @@ impl Shared {
 pub fn router(rooms: Rooms, options: Options) -> Router {
     let limits =
         Limits::new(options.max_streams, options.max_streams_per_ip, options.max_rooms_per_ip);
-    let terms = Terms {
-        keep_alive: options.keep_alive,
-        patience: Patience::new(options.user_timeout, options.stall_timeout),
-        max_age: options.max_age,
-        drain: options.drain,
-        drain_spread: options.drain_spread,
-    };
-    let streams = Streams::new(rooms, limits, terms);
+    let streams = Streams::new(rooms, limits, options.terms());
     #[cfg(feature = "server")]
     if let Some(file) = &options.seats {
         streams.go_on_from(file);

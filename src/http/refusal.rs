@@ -1,5 +1,7 @@
 //! What a request is told that is not granted: `{"error":"…"}` and a status.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,174 +12,121 @@ use crate::name::BadName;
 use crate::stream::NoStream;
 use crate::tally::Counter;
 
-/// Why a request is refused. None is ever counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// 404: nobody serves this path.
-    NotFound,
-    /// 405: this path takes other methods; the router adds which.
-    MethodNotAllowed,
-    /// 405: a stream is opened by GET alone.
-    NotGet,
-    /// 400, closed: the request names no host, or two.
-    Host,
-    /// 400, closed: the request has a body.
-    Body,
-    /// 406: `Accept` excludes event streams.
-    NotAcceptable,
-    /// 403: a page of an origin asks that is not allowed.
-    Origin,
-    /// 403: a browser asks on behalf of an image, a script, a frame.
-    Embedded,
-    /// 403: a browser asks before anybody wants the page.
-    Prefetch,
-    /// 400: the room's name is none.
-    BadRoom(BadName),
-    /// 400: the room's name is no text.
-    RoomNotUtf8,
-    /// 400: the query names two rooms where there is one.
-    SecondRoom,
-    /// 400: the query names a room twice.
-    RoomTwice,
-    /// 400: the query names more rooms than a stream may be of.
-    TooManyNamed,
-    /// 400: the query asks to observe, or not, in words that nobody understands.
-    BadObserve,
-    /// 400: the label of a badge is none.
-    BadLabel,
-    /// 400: the colour of a badge is none.
-    BadColor,
-    /// 414: the path and query are longer than any that is meant.
-    UriTooLong,
-    /// 431: there are more header fields than in any request that is meant.
-    TooManyFields,
-    /// 503: the room would be one too many.
-    TooManyRooms,
-    /// 503: the stream would be one too many.
-    TooManyStreams,
-    /// 429: the stream would be one too many of its address.
-    TooManyOfAddress,
-    /// 429: its address would be in one room too many.
-    TooManyRoomsOfAddress,
-    /// 503: the server is stopping.
-    Draining,
+/// One row of the table below, but for what the client is told.
+struct Row {
+    status: StatusCode,
+    /// The reason as a label of the metrics; none where no stream was asked for.
+    reason: Option<&'static str>,
+    header: Header,
 }
 
-impl Refusal {
-    fn status(self) -> StatusCode {
-        match self {
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed | Self::NotGet => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
-            Self::Origin | Self::Embedded | Self::Prefetch => StatusCode::FORBIDDEN,
-            Self::Host
-            | Self::Body
-            | Self::BadRoom(_)
-            | Self::RoomNotUtf8
-            | Self::SecondRoom
-            | Self::RoomTwice
-            | Self::TooManyNamed
-            | Self::BadObserve
-            | Self::BadLabel
-            | Self::BadColor => StatusCode::BAD_REQUEST,
-            Self::UriTooLong => StatusCode::URI_TOO_LONG,
-            Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::TooManyRooms | Self::TooManyStreams | Self::Draining => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-            Self::TooManyOfAddress | Self::TooManyRoomsOfAddress => StatusCode::TOO_MANY_REQUESTS,
+/// The header that goes with the status, if any.
+type Header = Option<(&'static str, &'static str)>;
+
+const ALLOW_GET: Header = Some(("allow", "GET"));
+/// What follows on this connection may not be what it seems.
+const CLOSE: Header = Some(("connection", "close"));
+/// Seconds. Whoever takes over is up by then, or the next try finds out.
+const RETRY_SOON: Header = Some(("retry-after", "5"));
+/// Nobody knows when somebody leaves; this keeps clients from hammering.
+const RETRY_LATER: Header = Some(("retry-after", "30"));
+
+/// Makes an enum of the table, so that a refusal is its row and nothing else.
+macro_rules! refusals {
+    ($(
+        $(#[$doc:meta])+
+        $refusal:ident $(($why:ident: $type:ty))?:
+            $status:ident, $reason:expr, $header:expr, $message:expr;
+    )+) => {
+        /// Why a request is refused. None is ever counted.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum Refusal {
+            $($(#[$doc])+ $refusal $(($type))?,)+
         }
-    }
 
-    fn message(self) -> String {
-        let message = match self {
-            Self::BadRoom(bad) => return bad.to_string(),
-            Self::NotFound => "there is nothing at this path",
-            Self::MethodNotAllowed => "this path does not take that method",
-            Self::NotGet => "a stream is opened with GET",
-            Self::Host => "a request names exactly one host",
-            Self::Body => "a request for a stream has no body",
-            Self::NotAcceptable => "a stream is text/event-stream, which Accept excludes",
-            Self::Origin => "this server does not count pages of that origin (--allow-origin)",
-            Self::Embedded => "a stream is for EventSource or fetch, not to be embedded",
-            Self::Prefetch => "a stream is not to be fetched before it is wanted",
-            Self::RoomNotUtf8 => "a room's name must be percent-encoded UTF-8",
-            Self::SecondRoom => "the query names more than one room",
-            Self::RoomTwice => "the query names a room twice",
-            Self::TooManyNamed => "a stream is of at most 32 rooms",
-            Self::BadObserve => "observe is 1 for who is not to be counted, and left out otherwise",
-            Self::BadLabel => {
-                "a badge has one label, of at most 64 characters and no control characters"
+        impl Refusal {
+            /// Its row, and what the client is told.
+            fn row(self) -> (Row, Cow<'static, str>) {
+                match self {
+                    $(Self::$refusal $(($why))? => (
+                        Row { status: StatusCode::$status, reason: $reason, header: $header },
+                        $message.into(),
+                    ),)+
+                }
             }
-            Self::BadColor => {
-                "a badge has one color, such as brightgreen, red or blue, or 3, 6 or 8 \
-                 hexadecimal digits"
-            }
-            Self::UriTooLong => "the path and query have at most 8192 bytes",
-            Self::TooManyFields => "a request has at most 64 header fields",
-            Self::TooManyRooms => "as many rooms are open as may be; try again later",
-            Self::TooManyStreams => "as many streams are open as may be; try again later",
-            Self::TooManyOfAddress => {
-                "as many streams are open from your address as may be; close one, or try again later"
-            }
-            Self::TooManyRoomsOfAddress => {
-                "your address is in as many rooms as may be; leave one, or try again later"
-            }
-            Self::Draining => "the server is stopping; try again soon",
-        };
-        message.into()
-    }
-
-    /// The reason as a label of the metrics; none where no stream was asked for.
-    fn label(self) -> Option<&'static str> {
-        Some(match self {
-            Self::NotFound
-            | Self::MethodNotAllowed
-            | Self::BadLabel
-            | Self::BadColor
-            | Self::UriTooLong
-            | Self::TooManyFields => return None,
-            Self::NotGet => "method",
-            Self::Host => "host",
-            Self::Body => "body",
-            Self::NotAcceptable => "accept",
-            Self::Origin => "origin",
-            Self::Embedded => "embedded",
-            Self::Prefetch => "prefetch",
-            Self::BadRoom(_)
-            | Self::RoomNotUtf8
-            | Self::SecondRoom
-            | Self::RoomTwice
-            | Self::TooManyNamed => "room",
-            Self::BadObserve => "observe",
-            Self::TooManyRooms => "max_rooms",
-            Self::TooManyStreams => "max_streams",
-            Self::TooManyOfAddress => "max_streams_per_ip",
-            Self::TooManyRoomsOfAddress => "max_rooms_per_ip",
-            Self::Draining => "draining",
-        })
-    }
-
-    /// The header that goes with the status.
-    fn header(self) -> Option<(HeaderName, HeaderValue)> {
-        match self {
-            Self::NotGet => Some((header::ALLOW, HeaderValue::from_static("GET"))),
-            // What follows on this connection may not be what it seems.
-            Self::Host | Self::Body => {
-                Some((header::CONNECTION, HeaderValue::from_static("close")))
-            }
-            // Seconds. Whoever takes over is up by then, or the next try finds out.
-            Self::Draining => Some((header::RETRY_AFTER, HeaderValue::from_static("5"))),
-            // Nobody knows when somebody leaves; this keeps clients from hammering.
-            Self::TooManyRooms
-            | Self::TooManyStreams
-            | Self::TooManyOfAddress
-            | Self::TooManyRoomsOfAddress => {
-                Some((header::RETRY_AFTER, HeaderValue::from_static("30")))
-            }
-            _ => None,
         }
-    }
+
+        const ROWS: &[Row] = &[
+            $(Row { status: StatusCode::$status, reason: $reason, header: $header },)+
+        ];
+    };
+}
+
+refusals! {
+    /// Nobody serves this path.
+    NotFound: NOT_FOUND, None, None, "there is nothing at this path";
+    /// This path takes other methods; the router adds which.
+    MethodNotAllowed: METHOD_NOT_ALLOWED, None, None, "this path does not take that method";
+    /// The path and query are longer than any that is meant.
+    UriTooLong: URI_TOO_LONG, None, None, "the path and query have at most 8192 bytes";
+    /// There are more header fields than in any request that is meant.
+    TooManyFields: REQUEST_HEADER_FIELDS_TOO_LARGE, None, None,
+        "a request has at most 64 header fields";
+    /// The label of a badge is none.
+    BadLabel: BAD_REQUEST, None, None,
+        "a badge has one label, of at most 64 characters and no control characters";
+    /// The colour of a badge is none.
+    BadColor: BAD_REQUEST, None, None,
+        "a badge has one color, such as brightgreen, red or blue, or 3, 6 or 8 hexadecimal digits";
+    /// A file of the page is there, and can't be read.
+    Unreadable: INTERNAL_SERVER_ERROR, None, None, "the file can't be read";
+
+    /// A stream is opened by GET alone.
+    NotGet: METHOD_NOT_ALLOWED, Some("method"), ALLOW_GET, "a stream is opened with GET";
+    /// The request names no host, or two.
+    Host: BAD_REQUEST, Some("host"), CLOSE, "a request names exactly one host";
+    /// The request has a body.
+    Body: BAD_REQUEST, Some("body"), CLOSE, "a request for a stream has no body";
+    /// `Accept` excludes event streams.
+    NotAcceptable: NOT_ACCEPTABLE, Some("accept"), None,
+        "a stream is text/event-stream, which Accept excludes";
+    /// A page of an origin asks that is not allowed.
+    Origin: FORBIDDEN, Some("origin"), None,
+        "this server does not count pages of that origin (--allow-origin)";
+    /// A browser asks on behalf of an image, a script, a frame.
+    Embedded: FORBIDDEN, Some("embedded"), None,
+        "a stream is for EventSource or fetch, not to be embedded";
+    /// A browser asks before anybody wants the page.
+    Prefetch: FORBIDDEN, Some("prefetch"), None,
+        "a stream is not to be fetched before it is wanted";
+    /// The room's name is none.
+    BadRoom(bad: BadName): BAD_REQUEST, Some("room"), None, bad.to_string();
+    /// The room's name is no text.
+    RoomNotUtf8: BAD_REQUEST, Some("room"), None, "a room's name must be percent-encoded UTF-8";
+    /// The query names two rooms where there is one.
+    SecondRoom: BAD_REQUEST, Some("room"), None, "the query names more than one room";
+    /// The query names a room twice.
+    RoomTwice: BAD_REQUEST, Some("room"), None, "the query names a room twice";
+    /// The query names more rooms than a stream may be of.
+    TooManyNamed: BAD_REQUEST, Some("room"), None, "a stream is of at most 32 rooms";
+    /// The query asks to observe, or not, in words that nobody understands.
+    BadObserve: BAD_REQUEST, Some("observe"), None,
+        "observe is 1 for who is not to be counted, and left out otherwise";
+    /// The room would be one too many.
+    TooManyRooms: SERVICE_UNAVAILABLE, Some("max_rooms"), RETRY_LATER,
+        "as many rooms are open as may be; try again later";
+    /// The stream would be one too many.
+    TooManyStreams: SERVICE_UNAVAILABLE, Some("max_streams"), RETRY_LATER,
+        "as many streams are open as may be; try again later";
+    /// The stream would be one too many of its address.
+    TooManyOfAddress: TOO_MANY_REQUESTS, Some("max_streams_per_ip"), RETRY_LATER,
+        "as many streams are open from your address as may be; close one, or try again later";
+    /// Its address would be in one room too many.
+    TooManyRoomsOfAddress: TOO_MANY_REQUESTS, Some("max_rooms_per_ip"), RETRY_LATER,
+        "your address is in as many rooms as may be; leave one, or try again later";
+    /// The server is stopping.
+    Draining: SERVICE_UNAVAILABLE, Some("draining"), RETRY_SOON,
+        "the server is stopping; try again soon";
 }
 
 impl From<NoStream> for Refusal {
@@ -192,47 +141,86 @@ impl From<NoStream> for Refusal {
     }
 }
 
-/// How many streams were refused so far, by reason.
+/// How many streams were refused so far, by the rows of the table.
 #[derive(Debug, Default)]
-pub(super) struct Refusals([Counter; Refusals::LABELS.len()]);
+pub(super) struct Refusals([Counter; ROWS.len()]);
 
 impl Refusals {
-    pub(super) const LABELS: [&'static str; 14] = [
-        "method",
-        "host",
-        "body",
-        "accept",
-        "origin",
-        "embedded",
-        "prefetch",
-        "room",
-        "observe",
-        "max_rooms",
-        "max_streams",
-        "max_streams_per_ip",
-        "max_rooms_per_ip",
-        "draining",
-    ];
-
+    /// Counts a refusal, if a stream was asked for: in the first row that has its reason.
     pub(super) fn count(&self, refusal: Refusal) {
-        if let Some(label) = refusal.label() {
-            self.of(label).count();
+        let (Row { reason, .. }, _) = refusal.row();
+        let first = ROWS.iter().position(|row| row.reason.is_some() && row.reason == reason);
+        if let Some(first) = first {
+            self.0[first].count();
         }
     }
 
-    /// The counter of one of [`LABELS`](Self::LABELS).
-    pub(super) fn of(&self, label: &str) -> &Counter {
-        let place = Self::LABELS.iter().position(|known| *known == label);
-        &self.0[place.unwrap_or_default()]
+    /// What each row has counted, by its reason. Several rows may have the same.
+    pub(super) fn by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        ROWS.iter().zip(&self.0).filter_map(|(row, count)| Some((row.reason?, count.get())))
     }
+}
+
+/// An error as every route answers it.
+pub(super) fn error(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({ "error": message }))).into_response()
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = Json(json!({ "error": self.message() }));
-        let mut response =
-            (self.status(), [(header::CACHE_CONTROL, "no-store")], body).into_response();
-        response.headers_mut().extend(self.header());
+        let (Row { status, header, .. }, message) = self.row();
+        let mut response = error(status, &message);
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some((name, value)) = header {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::fs::read_to_string;
+
+    /// What the README says of the answers to those who ask for a stream, row by row.
+    fn answers_of_the_readme() -> BTreeSet<String> {
+        let readme = read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
+        let readme = readme.expect("the README is there");
+        let (_, rest) = readme.split_once("| request for a stream | answer |\n").expect("a table");
+        let rows = rest.lines().skip(1).take_while(|line| line.starts_with('|'));
+        rows.map(|row| {
+            let answer = row.rsplit('|').nth(1).expect("a second column").trim();
+            answer.split('.').next().expect("its beginning").to_owned()
+        })
+        .collect()
+    }
+
+    #[test]
+    fn the_readme_tells_every_answer_to_who_is_refused_a_stream_and_no_other() {
+        let of_streams = ROWS.iter().filter(|row| row.reason.is_some());
+        let answers = of_streams.map(|Row { status, header, .. }| match header {
+            Some(("allow", methods)) => format!("{} with `allow: {methods}`", status.as_u16()),
+            Some(("retry-after", _)) => format!("{} with `retry-after`", status.as_u16()),
+            _ => status.as_u16().to_string(),
+        });
+        assert_eq!(answers.collect::<BTreeSet<_>>(), answers_of_the_readme());
+    }
+
+    #[test]
+    fn who_is_refused_a_stream_is_counted_once_under_the_reason() {
+        let refusals = Refusals::default();
+        for refusal in [
+            Refusal::NotFound,
+            Refusal::RoomTwice,
+            Refusal::BadRoom(BadName::Empty),
+            Refusal::Draining,
+        ] {
+            refusals.count(refusal);
+        }
+        let counted = refusals.by_reason().filter(|(_, number)| *number > 0);
+        assert_eq!(counted.collect::<Vec<_>>(), [("room", 2), ("draining", 1)]);
     }
 }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha384};
 
-use super::assets::{self, CLIENT};
+use super::embedded::{self, CLIENT};
 
 /// The script of this version: where it is, and what a browser can check of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Script {
     /// If the binary was built without the page, which its tests would not pass.
     #[must_use]
     pub fn embedded() -> Self {
-        let file = assets::embedded(CLIENT).expect("the script is one of the page's files");
+        let file = embedded::file(CLIENT).expect("the script is one of the page's files");
         let version: String =
             file.metadata.sha256_hash()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
         Self {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use hyper::rt::Executor;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::carrier::FAREWELL;
@@ -42,6 +42,8 @@ pub(super) struct Answers(Arc<Activity>);
 /// What is going on in a connection.
 pub(super) struct Activity {
     requests: Mutex<Requests>,
+    /// The last request that was open has ended.
+    ended: Notify,
     turns: Arc<Semaphore>,
 }
 
@@ -99,20 +101,20 @@ pub(super) async fn answering(
 impl Activity {
     pub(super) fn new(pass: Box<Pass>) -> Self {
         let requests = Requests { pass, answers: 0, streams: 0, changed: Instant::now() };
-        Self { requests: Mutex::new(requests), turns: Arc::new(Semaphore::new(TURNS)) }
+        let turns = Arc::new(Semaphore::new(TURNS));
+        Self { requests: Mutex::new(requests), ended: Notify::new(), turns }
     }
 
-    /// Waits until no request has been open for the time that is allowed.
+    /// Waits until no request has been open for the time that is allowed. Until none is,
+    /// no clock runs.
     pub(super) async fn idle(&self) {
         loop {
-            let (open, until) = {
-                let requests = self.requests();
-                (requests.answers + requests.streams, requests.changed + IDLE_TIMEOUT)
-            };
-            if open == 0 && until <= Instant::now() {
-                return;
+            let idle_since = self.requests().idle_since();
+            match idle_since.map(|since| since + IDLE_TIMEOUT) {
+                None => self.ended.notified().await,
+                Some(until) if until <= Instant::now() => return,
+                Some(until) => sleep_until(until).await,
             }
-            sleep_until(until.max(Instant::now() + IDLE_TIMEOUT / 10)).await;
         }
     }
 
@@ -122,6 +124,11 @@ impl Activity {
 }
 
 impl Requests {
+    /// Since when none has been open; `None` while one is.
+    fn idle_since(&self) -> Option<Instant> {
+        (self.answers + self.streams == 0).then_some(self.changed)
+    }
+
     fn change(&mut self) {
         self.changed = Instant::now();
         self.pass.stand(match (self.streams, self.answers) {
@@ -179,6 +186,11 @@ impl Drop for Open {
             requests.answers -= 1;
         }
         requests.change();
+        let is_last = requests.idle_since().is_some();
+        drop(requests);
+        if is_last {
+            self.activity.ended.notify_one();
+        }
     }
 }
 
@@ -231,17 +243,31 @@ mod tests {
             sleep(Duration::from_secs(20)).await;
             drop(second);
         });
-        activity.idle().await;
+        timeout(Duration::from_secs(1000), activity.idle()).await.expect("it is idle at last");
         requests.await.expect("no panic");
         let closed = start.elapsed().as_secs();
-        assert!((120 + 30..=120 + 34).contains(&closed), "{closed}");
+        assert_eq!(closed, 120 + 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_done_for_a_connection_while_it_has_a_stream() {
+        let activity = activity();
+        let (mut polls, stream) = (0, Open::new(&activity));
+        let mut idle = pin!(activity.idle());
+        let idle = poll_fn(|cx| {
+            polls += 1;
+            idle.as_mut().poll(cx)
+        });
+        assert!(timeout(Duration::from_secs(24 * 3600), idle).await.is_err());
+        assert!(polls <= 3, "it was woken {polls} times");
+        drop(stream);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_now_and_then_keeps_a_connection() {
         let activity = activity();
         for _ in 0..100 {
-            let idle = tokio::time::timeout(Duration::from_secs(29), activity.idle()).await;
+            let idle = timeout(Duration::from_secs(29), activity.idle()).await;
             assert!(idle.is_err());
             drop(Open::new(&activity));
         }

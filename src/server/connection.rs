@@ -72,8 +72,8 @@ async fn prepare(
     let ending = Ending::default();
     let head_by = Instant::now() + HEAD_TIMEOUT;
     let peer = Peer { address, head_by, ending: ending.clone() };
-    let socket = Socket::new(tcp, connections.settings.patience(), ending)?;
-    let served = match connections.settings.tls.clone() {
+    let socket = Socket::new(tcp, connections.terms.patience, ending)?;
+    let served = match connections.tls.clone() {
         None => speak(connections, socket, peer, pass).await?,
         // Boxed: a connection that waits for its first byte shall be small. The box is
         // gone once the client has shaken hands and said what it speaks.
@@ -113,8 +113,8 @@ async fn speak<T: Io>(
     peer: Peer,
     pass: Box<Pass>,
 ) -> io::Result<Option<Served>> {
-    let told = in_time(&connections, &peer, protocol::tell(io)).await?;
-    Ok(told.flatten().map(|(protocol, io)| -> Served {
+    let recognized = in_time(&connections, &peer, protocol::recognize(io)).await?;
+    Ok(recognized.flatten().map(|(protocol, io)| -> Served {
         match protocol {
             Protocol::Http1 => Box::pin(http1::serve(connections, io, peer, pass)),
             Protocol::Http2 => Box::pin(http2::serve(connections, io, peer, pass)),
@@ -140,33 +140,20 @@ async fn in_time<T>(
 mod tests {
     use super::*;
     use std::num::NonZeroUsize;
-    use std::time::Duration;
 
     use axum::Router;
     use tokio::net::TcpListener;
-    use tokio_util::sync::CancellationToken;
 
-    use super::super::Settings;
     use super::super::gate::Gate;
     use super::super::workers::Workers;
+    use crate::http::Options;
 
     /// Thousands may wait at once, when all come at once.
     #[tokio::test]
     async fn a_connection_that_has_said_nothing_yet_takes_little_memory() {
-        let settings = Settings {
-            threads: NonZeroUsize::MIN,
-            keep_alive: Duration::from_secs(15),
-            user_timeout: Duration::from_secs(20),
-            stall_timeout: Duration::from_secs(20),
-            shutdown_grace: Duration::from_secs(10),
-            max_connections: 1,
-            max_connections_per_ip: None,
-            trusted_proxies: Vec::new(),
-            tls: None,
-        };
-        let workers = Workers::start(settings.threads).expect("no thread is started");
-        let drain = CancellationToken::new();
-        let open = Connections::new(&workers, &Router::new(), &settings, &drain);
+        let workers = Workers::start(NonZeroUsize::MIN).expect("no thread is started");
+        let terms = Options::default().terms();
+        let open = Connections::new(&workers, &Router::new(), &terms, None);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let client = TcpStream::connect(address).await.expect("it is accepted");

@@ -14,11 +14,11 @@ use tokio_util::task::TaskTracker;
 
 use super::carrier::Carrier;
 use super::gate::Pass;
-use super::settings::Settings;
+use super::tls::Tls;
 use super::transport::Io;
 use super::workers::Workers;
 use crate::ending::Ending;
-use crate::stream::Stream;
+use crate::stream::{Stream, Terms};
 
 /// How long a client may take for its TLS handshake, to show its protocol, and
 /// to send the head of a request.
@@ -42,8 +42,8 @@ pub(super) const MAX_HEAD: usize = 16 * 1024;
 /// The connections of one worker, and what they have in common.
 pub(super) struct Connections {
     pub(super) app: Router,
-    pub(super) settings: Settings,
-    pub(super) drain: CancellationToken,
+    pub(super) terms: Terms,
+    pub(super) tls: Option<Arc<Tls>>,
     /// Whether a connection may be kept for another request.
     pub(super) keep: bool,
     /// What runs on every worker, in one.
@@ -66,15 +66,15 @@ impl Connections {
     pub(super) fn new(
         workers: &Workers,
         app: &Router,
-        settings: &Settings,
-        drain: &CancellationToken,
+        terms: &Terms,
+        tls: Option<&Arc<Tls>>,
     ) -> Vec<Arc<Self>> {
         let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
         let of_one = |runtime: &Handle| {
             Arc::new(Self {
                 app: app.clone(),
-                settings: settings.clone(),
-                drain: drain.clone(),
+                terms: terms.clone(),
+                tls: tls.cloned(),
                 keep: true,
                 tasks: tasks.clone(),
                 cut: cut.clone(),
@@ -86,10 +86,11 @@ impl Connections {
 
     /// Those that come after the drain began: each is answered once, and nobody
     /// waits for them.
-    pub(super) fn late(app: Router, settings: Settings) -> [Arc<Self>; 1] {
-        let (drain, cut) = (CancellationToken::new(), CancellationToken::new());
-        let (tasks, runtime) = (TaskTracker::new(), Handle::current());
-        [Arc::new(Self { app, settings, drain, keep: false, tasks, cut, runtime })]
+    pub(super) fn late(app: Router, terms: Terms, tls: Option<Arc<Tls>>) -> [Arc<Self>; 1] {
+        let terms = Terms { drain: CancellationToken::new(), ..terms };
+        let (tasks, cut) = (TaskTracker::new(), CancellationToken::new());
+        let runtime = Handle::current();
+        [Arc::new(Self { app, terms, tls, keep: false, tasks, cut, runtime })]
     }
 
     /// Whether their worker is the thread that asks.
@@ -111,7 +112,7 @@ impl Connections {
     /// Waits until the drain has begun and what was sent before it has come. Who
     /// has asked for nothing by then is owed nothing.
     pub(super) async fn last_call(&self) {
-        self.drain.cancelled().await;
+        self.terms.drain.cancelled().await;
         sleep(LAST_CALL).await;
     }
 

@@ -37,7 +37,7 @@ pub(super) struct Gate {
 #[derive(Debug, Default)]
 struct Inside {
     connections: usize,
-    /// Those that were told to go and are still there.
+    /// Those that are to go and are still there.
     closing: usize,
     /// Those that may be closed for another, by how early they came to stand so.
     idle: BTreeMap<u64, Closable>,
@@ -248,7 +248,15 @@ impl Pass {
             Place::Streaming(_) => standing == Standing::Streaming,
             Place::Closed | Place::Stays => true,
         };
-        if stands_so {
+        if !stands_so {
+            self.stand_anew(standing);
+        }
+    }
+
+    /// The same, from now on even if the connection stood so before: it was something else
+    /// in between.
+    pub(super) fn stand_anew(&mut self, standing: Standing) {
+        if let Place::Closed | Place::Stays = self.place {
             return;
         }
         let mut inside = self.gate.lock();
@@ -269,7 +277,7 @@ impl Pass {
     pub(super) fn stays(&mut self) {
         self.stand(Standing::Streaming);
         if let Place::Closed = self.place {
-            // It was told to go just as its stream left for a task of its own.
+            // It was closed just as its stream left for a task of its own.
             self.gate.lock().closing -= 1;
         }
         self.place = Place::Stays;
@@ -341,6 +349,20 @@ mod tests {
         all[0].pass.stand(Standing::Idle);
         all[2].pass.stand(Standing::Idle);
         assert_eq!(one_more(&gate, &mut all).await, [3, 2, 1]);
+    }
+
+    #[test]
+    fn who_stands_anew_is_the_last_to_have_come_to_stand_so() {
+        let gate = Gate::new(100, Some(3), Vec::new());
+        let mut all: Vec<_> = (0..3).map(|_| enter(&gate)).collect();
+        all[0].pass.stand_anew(Standing::Idle);
+        all[1].pass.stand(Standing::Idle);
+        let _more = [enter(&gate), enter(&gate)];
+        assert_eq!(all.iter_mut().map(is_closed).collect::<Vec<_>>(), [false, true, true]);
+        // It is being closed, and nothing can be done about it.
+        all[1].pass.stand_anew(Standing::Idle);
+        drop(all);
+        assert_eq!(gate.lock().idle.len(), 2);
     }
 
     #[tokio::test(start_paused = true)]

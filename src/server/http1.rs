@@ -177,7 +177,7 @@ pub(super) async fn serve<T: Io>(
     let mut hyper = builder.serve_connection(io, service);
 
     let mut timer = Timer::new(peer.head_by);
-    let mut drained = pin!(connections.drain.cancelled());
+    let mut drained = pin!(connections.terms.drain.cancelled());
     let mut last_call = pin!(connections.last_call());
     let (mut draining, mut has_asked, mut is_last) = (false, false, false);
     let outcome = poll_fn(|cx| {
@@ -203,12 +203,14 @@ pub(super) async fn serve<T: Io>(
             return Poll::Ready(Outcome::Stream);
         }
         let answered = traffic.unanswered.load(Ordering::Relaxed) == 0 && flushed;
-        if traffic.asked.load(Ordering::Relaxed) {
-            // It may be over already, and is idle from now on.
-            pass.stand(Standing::Busy);
-        }
         let idle = answered || !has_asked;
-        pass.stand(if idle { Standing::Idle } else { Standing::Busy });
+        let standing = if idle { Standing::Idle } else { Standing::Busy };
+        if traffic.asked.load(Ordering::Relaxed) {
+            // It may have been answered already, and is idle from now on.
+            pass.stand_anew(standing);
+        } else {
+            pass.stand(standing);
+        }
         if !has_asked && last_call.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Outcome::Dropped);
         }
@@ -265,7 +267,7 @@ impl Timer {
     }
 }
 
-/// A connection that tells what passes through it.
+/// A connection that notes what passes through it.
 struct Watched<T> {
     io: T,
     traffic: Arc<Traffic>,

@@ -15,7 +15,6 @@ use super::connections::{Connections, MAX_HEAD, Peer};
 use super::gate::Pass;
 use super::transport::Io;
 use crate::ending::{Ending, Reason};
-use crate::stream::Heartbeat;
 
 /// The most requests that one connection may have open. hyper's own limits on
 /// resets (CVE-2023-44487, CVE-2024-27316) hold besides.
@@ -41,13 +40,12 @@ pub(super) async fn serve(
             answering(app.clone().call(request))
         }
     });
-    let settings = &connections.settings;
     let mut builder = http2::Builder::new(Answers::new(&activity));
     builder.timer(TokioTimer::new());
     // So that a client whose network was away for no longer is heard in time.
-    let (silence, patience) =
-        (Heartbeat::new(settings.keep_alive).longest(), settings.patience().for_answer());
-    builder.keep_alive_interval(silence).keep_alive_timeout(patience);
+    let terms = &connections.terms;
+    builder.keep_alive_interval(terms.heartbeat().longest());
+    builder.keep_alive_timeout(terms.patience.for_answer());
     builder.max_concurrent_streams(MAX_STREAMS).max_send_buf_size(UNSENT);
     builder.max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
     let mut hyper = pin!(builder.serve_connection(TokioIo::new(io), service));
@@ -56,7 +54,7 @@ pub(super) async fn serve(
         biased;
         over = hyper.as_mut() => over,
         () = leaving(&connections, &activity) => {
-            if connections.drain.is_cancelled() {
+            if terms.drain.is_cancelled() {
                 // Noted for streams that aren't read: they can't say so themselves.
                 peer.ending.note(Reason::Shutdown);
             }
@@ -86,7 +84,7 @@ fn note(error: &hyper::Error, ending: &Ending) {
 /// was asked for long enough.
 async fn leaving(connections: &Connections, activity: &Activity) {
     tokio::select! {
-        () = connections.drain.cancelled() => {}
+        () = connections.terms.drain.cancelled() => {}
         () = activity.idle() => {}
     }
 }

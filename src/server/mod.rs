@@ -8,7 +8,6 @@ mod descriptors;
 mod gate;
 mod http1;
 mod http2;
-
 mod linger;
 mod protocol;
 mod settings;
@@ -30,7 +29,6 @@ use axum::Router;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::{coop::unconstrained, yield_now};
 use tokio::time::{Instant, sleep, sleep_until};
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use connections::Connections;
@@ -40,6 +38,8 @@ pub use settings::Settings;
 pub use tls::{Tls, TlsError};
 use workers::Workers;
 
+use crate::http::Options;
+
 /// How long to wait before the next accept when the process or the system has
 /// no file descriptor left: there is nothing to do but let some close.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
@@ -48,7 +48,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
 /// After so long without an error it is over; while descriptors are scarce, one is
-/// free now and then, and the log need not tell of each.
+/// free now and then, which need not be logged each time.
 const RECOVERED: Duration = Duration::from_secs(2);
 
 /// So many connections are accepted before other tasks have a turn. Those that
@@ -96,28 +96,27 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves `app` to every connection until `drain` is cancelled, and returns
-    /// when all connections have ended, at the latest after the grace.
+    /// Serves `app` to every connection until [`Options::drain`] is cancelled, and
+    /// returns when all connections have ended, at the latest after the grace.
     ///
-    /// `app` is to end its own streams on the same `drain`. While it does, new
-    /// connections are answered once each and closed: whoever watches over the
-    /// process shall see that it is not ready.
-    pub async fn serve(self, app: Router, drain: CancellationToken) {
+    /// `options` are those of the [`router`](crate::router) in `app`, which ends its own
+    /// streams on the same `drain`. While it does, new connections are answered once each
+    /// and closed: whoever watches over the process shall see that it is not ready.
+    pub async fn serve(self, app: Router, options: Options) {
         let Self { listener, workers, settings } = self;
-        let grace = settings.shutdown_grace;
-        let gate = Gate::new(
-            settings.max_connections,
-            settings.max_connections_per_ip,
-            settings.trusted_proxies.clone(),
-        );
-        let open = Connections::new(&workers, &app, &settings, &drain);
-        drain.run_until_cancelled(unconstrained(accept(&listener, &gate, &open))).await;
+        let Settings { shutdown_grace, max_connections, max_connections_per_ip, tls, .. } =
+            settings;
+        let terms = options.terms();
+        let gate = Gate::new(max_connections, max_connections_per_ip, options.trusted_proxies);
+        let open = Connections::new(&workers, &app, &terms, tls.as_ref());
+        let accepting = unconstrained(accept(&listener, &gate, &open));
+        terms.drain.run_until_cancelled(accepting).await;
 
-        let deadline = Instant::now() + grace;
+        let deadline = Instant::now() + shutdown_grace;
         let tasks = &open[0].tasks;
         info!(connections = tasks.len(), "stopping");
         tasks.close();
-        let late = Connections::late(app, settings);
+        let late = Connections::late(app, terms, tls);
         tokio::select! {
             biased;
             () = tasks.wait() => {}
@@ -174,7 +173,7 @@ async fn accept(listener: &TcpListener, gate: &Arc<Gate>, workers: &[Arc<Connect
     }
 }
 
-/// Whether an error tells of a client that left before it was accepted, which
+/// Whether an error is about a client that left before it was accepted, which
 /// says nothing about the next.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(

@@ -1,4 +1,4 @@
-//! Which protocol a client speaks, told by its first bytes.
+//! Which protocol a client speaks, recognized by its first bytes.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -26,7 +26,7 @@ pub(super) struct Rewound<T> {
 
 /// Reads from `io` until it is clear what is spoken; `None` if the client has
 /// left before it said anything.
-pub(super) async fn tell<T>(mut io: T) -> io::Result<Option<(Protocol, Rewound<T>)>>
+pub(super) async fn recognize<T>(mut io: T) -> io::Result<Option<(Protocol, Rewound<T>)>>
 where
     T: AsyncRead + Unpin,
 {
@@ -115,19 +115,19 @@ mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt;
 
-    /// What is told of these bytes, sent one by one, and what is read afterwards.
-    async fn told(bytes: &[u8]) -> Option<(Protocol, Vec<u8>)> {
+    /// What these bytes are recognized as, sent one by one, and what is read afterwards.
+    async fn recognized(bytes: &[u8]) -> Option<(Protocol, Vec<u8>)> {
         let (mut client, server) = tokio::io::duplex(1);
         let sent = bytes.to_vec();
         tokio::spawn(async move { client.write_all(&sent).await });
-        let (protocol, mut io) = tell(server).await.expect("no error")?;
+        let (protocol, mut io) = recognize(server).await.expect("no error")?;
         let mut read = Vec::new();
         io.read_to_end(&mut read).await.expect("no error");
         Some((protocol, read))
     }
 
     #[tokio::test]
-    async fn a_protocol_is_told_by_its_first_bytes_and_none_is_lost() {
+    async fn a_protocol_is_recognized_by_its_first_bytes_and_none_is_lost() {
         for (bytes, protocol) in [
             (&b"GET / HTTP/1.1\r\n\r\n"[..], Protocol::Http1),
             (b"PUT / HTTP/1.1\r\n\r\n", Protocol::Http1),
@@ -137,12 +137,12 @@ mod tests {
             (PREFACE, Protocol::Http2),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n and more", Protocol::Http2),
         ] {
-            assert_eq!(told(bytes).await, Some((protocol, bytes.to_vec())));
+            assert_eq!(recognized(bytes).await, Some((protocol, bytes.to_vec())));
         }
     }
 
     #[tokio::test]
-    async fn of_a_client_that_says_nothing_nothing_is_told() {
-        assert_eq!(told(b"").await, None);
+    async fn of_a_client_that_says_nothing_nothing_is_recognized() {
+        assert_eq!(recognized(b"").await, None);
     }
 }

@@ -34,24 +34,24 @@ impl Workers {
 
     fn add(&mut self, name: String) -> io::Result<()> {
         let stop = self.stop.clone();
-        let (tell, told) = mpsc::channel();
+        let (report, started) = mpsc::channel();
         // The runtime is made on its thread. If that can't start, no runtime is left here,
         // where another runs and dropping one would panic.
         let thread = thread::Builder::new().name(name).spawn(move || {
             match Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => {
-                    let _waits = tell.send(Ok(runtime.handle().clone()));
+                    let _waits = report.send(Ok(runtime.handle().clone()));
                     runtime.block_on(stop.cancelled());
                     // Dropping it would wait for whatever still blocks.
                     runtime.shutdown_background();
                 }
                 Err(error) => {
-                    let _waits = tell.send(Err(error));
+                    let _waits = report.send(Err(error));
                 }
             }
         })?;
         self.threads.push(thread);
-        self.runtimes.push(told.recv().map_err(io::Error::other)??);
+        self.runtimes.push(started.recv().map_err(io::Error::other)??);
         Ok(())
     }
 

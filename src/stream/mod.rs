@@ -27,7 +27,6 @@ use fanout::Membership;
 pub(crate) use frame::Frame;
 #[cfg(test)]
 pub(crate) use guest::{RETRY_MS, SHORT_RETRY_MS};
-pub(crate) use heartbeat::Heartbeat;
 #[cfg(test)]
 pub(crate) use held::{AGED_HOLD, HOLD};
 use line::{Line, State, register};

@@ -51,6 +51,8 @@ class Server:
         self._entered = namespace.entered if namespace else contextlib.nullcontext
         # The developer's own settings are not the test's.
         settings = {k: v for k, v in os.environ.items() if not k.startswith("HEADCOUNT_")}
+        # Nobody was here before: its numbers are whole from the first one on.
+        settings["HEADCOUNT_SETTLE"] = "0s"
         settings["RUST_LOG"] = "headcount=info,headcount::room=warn" if quiet else "info"
         with self._entered():
             self.process = subprocess.Popen(

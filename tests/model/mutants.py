@@ -303,6 +303,12 @@ MUTANTS = [
         [("                Err(_) if asked.elapsed() >= ANSWER_TIMEOUT => return,\n", "")],
     ),
     (
+        "keep a connection that fell idle while nobody looked",
+        SERVER,
+        "src/server/answers.rs",
+        [("        if is_last {\n", "        if is_last && self.is_stream {\n")],
+    ),
+    (
         "free a place before its seat is gone",
         STREAM,
         "src/stream/guest.rs",

@@ -27,27 +27,24 @@ impl Server {
     pub async fn with(options: Options) -> Self {
         let rooms = Rooms::default();
         let app = router(rooms.clone(), options.clone());
-        Self::serve(app, rooms, options.drain).await
+        Self::serve(app, rooms, options).await
     }
 
-    /// Any app that counts in `rooms` and ends its streams on `drain`.
-    pub async fn serve(app: Router, rooms: Rooms, drain: CancellationToken) -> Self {
+    /// Any app that counts in `rooms`, and has a router with these options.
+    pub async fn serve(app: Router, rooms: Rooms, options: Options) -> Self {
         let settings = Settings {
             // This one, and one of the server's own.
             threads: NonZeroUsize::new(2).expect("not zero"),
-            keep_alive: Duration::from_secs(15),
             max_connections: 10_000,
             max_connections_per_ip: None,
-            trusted_proxies: Vec::new(),
-            stall_timeout: Duration::from_secs(20),
-            user_timeout: Duration::from_secs(20),
             shutdown_grace: Duration::from_secs(10),
             tls: None,
         };
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = server::Server::start(any_port, settings).expect("a free port");
         let address = server.address().expect("it is bound");
-        let task = tokio::spawn(server.serve(app, drain.clone()));
+        let drain = options.drain.clone();
+        let task = tokio::spawn(server.serve(app, options));
         Self { address, rooms, drain, task }
     }
 
