@@ -212,7 +212,7 @@ pub(crate) struct Entered {
 
 impl Entered {
     /// Says so in the log.
-    pub(crate) fn is_logged(self) -> Subscription {
+    pub(crate) fn log(self) -> Subscription {
         let Subscription { room, told, .. } = &self.subscription;
         if self.returns {
             room.journal.returned(&room.name, told.count());

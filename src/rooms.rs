@@ -105,7 +105,7 @@ impl Rooms {
         ending: Ending,
     ) -> Result<(Presence, Subscription), TooManyRooms> {
         let seat = Seat::new(Token::random(), None);
-        let subscription = self.enter(name, |room| room.enter(&seat, None))?.is_logged();
+        let subscription = self.enter(name, |room| room.enter(&seat, None))?.log();
         let seated = self.seat(seat, None, slice::from_ref(&subscription));
         Ok((Presence::new(seated, ending), subscription))
     }
@@ -234,7 +234,7 @@ impl Rooms {
         left: Option<&Arc<Seat>>,
         ending: Ending,
     ) -> Result<(Presence, Vec<Subscription>), TooManyRooms> {
-        let enter = |name| Ok(self.enter(name, |room| room.enter(&seat, left))?.is_logged());
+        let enter = |name| Ok(self.enter(name, |room| room.enter(&seat, left))?.log());
         let subscriptions = names.iter().map(enter).collect::<Result<Vec<_>, _>>()?;
         let seated = self.seat(seat, left, &subscriptions);
         Ok((Presence::new(seated, ending), subscriptions))

@@ -48,7 +48,7 @@ async fn a_bad_room_is_refused_and_not_joined() {
         ("room=a%0Ab", "control characters"),
         ("room=%00", "control characters"),
         ("room=%FF", "UTF-8"),
-        ("room=a&room=a", "a room twice"),
+        ("room=a&room=a", "room"),
     ] {
         for path in ["/events", "/count"] {
             let answer = Client::ask(server.address, "GET", &format!("{path}?{query}"), "").await;

@@ -28,6 +28,7 @@ MODEL = ["-p", "headcount-model"]
 STREAM = ["-p", "headcount", "--lib", "http::events"]
 FANOUT = ["-p", "headcount", "--lib", "stream::"]
 SERVER = ["-p", "headcount", "--lib", "server::"]
+SEATS = ["-p", "headcount", "--lib", "seats_file"]
 
 # (what is done wrong, which tests must see it, the file, [(the code, the mutated code)])
 MUTANTS = [
@@ -343,6 +344,35 @@ MUTANTS = [
         FANOUT,
         "src/stream/mailbox.rs",
         [("letter.0 == Some(room);\n", "letter.0.is_some();\n")],
+    ),
+    (
+        "tell of a leave when it is the server that sends a client away",
+        STREAM,
+        "src/stream/guest.rs",
+        [("Reason::Shutdown) => held.leave_behind(presence),", "Reason::Shutdown) => drop(presence),")],
+    ),
+    (
+        "leave a stream in doubt that opened while doubt ended",
+        STREAM,
+        "src/stream/fanout.rs",
+        [
+            (
+                "        told += members.tell_partial_to(&line, *self.doubts.borrow() > 0, &self.terms);\n",
+                "",
+            )
+        ],
+    ),
+    (
+        "keep in the file who has left",
+        SEATS,
+        "src/seats_file.rs",
+        [("write_all_at(&[0; SLOT], offset(*at))", "write_all_at(&[], offset(*at))")],
+    ),
+    (
+        "believe what is damaged in the file",
+        SEATS,
+        "src/seats_file.rs",
+        [("    checksum(place, content).to_le_bytes() == sum\n", "    let _ = (place, content, sum);\n    true\n")],
     ),
     (
         "leave the streams of a fan-out that died",
