@@ -93,11 +93,6 @@ impl Seated {
         &self.seat
     }
 
-    /// Whether it is in several rooms.
-    pub(crate) fn is_in_several(&self) -> bool {
-        self.rooms.len() > 1
-    }
-
     /// Moves the seat into a guard that strikes nothing out of what is written down.
     pub(crate) fn leave_behind(&mut self) -> Self {
         if let Some(entry) = self.seat.take_entry() {

@@ -8,12 +8,18 @@ use std::path::Path;
 /// Opens a regular file to read it.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     check(&fs::metadata(path)?)?;
-    let mut options = OpenOptions::new();
-    options.read(true);
+    open_with(OpenOptions::new().read(true), path)
+}
+
+/// Opens a regular file as the options say; one that is not there may be made.
+pub(crate) fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    if let Ok(metadata) = fs::metadata(path) {
+        check(&metadata)?;
+    }
     // If a pipe has taken its place meanwhile, opening that waits for nobody either. (Where
     // there is no such flag, pipes have no paths among the files.)
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, nix::libc::O_NONBLOCK);
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options, nix::libc::O_NONBLOCK);
     let file = options.open(path)?;
     check(&file.metadata()?)?;
     Ok(file)

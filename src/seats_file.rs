@@ -27,10 +27,11 @@ use std::time::Duration;
 use std::{fmt, fs, io, mem, thread};
 
 use fnv::FnvHasher;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::name::{self, Name};
 use crate::register::{Entry, Register};
+use crate::regular_file;
 use crate::token::Token;
 
 const MAGIC: &[u8; 16] = b"headcount seats\n";
@@ -86,7 +87,7 @@ pub enum SeatsError {
 struct SeatsRegister {
     file: File,
     slots: Mutex<Slots>,
-    /// Whether the last write failed, which is said once.
+    /// Whether a write has failed, which is said once.
     fails: AtomicBool,
 }
 
@@ -121,13 +122,9 @@ impl SeatsFile {
     /// # Errors
     /// [`SeatsError`], if it can't be this process' file.
     pub fn open(path: &Path) -> Result<Self, SeatsError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = regular_file::open_with(&mut options, path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(SeatsError::InUse),
@@ -418,20 +415,12 @@ impl SeatsRegister {
         self.file.write_all_at(&alive, ALIVE_AT)
     }
 
-    /// Says when writing begins to fail, and when it works again.
+    /// Says the first time that writing fails: a full disk would fill the log, too.
     fn note(&self, written: io::Result<()>) {
-        match written {
-            Err(error) => {
-                if !self.fails.swap(true, Ordering::Relaxed) {
-                    warn!(%error, "cannot write to the seats file; a restart will miss some people");
-                }
-            }
-            Ok(()) => {
-                // Read first: a line of memory that all cores write to would be dear.
-                if self.fails.load(Ordering::Relaxed) && self.fails.swap(false, Ordering::Relaxed) {
-                    info!("the seats file can be written to again");
-                }
-            }
+        if let Err(error) = written
+            && !self.fails.swap(true, Ordering::Relaxed)
+        {
+            warn!(%error, "cannot write to the seats file; a restart will miss some people");
         }
     }
 

@@ -10,6 +10,7 @@
 //! to whatever process comes next, and have not left.
 
 use std::collections::HashMap;
+use std::mem::take;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::ending::Reason;
 use crate::name::Name;
 use crate::presence::{Presence, Seated};
 use crate::seat::Seat;
+use crate::token::Token;
 
 /// How long a seat waits: some round trips of a slow network, and less than the two
 /// seconds within which a visitor who left is to be uncounted.
@@ -33,6 +35,8 @@ pub(crate) const AGED_HOLD: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Held {
     seats: Mutex<ByRoom>,
+    /// Those that the last process has left, until their clients are back.
+    restored: Mutex<HashMap<Token, Seated>>,
     /// Those that the stop has left behind. They stay counted until nothing of the server
     /// is left.
     left_behind: Mutex<Vec<Seated>>,
@@ -45,7 +49,8 @@ type ByRoom = HashMap<Name, Vec<Arc<Seat>>>;
 
 impl Held {
     pub(crate) fn new(drain: CancellationToken) -> Arc<Self> {
-        Arc::new(Self { seats: Mutex::default(), left_behind: Mutex::default(), drain })
+        let (seats, restored, left_behind) = Default::default();
+        Arc::new(Self { seats, restored, left_behind, drain })
     }
 
     /// Has a seat that waits in one of the `rooms` taken, for a client that does not know
@@ -88,7 +93,7 @@ impl Held {
     pub(crate) fn keep_aged(self: Arc<Self>, presence: Presence) {
         tokio::spawn(async move {
             wait(presence.seat(), AGED_HOLD, &self.drain).await;
-            if self.is_left_behind(presence.seat()) {
+            if self.drain.is_cancelled() && !presence.seat().is_taken() {
                 self.leave_behind(presence);
             }
         });
@@ -96,30 +101,27 @@ impl Held {
 
     /// Has the seats wait that the last process has left.
     pub(crate) fn keep_restored(self: Arc<Self>, seats: Vec<Seated>) {
-        let (several, one): (Vec<_>, Vec<_>) = seats.into_iter().partition(Seated::is_in_several);
-        // Whoever returns for other rooms leaves the rest of theirs at once, so each of
-        // these has a task. The others need none: who takes them takes all of them.
-        for seated in several {
-            let held = self.clone();
-            tokio::spawn(async move {
-                wait(seated.seat(), AGED_HOLD, &held.drain).await;
-                held.give_up([seated]);
-            });
+        if seats.is_empty() {
+            return;
         }
-        if !one.is_empty() {
-            tokio::spawn(async move {
-                self.drain.run_until_cancelled(sleep(AGED_HOLD)).await;
-                self.give_up(one);
-            });
-        }
+        let seats = seats.into_iter().map(|seated| (seated.seat().token(), seated));
+        self.restored().extend(seats);
+        tokio::spawn(async move {
+            self.drain.run_until_cancelled(sleep(AGED_HOLD)).await;
+            let left = take(&mut *self.restored());
+            if self.drain.is_cancelled() {
+                // Their time is not over.
+                let left = left.into_values().map(|mut seated| seated.leave_behind());
+                self.left_behind().extend(left);
+            }
+        });
     }
 
-    /// Gives up seats that nobody has come for. If the server stops, their time is not over.
-    fn give_up(&self, seats: impl IntoIterator<Item = Seated>) {
-        let (behind, gone): (Vec<_>, Vec<_>) =
-            seats.into_iter().partition(|seated| self.is_left_behind(seated.seat()));
-        self.left_behind().extend(behind.into_iter().map(|mut seated| seated.leave_behind()));
-        drop(gone);
+    /// Has the client leave the rooms that it was in before the restart and has not come
+    /// back for, if it had this token then.
+    pub(crate) fn is_back(&self, token: Token) {
+        let restored = self.restored().remove(&token);
+        drop(restored);
     }
 
     /// Leaves the seat of a client behind whose stream ends because the server stops.
@@ -128,8 +130,8 @@ impl Held {
         self.left_behind().push(left);
     }
 
-    fn is_left_behind(&self, seat: &Seat) -> bool {
-        self.drain.is_cancelled() && !seat.is_taken()
+    fn restored(&self) -> MutexGuard<'_, HashMap<Token, Seated>> {
+        self.restored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn left_behind(&self) -> MutexGuard<'_, Vec<Seated>> {

@@ -173,6 +173,9 @@ impl Streams {
             Some(token) => self.rooms.take_over(rooms, token, address, ending)?,
             None => None,
         };
+        if let (Some(_), Some(token)) = (&joined, token) {
+            self.held.is_back(token);
+        }
         if let (None, Some(held)) = (&joined, &held) {
             let succeed = |left: &_| self.rooms.succeed(rooms, left, address, ending);
             joined = held.give(rooms, |left| left.is_at(address), succeed)?;

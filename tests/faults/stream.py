@@ -20,11 +20,14 @@ class Event:
     retry: int | None
     at: float
     room: str | None = None
+    #: What it says of whether the numbers are partial.
+    partial: bool | None = None
 
 
 _EVENT = re.compile(
     rb"(?:retry: (?P<retry>\d+)\n)?(?:id: (?P<token>[0-9a-f]{32})\n)?"
     rb"(?:event: user count\ndata: (?:(?P<number>\d+)|(?P<named>\{.+\}))\n)?"
+    rb"(?:event: partial\ndata: (?P<partial>true|false)\n)?"
 )
 
 
@@ -53,6 +56,7 @@ class Events:
                     int(retry) if retry else None,
                     time.monotonic(),
                     room,
+                    found["partial"] == b"true" if found["partial"] else None,
                 )
             )
 
@@ -107,6 +111,12 @@ class Stream:
     def numbers(self):
         """The newest number of each room that it was told, if it is of several."""
         return {event.room: event.number for event in self.events if event.room is not None}
+
+    @property
+    def partial(self):
+        """What it was told last of whether the numbers are partial."""
+        said = [event.partial for event in self.events if event.partial is not None]
+        return said[-1] if said else None
 
     @property
     def token(self):
