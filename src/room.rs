@@ -12,7 +12,7 @@ use std::fmt;
 use std::future::pending;
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::ending::Ending;
 use crate::event::Event;
@@ -404,6 +404,11 @@ impl Subscription {
         self.now()
     }
 
+    /// Notes how long it took to tell what was heard last to those of one core.
+    pub(crate) fn took(&self, time: Duration) {
+        self.room.lock().pace.took(time);
+    }
+
     /// The id of the room that is heard.
     pub(crate) fn room_id(&self) -> u64 {
         self.room.id
@@ -419,7 +424,6 @@ impl Subscription {
 mod tests {
     use super::*;
     use crate::rooms::Rooms;
-    use std::time::Duration;
     use tokio::time::{Instant, sleep, timeout};
 
     type Visitor = (Presence, Subscription);

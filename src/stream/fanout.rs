@@ -244,8 +244,8 @@ impl Drop for Teller {
 }
 
 impl Members {
-    /// Tells everyone to whom it is news. Answers with when there is something to look
-    /// for that was not before.
+    /// Tells everyone to whom it is news, and the room how long that took. Answers with when
+    /// there is something to look for that was not before.
     async fn publish(
         &self,
         event: &Event,
@@ -263,6 +263,13 @@ impl Members {
         })
         .await;
         told.count(subscription.tally());
+        if self.lock().members.len() > BATCH {
+            // Who only puts frames into mailboxes is done before they are written, which
+            // other tasks were woken for: their turns are part of what it takes. A few are
+            // not worth a turn, or a small crowd would miss steps on a busy core.
+            yield_now().await;
+        }
+        subscription.took(now.elapsed());
         next.map(|next| next.max(now + heartbeat.look()))
     }
 
@@ -390,7 +397,7 @@ mod tests {
     use crate::ending::Ending;
     use crate::limits::Limits;
     use crate::name::Name;
-    use crate::room::Presence;
+    use crate::room::{CAPACITY, Presence};
     use crate::rooms::Rooms;
 
     const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -573,6 +580,45 @@ mod tests {
         for visitor in &people {
             assert_eq!(visitor.numbers().last(), Some(&(3 * BATCH + 1)));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_small_crowd_is_told_every_step_by_a_core_that_is_busy() {
+        let core = Core::new();
+        let visitor = core.join();
+        for _ in 0..3 * CAPACITY {
+            drop(core.join());
+            yield_now().await;
+        }
+        settle().await;
+        assert_eq!(visitor.numbers(), [2, 1].repeat(3 * CAPACITY));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pause_is_three_times_what_the_last_fan_out_took() {
+        let core = Core::new();
+        let mut people: Vec<_> = (0..3 * BATCH).map(|_| core.join()).collect();
+        sleep(Duration::from_secs(1)).await;
+
+        // Three batches and a bit, and after each the core does something else for 1 ms.
+        people.push(core.join());
+        for _ in 0..100 {
+            advance(Duration::from_millis(1)).await;
+        }
+        sleep(Duration::from_secs(1)).await;
+
+        let quiet = people[0].times().len();
+        people.truncate(people.len() - 1);
+        sleep(Duration::from_micros(100)).await;
+        people.truncate(people.len() - 1);
+        sleep(Duration::from_secs(1)).await;
+        let [first, second] = people[0].times()[quiet..] else { panic!("two rounds") };
+        let pause = second - first;
+        let most = 3 * Duration::from_millis(4);
+        assert!(
+            (most - Duration::from_millis(1)..most + Duration::from_millis(2)).contains(&pause),
+            "{pause:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
