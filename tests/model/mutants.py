@@ -26,6 +26,7 @@ PATIENCE = 600
 
 MODEL = ["-p", "headcount-model"]
 STREAM = ["-p", "headcount", "--lib", "http::events"]
+PACE = ["-p", "headcount", "--lib", "pace::"]
 FANOUT = ["-p", "headcount", "--lib", "stream::"]
 SERVER = ["-p", "headcount", "--lib", "server::"]
 
@@ -313,6 +314,42 @@ MUTANTS = [
                 "        let _ = tell;\n",
             )
         ],
+    ),
+    (
+        "pause as if telling a crowd cost nothing",
+        FANOUT,
+        "src/stream/fanout.rs",
+        [("        subscription.took(now.elapsed());\n", "")],
+    ),
+    (
+        "leave what others have yet to write out of what a fan-out took",
+        FANOUT,
+        "src/stream/fanout.rs",
+        [("        if self.lock().members.len() > BATCH {\n", "        if false {\n")],
+    ),
+    (
+        "let a small crowd wait for a turn after each step",
+        FANOUT,
+        "src/stream/fanout.rs",
+        [("        if self.lock().members.len() > BATCH {\n", "        if true {\n")],
+    ),
+    (
+        "pause for as long as the fastest core needs",
+        PACE,
+        "src/pace.rs",
+        [("|| cost > self.cost {", "|| cost < self.cost {")],
+    ),
+    (
+        "pause for as long as any fan-out ever took",
+        PACE,
+        "src/pace.rs",
+        [("if take(&mut self.is_cost_old) || cost", "if take(&mut self.is_cost_old) && false || cost")],
+    ),
+    (
+        "let one slow fan-out silence a crowd",
+        PACE,
+        "src/pace.rs",
+        [(".clamp(LEAST, MOST)", ".max(LEAST)")],
     ),
 ]
 
