@@ -319,19 +319,25 @@ MUTANTS = [
         "pause as if telling a crowd cost nothing",
         FANOUT,
         "src/stream/fanout.rs",
-        [("        subscription.took(now.elapsed());\n", "")],
+        [("        subscription.took(took.total);\n", "")],
     ),
     (
         "leave what others have yet to write out of what a fan-out took",
         FANOUT,
         "src/stream/fanout.rs",
-        [("        if self.lock().members.len() > BATCH {\n", "        if false {\n")],
+        [("            if !here.is_left() {\n", "            if true {\n")],
     ),
     (
         "let a small crowd wait for a turn after each step",
         FANOUT,
         "src/stream/fanout.rs",
-        [("        if self.lock().members.len() > BATCH {\n", "        if true {\n")],
+        [("        if told.is_left() && self.lock().members.len() > BATCH {\n", "        if true {\n")],
+    ),
+    (
+        "take the turns of others for the cost of a fan-out",
+        FANOUT,
+        "src/stream/fanout.rs",
+        [("            if !here.is_left() {\n", "            if false {\n")],
     ),
     (
         "pause for as long as the fastest core needs",
