@@ -48,7 +48,7 @@ pub(crate) struct Pace {
     rest_until: Option<Instant>,
     planned: bool,
     /// How many were told last.
-    subscribers: u32,
+    subscribers: usize,
     /// What the last fan-out took for each of them, on the slowest core that has said so.
     cost: Duration,
     /// Whether the newest fan-out is yet to say what it took.
@@ -73,15 +73,15 @@ impl Pace {
     /// Starts the pause after `subscribers` people were told.
     pub(crate) fn told(&mut self, subscribers: usize) {
         self.planned = false;
-        self.subscribers = u32::try_from(subscribers).unwrap_or(u32::MAX);
-        self.rest_until = pause(self.subscribers, self.cost).map(|pause| Instant::now() + pause);
+        self.subscribers = subscribers;
+        self.rest_until = pause(subscribers, self.cost).map(|pause| Instant::now() + pause);
         self.is_cost_old = true;
     }
 
     /// Notes how long a core took to tell its part of those who were told last. It is the
     /// next pause that follows from it: the one that has begun is never re-armed.
     pub(crate) fn took(&mut self, time: Duration) {
-        let cost = time / self.subscribers.max(1);
+        let cost = time / count(self.subscribers).max(1);
         if take(&mut self.is_cost_old) || cost > self.cost {
             self.cost = cost;
         }
@@ -93,11 +93,20 @@ impl Pace {
     }
 }
 
+/// Whether a crowd is so small that it is told every step.
+pub(crate) fn is_small(subscribers: usize) -> bool {
+    LEAST * count(subscribers) < SHORTEST
+}
+
 /// The pause after a fan-out to `subscribers` people that costs so much for each, or none
 /// if the crowd is small.
-fn pause(subscribers: u32, cost: Duration) -> Option<Duration> {
-    let is_small = LEAST * subscribers < SHORTEST;
-    (!is_small).then(|| cost.saturating_mul(SHARE).clamp(LEAST, MOST) * subscribers)
+fn pause(subscribers: usize, cost: Duration) -> Option<Duration> {
+    let pause = cost.saturating_mul(SHARE).clamp(LEAST, MOST) * count(subscribers);
+    Some(pause).filter(|_| !is_small(subscribers))
+}
+
+fn count(subscribers: usize) -> u32 {
+    u32::try_from(subscribers).unwrap_or(u32::MAX)
 }
 
 /// Drops `due` at `instant`, or sooner when it cannot wait: outside of a tokio

@@ -340,6 +340,18 @@ MUTANTS = [
         [("            if !here.is_left() {\n", "            if false {\n")],
     ),
     (
+        "tell a large crowd every step",
+        FANOUT,
+        "src/stream/fanout.rs",
+        [("        if pace::is_small(self.lock().members.len()) {\n", "        if true {\n")],
+    ),
+    (
+        "tell a small crowd only the newest",
+        FANOUT,
+        "src/stream/fanout.rs",
+        [("        if pace::is_small(self.lock().members.len()) {\n", "        if false {\n")],
+    ),
+    (
         "pause for as long as the fastest core needs",
         PACE,
         "src/pace.rs",
