@@ -287,7 +287,7 @@ impl Members {
                 }
                 here += one;
             }
-            // Until those who write what is left have had their turns, too.
+            // What others are yet to write takes until they have had their turns.
             if !here.is_left() {
                 took.stop();
             }
@@ -296,7 +296,7 @@ impl Members {
         .await;
         told.count(subscription.tally());
         if told.is_left() && self.lock().members.len() > BATCH {
-            // Few are not worth a turn: on a busy core a small crowd would miss steps.
+            // Not for a few: a small crowd would miss steps on a busy core.
             yield_now().await;
         }
         took.stop();
@@ -346,10 +346,9 @@ impl Members {
 }
 
 impl Stopwatch {
-    /// Runs from now on; whether it ran already makes no difference.
+    /// Runs from now on, if it doesn't already.
     fn start(&mut self) {
-        self.stop();
-        self.since = Some(Instant::now());
+        self.since.get_or_insert_with(Instant::now);
     }
 
     fn stop(&mut self) {
