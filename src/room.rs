@@ -10,6 +10,7 @@
 use std::fmt;
 use std::future::pending;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use crate::event::Event;
 use crate::journal::Journal;
@@ -342,6 +343,11 @@ impl Subscription {
         self.now()
     }
 
+    /// Notes how long it took to tell what was heard last to those of one core.
+    pub(crate) fn took(&self, time: Duration) {
+        self.room.lock().pace.took(time);
+    }
+
     /// The room that is heard.
     pub(crate) fn room(&self) -> &Arc<Room> {
         &self.room
@@ -364,7 +370,6 @@ mod tests {
     use crate::ending::Ending;
     use crate::presence::Presence;
     use crate::rooms::Rooms;
-    use std::time::Duration;
     use tokio::time::{Instant, sleep, timeout};
 
     type Visitor = (Presence, Subscription);

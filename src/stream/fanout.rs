@@ -6,6 +6,7 @@
 //! be written at once, which would make a delivery dearer (`bench/README.md`).
 
 use std::collections::HashMap;
+use std::iter;
 use std::mem::take;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -22,8 +23,10 @@ use super::Terms;
 use super::frame::Frame;
 use super::line::{Line, Told};
 use super::member::{Member, News};
+use super::stopwatch::Stopwatch;
 use crate::ending::Reason;
 use crate::event::{self, Event};
+use crate::pace;
 use crate::room::Subscription;
 
 /// So many are told before other tasks of the core have a turn.
@@ -207,6 +210,10 @@ impl Members {
 
     /// Does something with everyone who is here all the while, a batch at a time.
     async fn for_each(&self, mut act: impl FnMut(&mut Member)) {
+        self.for_each_batch(|batch| batch.iter_mut().for_each(&mut act)).await;
+    }
+
+    async fn for_each_batch(&self, mut act: impl FnMut(&mut [Member])) {
         // From the last to the first: into the place of one who leaves meanwhile comes the
         // last, so that nobody is missed.
         let mut left = usize::MAX;
@@ -215,7 +222,7 @@ impl Members {
                 let members = &mut self.lock().members;
                 let end = left.min(members.len());
                 left = end.saturating_sub(BATCH);
-                members[left..end].iter_mut().for_each(&mut act);
+                act(&mut members[left..end]);
                 if left == 0 {
                     return;
                 }
@@ -261,6 +268,7 @@ impl Teller {
                     members.tell_partial(is_partial, &subscription, &terms).await;
                 }
                 event = subscription.next() => {
+                    let event = members.newest(event, &mut subscription);
                     let next = members.publish(&event, &subscription, &terms).await;
                     if let Some(next) = next.filter(|next| *next < look.deadline()) {
                         look.as_mut().reset(next);
@@ -290,8 +298,17 @@ impl Drop for Teller {
 }
 
 impl Members {
-    /// Tells everyone to whom it is news. Answers with when there is something to look
-    /// for that was not before.
+    /// The event to tell, `event` having been taken: a large crowd is told the newest. On a
+    /// core where a fan-out takes longer than the pause, others have been published since.
+    fn newest(&self, event: Event, subscription: &mut Subscription) -> Event {
+        if pace::is_small(self.lock().members.len()) {
+            return event;
+        }
+        iter::from_fn(|| subscription.try_next()).last().unwrap_or(event)
+    }
+
+    /// Tells everyone to whom it is news, and the room how long that took. Answers with when
+    /// there is something to look for that was not before.
     async fn publish(
         &self,
         event: &Event,
@@ -299,16 +316,31 @@ impl Members {
         terms: &Terms,
     ) -> Option<Instant> {
         let (now, news) = (Instant::now(), News::new(event, subscription));
-        let (mut told, mut next) = (Told::default(), None);
-        self.for_each(|member| {
-            let is_watched = member.watch().is_some();
-            told += member.tell(&news, now, terms);
-            if !is_watched {
-                next = next.into_iter().chain(member.watch()).min();
+        let (mut told, mut next, mut took) = (Told::default(), None, Stopwatch::default());
+        self.for_each_batch(|batch| {
+            took.start();
+            let mut here = Told::default();
+            for member in batch {
+                let is_watched = member.watch().is_some();
+                here += member.tell(&news, now, terms);
+                if !is_watched {
+                    next = next.into_iter().chain(member.watch()).min();
+                }
             }
+            // What others are yet to write takes until they have had their turns.
+            if !here.is_left() {
+                took.stop();
+            }
+            told += here;
         })
         .await;
         told.count(subscription.tally());
+        if told.is_left() && self.lock().members.len() > BATCH {
+            // Not for a few: a small crowd would miss steps on a busy core.
+            yield_now().await;
+        }
+        took.stop();
+        subscription.took(took.total());
         next.map(|next| next.max(now + terms.heartbeat().look()))
     }
 

@@ -65,6 +65,8 @@ pub(crate) struct Told {
     taken: u64,
     /// Those that waited and were given up for a newer one.
     given_up: u64,
+    /// Those that another task is yet to write.
+    left: u64,
 }
 
 impl Line {
@@ -200,6 +202,7 @@ impl Wake for Line {
 
 impl State {
     fn send(&mut self, room: u8, frame: &Frame) -> Told {
+        let is_left = self.sink.is_none();
         let gave_up = match &mut self.sink {
             Some(sink) if self.mailbox.is_empty() && sink.is_ready() => {
                 self.mailbox.pass();
@@ -216,7 +219,7 @@ impl State {
                 gave_up
             }
         };
-        Told { taken: 1, given_up: gave_up.into() }
+        Told { taken: 1, given_up: gave_up.into(), left: is_left.into() }
     }
 
     fn wake_reader(&mut self) {
@@ -239,6 +242,11 @@ impl Told {
         self.taken > 0
     }
 
+    /// Whether writing it is left to another task.
+    pub(super) fn is_left(self) -> bool {
+        self.left > 0
+    }
+
     pub(super) fn count(self, tally: &Tally) {
         tally.deliveries.add(self.taken);
         tally.lagged.add(self.given_up);
@@ -249,6 +257,7 @@ impl AddAssign for Told {
     fn add_assign(&mut self, other: Self) {
         self.taken += other.taken;
         self.given_up += other.given_up;
+        self.left += other.left;
     }
 }
 

@@ -16,6 +16,7 @@ mod line;
 mod mailbox;
 mod member;
 mod sink;
+mod stopwatch;
 mod streams;
 mod terms;
 mod watch;

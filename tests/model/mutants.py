@@ -26,6 +26,7 @@ PATIENCE = 600
 
 MODEL = ["-p", "headcount-model"]
 STREAM = ["-p", "headcount", "--lib", "http::events"]
+PACE = ["-p", "headcount", "--lib", "pace::"]
 FANOUT = ["-p", "headcount", "--lib", "stream::"]
 SERVER = ["-p", "headcount", "--lib", "server::"]
 SEATS = ["-p", "headcount", "--lib", "seats_file"]
@@ -165,7 +166,7 @@ MUTANTS = [
         "leave a seat while somebody takes it over",
         MODEL,
         "src/presence.rs",
-        [("        let _kept = self.seat.keep();\n", "")],
+        [("        let kept = self.seat.keep();\n", ""), ("        drop(kept);\n", "")],
     ),
     (
         "forget a token for a moment while its seat is taken over",
@@ -220,8 +221,8 @@ MUTANTS = [
         "src/stream/fanout.rs",
         [
             (
-                "            told += members.tell(&line, nth, &news, &self.terms);\n",
-                "            let _ = (&members, &line, nth, &news);\n",
+                "                told += members.tell(&line, nth, &News::new(&event, &own), &self.terms);\n",
+                "                let _ = (&members, &line, nth, &event);\n",
             )
         ],
     ),
@@ -315,10 +316,10 @@ MUTANTS = [
         "src/stream/guest.rs",
         [
             (
-                "        self.note(reason);\n        if let",
+                "        self.note(reason);\n        match",
                 "        self.note(reason);\n"
                 "        let heir = |seat: &Arc<Seat>| seat.bequeath(seat.token(), None, &[]);\n"
-                "        let _ = self.seat().map(heir);\n        if let",
+                "        let _ = self.seat().map(heir);\n        match",
             )
         ],
     ),
@@ -415,6 +416,60 @@ MUTANTS = [
                 "        let _ = tell;\n",
             )
         ],
+    ),
+    (
+        "pause as if telling a crowd cost nothing",
+        FANOUT,
+        "src/stream/fanout.rs",
+        [("        subscription.took(took.total());\n", "")],
+    ),
+    (
+        "leave what others have yet to write out of what a fan-out took",
+        FANOUT,
+        "src/stream/fanout.rs",
+        [("            if !here.is_left() {\n", "            if true {\n")],
+    ),
+    (
+        "let a small crowd wait for a turn after each step",
+        FANOUT,
+        "src/stream/fanout.rs",
+        [("        if told.is_left() && self.lock().members.len() > BATCH {\n", "        if true {\n")],
+    ),
+    (
+        "take the turns of others for the cost of a fan-out",
+        FANOUT,
+        "src/stream/fanout.rs",
+        [("            if !here.is_left() {\n", "            if false {\n")],
+    ),
+    (
+        "tell a large crowd every step",
+        FANOUT,
+        "src/stream/fanout.rs",
+        [("        if pace::is_small(self.lock().members.len()) {\n", "        if true {\n")],
+    ),
+    (
+        "tell a small crowd only the newest",
+        FANOUT,
+        "src/stream/fanout.rs",
+        [("        if pace::is_small(self.lock().members.len()) {\n", "        if false {\n")],
+    ),
+    (
+        "pause for as long as the fastest core needs",
+        PACE,
+        "src/pace.rs",
+        [("|| cost > self.cost {", "|| cost < self.cost {")],
+    ),
+    (
+        "pause for as long as any fan-out ever took",
+        PACE,
+        "src/pace.rs",
+        [("if take(&mut self.is_cost_old) || cost", "if take(&mut self.is_cost_old) && false || cost")],
+    ),
+    (
+        "let one slow fan-out silence a crowd",
+        PACE,
+        "src/pace.rs",
+        [(".clamp(LEAST, MOST)", ".max(LEAST)")],
     ),
 ]
 

@@ -10,8 +10,10 @@ use crate::results::Deliver;
 use crate::server::Server;
 
 /// How long everybody rests after a change, for each stream: each change is to come
-/// after a quiet moment, for every server, whatever it does to merge changes.
-const REST: Duration = Duration::from_micros(20);
+/// after a quiet moment, for every server, whatever it does to merge changes. Headcount's
+/// pause lasts for three times what telling them took and for 100 µs at most, of which a
+/// third has passed once all are told.
+const REST: Duration = Duration::from_micros(70);
 const SHORTEST_REST: Duration = Duration::from_millis(20);
 
 pub(super) fn rounds(load: &mut Load, server: &Server, rounds: usize) -> anyhow::Result<Deliver> {

@@ -14,6 +14,7 @@ use crate::ending::Ending;
 use crate::limits::Limits;
 use crate::name::Name;
 use crate::presence::Presence;
+use crate::room::CAPACITY;
 use crate::rooms::Rooms;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -119,13 +120,19 @@ impl Core {
         self.carry_all((presence, vec![subscription]))
     }
 
-    fn carry_all(&self, (presence, heard): (Presence, Vec<Subscription>)) -> Visitor {
+    /// A stream whose first frame was taken, and whose others wait to be.
+    fn open(&self, (presence, heard): (Presence, Vec<Subscription>)) -> Stream {
         let guest = Guest::new(Who::Counted(presence, None), self.rooms().tally());
         let line = Line::new(guest, Frame::new(b":\n\n"), heard.len(), &self.streams.held);
         let membership = self.streams.fanouts().join(&line, heard, None, None);
         let mut stream = Stream::new(line, membership);
         let mut cx = Context::from_waker(Waker::noop());
         assert!(stream.poll_next(&mut cx).is_ready(), "the first frame");
+        stream
+    }
+
+    fn carry_all(&self, subscribed: (Presence, Vec<Subscription>)) -> Visitor {
+        let (mut stream, mut cx) = (self.open(subscribed), Context::from_waker(Waker::noop()));
         let heard = Arc::default();
         stream.attach(Box::new(Ear(Arc::clone(&heard))));
         assert!(stream.poll_sent(&mut cx).is_pending());
@@ -209,6 +216,73 @@ async fn more_than_a_batch_are_told() {
     for visitor in &people {
         assert_eq!(visitor.numbers().last(), Some(&(3 * BATCH + 1)));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_small_crowd_is_told_every_step_by_a_core_that_is_busy() {
+    let core = Core::new();
+    let visitor = core.join();
+    for _ in 0..3 * CAPACITY {
+        drop(core.join());
+        yield_now().await;
+    }
+    settle().await;
+    assert_eq!(visitor.numbers(), [2, 1].repeat(3 * CAPACITY));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_published_while_a_large_crowd_is_told_is_told_as_one() {
+    let core = Core::new();
+    let mut people: Vec<_> = (0..4 * BATCH).map(|_| core.join()).collect();
+    sleep(Duration::from_secs(1)).await;
+    let before = people[0].numbers().len();
+    // Longer than the pause, and shorter than the fan-out, which has four turns.
+    for _ in 0..4 {
+        drop(people.pop());
+        advance(Duration::from_millis(3)).await;
+    }
+    settle().await;
+    assert_eq!(people[0].numbers()[before..], [255, 252]);
+}
+
+/// How long a crowd of four batches pauses after an event, once it was told of another
+/// by a core that did something else for 1 ms after each batch.
+async fn pause<V>(core: &Core, join: impl Fn() -> V) -> Duration {
+    let (_presence, mut subscription) = core.subscribe();
+    let mut people: Vec<_> = (0..4 * BATCH).map(|_| join()).collect();
+    sleep(Duration::from_secs(1)).await;
+    while subscription.try_next().is_some() {}
+
+    drop(people.pop());
+    for _ in 0..100 {
+        advance(Duration::from_millis(1)).await;
+    }
+    subscription.next().await;
+    drop(people.pop());
+    subscription.next().await;
+    let start = Instant::now();
+    drop(people.pop());
+    subscription.next().await;
+    start.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_pause_is_three_times_what_the_last_fan_out_took_until_all_was_written() {
+    let core = Core::new();
+    let pause = pause(&core, || {
+        let (presence, subscription) = core.subscribe();
+        core.open((presence, vec![subscription]))
+    })
+    .await;
+    // Given a tick of tokio's timer.
+    assert!((12..=13).contains(&pause.as_millis()), "{pause:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_turns_of_others_are_no_part_of_what_a_fan_out_took_that_writes_itself() {
+    let core = Core::new();
+    let pause = pause(&core, || core.join()).await;
+    assert!((2..=3).contains(&pause.as_millis()), "{pause:?}");
 }
 
 #[tokio::test(start_paused = true)]

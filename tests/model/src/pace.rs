@@ -2,6 +2,7 @@
 //! long, is shuttle's choice, so every merge that could happen is tried.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread::{self, JoinHandle};
@@ -30,6 +31,8 @@ impl Pace {
     pub(crate) fn told(&mut self, _subscribers: usize) {
         self.planned = false;
     }
+
+    pub(crate) fn took(&mut self, _time: Duration) {}
 
     pub(crate) fn is_planned(&self) -> bool {
         self.planned
