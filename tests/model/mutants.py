@@ -366,13 +366,13 @@ MUTANTS = [
     (
         "keep in the file who has left",
         SEATS,
-        "src/seats_file.rs",
+        "src/seats_file/mod.rs",
         [("write_all_at(&[0; SLOT], offset(*at))", "write_all_at(&[], offset(*at))")],
     ),
     (
         "believe what is damaged in the file",
         SEATS,
-        "src/seats_file.rs",
+        "src/seats_file/record.rs",
         [("    checksum(place, content).to_le_bytes() == sum\n", "    let _ = (place, content, sum);\n    true\n")],
     ),
     (

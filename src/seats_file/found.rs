@@ -1,0 +1,120 @@
+//! What the last process has left in the file.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::record::{
+    Alive, HEADER, MAGIC, ROOM_KIND, ROOM_SLOTS, SEAT_KIND, SLOT, SLOTS_AT, VERSION, array,
+    is_whole, number, offset, place, room_name,
+};
+use super::slots::{RoomSlot, Slots};
+use crate::name::Name;
+use crate::token::Token;
+
+/// Seats of a process that ended longer ago are nobody's: their clients have come back to
+/// nothing too often.
+pub(super) const TOO_OLD: Duration = Duration::from_secs(60);
+
+/// What a file has to say.
+pub(super) enum Found {
+    Nothing,
+    /// Those who were there, and whether that is all of them.
+    Seats(Slots, Vec<FoundSeat>, bool),
+    /// It is ours, and says nothing that could be used.
+    Useless(String),
+    OtherVersion(u32),
+    Foreign,
+}
+
+pub(super) struct FoundSeat {
+    pub(super) token: Token,
+    /// Where it stands, for each of its rooms.
+    pub(super) slots: Vec<(u32, Name)>,
+}
+
+pub(super) fn read(bytes: &[u8], boot: &[u8; 36], now: Duration) -> Found {
+    if bytes.is_empty() {
+        return Found::Nothing;
+    }
+    if !bytes.starts_with(MAGIC) {
+        return Found::Foreign;
+    }
+    let Some(found) = bytes.get(..HEADER).filter(|header| is_whole(0, header)) else {
+        return Found::Useless("the header is damaged".into());
+    };
+    let version = u32::from_le_bytes(array(&found[16..20]));
+    if version != VERSION {
+        return Found::OtherVersion(version);
+    }
+    if found[20..56] != boot[..] {
+        return Found::Useless("they are of the time before the system's last start".into());
+    }
+    let Some(alive) = Alive::read(bytes) else {
+        return Found::Useless("they don't say of when they are".into());
+    };
+    let ago = now.saturating_sub(alive.since_boot);
+    if ago > TOO_OLD {
+        return Found::Useless(format!("they are {} s old", ago.as_secs()));
+    }
+    let (slots, seats, damaged) = read_slots(bytes.get(place(SLOTS_AT)..).unwrap_or_default());
+    if damaged > 0 {
+        warn!(damaged, "some of the seats in the file can't be read");
+    }
+    Found::Seats(slots, seats, damaged == 0 && !alive.fails)
+}
+
+/// Every seat that stands there, once, and how many slots can't be read.
+fn read_slots(bytes: &[u8]) -> (Slots, Vec<FoundSeat>, usize) {
+    let (mut slots, mut damaged) = (Slots::default(), 0);
+    let (mut rooms, mut seats) = (HashMap::new(), Vec::new());
+    // One that was cut in the middle is nobody's.
+    let end = bytes.len() / SLOT;
+    let mut nth = 0;
+    while nth < end {
+        let (slot, at) = (&bytes[nth * SLOT..], number(nth));
+        match slot[0] {
+            SEAT_KIND if is_whole(offset(at), &slot[..SLOT]) => {
+                let room = u32::from_le_bytes(array(&slot[4..8]));
+                seats.push((Token::from_bytes(array(&slot[8..24])), room, at));
+            }
+            ROOM_KIND => {
+                if let Some(name) = slot.get(..SLOT * ROOM_SLOTS).and_then(|s| room_name(at, s)) {
+                    rooms.insert(at, name);
+                    nth += ROOM_SLOTS;
+                    continue;
+                }
+                damaged += 1;
+                slots.free.push(at);
+            }
+            kind => {
+                damaged += usize::from(kind != 0);
+                slots.free.push(at);
+            }
+        }
+        nth += 1;
+    }
+    slots.end = number(end);
+
+    let mut found: HashMap<Token, FoundSeat> = HashMap::new();
+    for (token, room, at) in seats {
+        let Some(name) = rooms.get(&room) else {
+            slots.free.push(at);
+            damaged += 1;
+            continue;
+        };
+        let seat = found.entry(token).or_insert(FoundSeat { token, slots: Vec::new() });
+        // Whoever had just come back when the process died stands there twice.
+        if seat.slots.iter().any(|(_, known)| known == name) {
+            slots.free.push(at);
+            continue;
+        }
+        seat.slots.push((at, name.clone()));
+        slots.rooms.entry(name.clone()).or_insert(RoomSlot { at: room, seats: 0 }).seats += 1;
+    }
+    let known = |at: &u32, name: &Name| slots.rooms.get(name).is_some_and(|room| room.at == *at);
+    let unused: Vec<_> = rooms.iter().filter(|(at, name)| !known(at, name)).map(|r| *r.0).collect();
+    slots.free_rooms.extend(unused);
+    (slots, found.into_values().collect(), damaged)
+}

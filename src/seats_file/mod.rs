@@ -1,0 +1,286 @@
+//! The file that says who sits where, for the process that comes after this one.
+//!
+//! It has fixed slots, each written by one small write when somebody joins, and struck out
+//! by another when they leave. What is written stays in the system's page cache when this
+//! process is killed; it need not survive the system.
+//!
+//! Tokens are secrets, so nobody else may read it.
+
+mod found;
+mod record;
+mod slots;
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+use std::{fmt, fs, io, mem, thread};
+
+use tracing::warn;
+
+use crate::name::Name;
+use crate::register::{Entry, Register};
+use crate::regular_file;
+use crate::token::Token;
+use found::{Found, FoundSeat, read};
+use record::{ALIVE_AT, Alive, SLOT, array, header, offset, place, room_slot, seat_slot};
+use slots::Slots;
+
+/// The file says so often that this process is alive.
+const ALIVE_EVERY: Duration = Duration::from_secs(1);
+
+/// An open file of seats, with those that the last process has left in it. Cheap to clone.
+#[derive(Clone)]
+pub struct SeatsFile {
+    register: Arc<SeatsRegister>,
+    /// Until somebody takes them.
+    left: Arc<Mutex<Vec<LeftSeat>>>,
+    is_whole: bool,
+}
+
+/// A seat that the last process has left.
+pub(crate) struct LeftSeat {
+    pub(crate) token: Token,
+    pub(crate) rooms: Vec<Name>,
+    pub(crate) entry: Box<dyn Entry>,
+}
+
+/// Why there is no file of seats.
+#[derive(Debug)]
+pub enum SeatsError {
+    /// Another process has it.
+    InUse,
+    /// It is something else, and is left as it is.
+    Foreign,
+    /// The system says why not.
+    Io(io::Error),
+}
+
+#[derive(Debug)]
+struct SeatsRegister {
+    file: File,
+    slots: Mutex<Slots>,
+    /// Whether a write has failed, which is said once.
+    fails: AtomicBool,
+}
+
+/// What is written of one seat: a slot for each of its rooms.
+#[derive(Debug)]
+struct SeatEntry {
+    register: Arc<SeatsRegister>,
+    slots: Vec<(u32, Name)>,
+}
+
+impl SeatsFile {
+    /// Opens the file, or makes it, and reads what the last process has left. What can't be
+    /// used is passed over with a word in the log.
+    ///
+    /// # Errors
+    /// [`SeatsError`], if it can't be this process' file.
+    pub fn open(path: &Path) -> Result<Self, SeatsError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = regular_file::open_with(&mut options, path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(SeatsError::InUse),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        let boot = boot()?;
+        let bytes = fs::read(path)?;
+        let (slots, left, is_whole) = match read(&bytes, &boot, since_boot()?) {
+            Found::Seats(slots, left, is_whole) => (slots, Some(left), is_whole),
+            Found::Nothing => (Slots::default(), None, false),
+            Found::Useless(why) => {
+                warn!(file = %path.display(), "the seats are given up: {why}");
+                (Slots::default(), None, false)
+            }
+            Found::OtherVersion(version) => {
+                let aside = set_aside(path, &bytes)?;
+                warn!(
+                    file = %path.display(),
+                    "the seats are given up: they are of another version ({version}), and now \
+                     stand in {}",
+                    aside.display()
+                );
+                (Slots::default(), None, false)
+            }
+            Found::Foreign => return Err(SeatsError::Foreign),
+        };
+        if left.is_none() {
+            file.set_len(0)?;
+            file.write_all_at(&header(&boot), 0)?;
+        }
+        // Or the next process would find damage where this one has.
+        for at in &slots.free {
+            let slot = bytes.get(place(offset(*at))..).unwrap_or_default();
+            if slot.iter().take(SLOT).any(|byte| *byte != 0) {
+                file.write_all_at(&[0; SLOT], offset(*at))?;
+            }
+        }
+        let (slots, fails) = (Mutex::new(slots), AtomicBool::new(false));
+        let register = Arc::new(SeatsRegister { file, slots, fails });
+        register.is_alive()?;
+        tick(&register)?;
+        let left = left.into_iter().flatten().map(|found| LeftSeat::of(found, &register));
+        let left: Vec<_> = left.collect();
+        Ok(Self { register, left: Arc::new(Mutex::new(left)), is_whole })
+    }
+
+    /// Whether it has every seat of the last process: nobody is missing whose stream was
+    /// open when that ended.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// Where to write from now on.
+    pub(crate) fn register(&self) -> Arc<dyn Register> {
+        self.register.clone()
+    }
+
+    /// Takes the seats that the last process has left. There are none the second time.
+    pub(crate) fn take_left(&self) -> Vec<LeftSeat> {
+        mem::take(&mut *self.left())
+    }
+
+    fn left(&self) -> MutexGuard<'_, Vec<LeftSeat>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Which of its starts the system is in.
+fn boot() -> io::Result<[u8; 36]> {
+    let id = fs::read("/proc/sys/kernel/random/boot_id")?;
+    id.get(..36).map(array).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// How long ago the system was started, by a clock that nobody sets.
+fn since_boot() -> io::Result<Duration> {
+    let uptime = fs::read_to_string("/proc/uptime")?;
+    let seconds = uptime.split(' ').next().and_then(|seconds| seconds.parse().ok());
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Keeps what stands in a file under another name.
+fn set_aside(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(".old");
+    let aside = PathBuf::from(aside);
+    let mut file = OpenOptions::new();
+    let file = file.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    file.write_all_at(bytes, 0)?;
+    Ok(aside)
+}
+
+/// Has the file say that this process is alive, for as long as somebody writes to it.
+fn tick(register: &Arc<SeatsRegister>) -> io::Result<()> {
+    let register: Weak<SeatsRegister> = Arc::downgrade(register);
+    let tick = move || {
+        while let Some(register) = register.upgrade() {
+            let alive = register.is_alive();
+            register.note(alive);
+            drop(register);
+            thread::sleep(ALIVE_EVERY);
+        }
+    };
+    thread::Builder::new().name("seats".into()).spawn(tick).map(drop)
+}
+
+impl SeatsRegister {
+    fn is_alive(&self) -> io::Result<()> {
+        let fails = self.fails.load(Ordering::Relaxed);
+        let alive = Alive { since_boot: since_boot()?, fails };
+        self.file.write_all_at(&alive.record(), ALIVE_AT)
+    }
+
+    /// Says the first time that writing fails: a full disk would fill the log, too.
+    fn note(&self, written: io::Result<()>) {
+        if let Err(error) = written
+            && !self.fails.swap(true, Ordering::Relaxed)
+        {
+            warn!(%error, "cannot write to the seats file; a restart will miss some people");
+        }
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LeftSeat {
+    fn of(found: FoundSeat, register: &Arc<SeatsRegister>) -> Self {
+        let rooms = found.slots.iter().map(|(_, room)| room.clone()).collect();
+        let entry = SeatEntry { register: register.clone(), slots: found.slots };
+        Self { token: found.token, rooms, entry: Box::new(entry) }
+    }
+}
+
+impl Register for SeatsRegister {
+    fn write(self: Arc<Self>, token: Token, rooms: &[&Name]) -> Box<dyn Entry> {
+        let mut slots = self.slots();
+        let taken: Vec<_> = rooms.iter().map(|room| (slots.take(), slots.room(room))).collect();
+        drop(slots);
+
+        for (room, (at, (room_at, is_new))) in rooms.iter().zip(&taken) {
+            if *is_new {
+                let written = self.file.write_all_at(&room_slot(*room_at, room), offset(*room_at));
+                self.note(written);
+            }
+            self.note(self.file.write_all_at(&seat_slot(*at, token, *room_at), offset(*at)));
+        }
+        let slots = taken.iter().zip(rooms).map(|((at, _), room)| (*at, (*room).clone()));
+        let slots = slots.collect();
+        Box::new(SeatEntry { register: self, slots })
+    }
+}
+
+impl Entry for SeatEntry {
+    fn stay(mut self: Box<Self>) {
+        self.slots = Vec::new();
+    }
+}
+
+impl Drop for SeatEntry {
+    fn drop(&mut self) {
+        let register = &self.register;
+        for (at, _) in &self.slots {
+            register.note(register.file.write_all_at(&[0; SLOT], offset(*at)));
+        }
+        // Only now: whoever gets the slot writes after this.
+        let mut slots = register.slots();
+        for (at, room) in mem::take(&mut self.slots) {
+            slots.free.push(at);
+            slots.leave(&room);
+        }
+    }
+}
+
+impl fmt::Debug for SeatsFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SeatsFile").field("left", &self.left().len()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for SeatsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse => f.write_str("another process has it"),
+            Self::Foreign => f.write_str("it is no file of seats, and is left as it is"),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SeatsError {}
+
+impl From<io::Error> for SeatsError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+use super::found::TOO_OLD;
+use super::record::{ROOM_SLOTS, SLOTS_AT, sum_up};
+use super::*;
+use tempfile::TempDir;
+
+/// A file in a directory of its own.
+struct Scratch {
+    directory: TempDir,
+}
+
+impl Scratch {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().expect("a directory") }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("seats")
+    }
+
+    fn open(&self) -> SeatsFile {
+        SeatsFile::open(&self.path()).expect("the file")
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        fs::read(self.path()).expect("the file")
+    }
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("a good name")
+}
+
+fn write(file: &SeatsFile, token: Token, rooms: &[&str]) -> Box<dyn Entry> {
+    let names: Vec<_> = rooms.iter().map(|room| name(room)).collect();
+    file.register().write(token, &names.iter().collect::<Vec<_>>())
+}
+
+/// Whoever is found in the file, in an order of its own.
+fn left(file: &SeatsFile) -> Vec<(String, Vec<String>)> {
+    let left = file.left();
+    let rooms = |left: &LeftSeat| {
+        let mut rooms: Vec<_> = left.rooms.iter().map(|r| r.as_str().to_owned()).collect();
+        rooms.sort();
+        rooms
+    };
+    let mut left: Vec<_> = left.iter().map(|left| (left.token.to_string(), rooms(left))).collect();
+    left.sort();
+    left
+}
+
+fn token(number: u8) -> Token {
+    Token::from_bytes([number; 16])
+}
+
+fn seat(number: u8, rooms: &[&str]) -> (String, Vec<String>) {
+    (token(number).to_string(), rooms.iter().map(|&room| room.to_owned()).collect())
+}
+
+/// Ends a process' use of the file, as if it had been killed: nothing is struck out.
+fn kill(file: SeatsFile, entries: Vec<Box<dyn Entry>>) {
+    entries.into_iter().for_each(Entry::stay);
+    for seat in file.take_left() {
+        seat.entry.stay();
+    }
+    let register = Arc::downgrade(&file.register);
+    drop(file);
+    // The thread that says that this process is alive may be saying so.
+    for _ in 0..10_000 {
+        if register.strong_count() == 0 {
+            return;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    panic!("somebody has the file still");
+}
+
+#[test]
+fn the_next_process_finds_who_was_there_and_not_who_had_left() {
+    let (scratch, long) = (Scratch::new(), "ü".repeat(64));
+    let file = scratch.open();
+    assert!(!file.is_whole(), "nobody knows who was there before");
+    let stays = [write(&file, token(1), &["a"]), write(&file, token(2), &["a", &long])];
+    drop(write(&file, token(3), &["b"]));
+    let last = write(&file, token(4), &["c"]);
+    kill(file, Vec::from(stays).into_iter().chain([last]).collect());
+
+    let file = scratch.open();
+    assert!(file.is_whole());
+    assert_eq!(left(&file), [seat(1, &["a"]), seat(2, &["a", &long]), seat(4, &["c"])]);
+    // Some leave, some come, in whatever slots are free.
+    let found = file.take_left();
+    let (stay, go): (Vec<_>, Vec<_>) = found.into_iter().partition(|s| s.token == token(2));
+    drop(go);
+    let new = [5, 6, 7].map(|number| write(&file, token(number), &["c", "d"]));
+    let size = scratch.bytes().len();
+    kill(file, stay.into_iter().map(|seat| seat.entry).chain(new).collect());
+    let file = scratch.open();
+    let new = [5, 6, 7].map(|number| seat(number, &["c", "d"]));
+    assert_eq!(left(&file), [vec![seat(2, &["a", &long])], Vec::from(new)].concat());
+    assert!(size <= place(SLOTS_AT) + SLOT * (10 + 5 * ROOM_SLOTS), "slots are used again");
+}
+
+#[test]
+fn a_million_seats_are_less_than_64_megabytes() {
+    assert!(offset(1_000_000) <= 64_000_000);
+}
+
+#[test]
+fn whoever_stands_there_twice_is_one() {
+    let scratch = Scratch::new();
+    let file = scratch.open();
+    let entries = vec![write(&file, token(1), &["a"]), write(&file, token(1), &["b", "a"])];
+    kill(file, entries);
+    let file = scratch.open();
+    let rooms: Vec<_> = left(&file).into_iter().flat_map(|(_, rooms)| rooms).collect();
+    assert_eq!(rooms, ["a", "b"]);
+}
+
+#[test]
+fn what_is_damaged_is_passed_over_and_the_rest_is_found() {
+    let scratch = Scratch::new();
+    let file = scratch.open();
+    let entries = (1..=3).map(|number| write(&file, token(number), &["a"])).collect();
+    kill(file, entries);
+    let good = scratch.bytes();
+    let all = [1, 2, 3].map(|number| seat(number, &["a"]));
+    let open = |bytes: &[u8]| {
+        fs::write(scratch.path(), bytes).expect("it is written");
+        let file = scratch.open();
+        let found = (file.is_whole(), left(&file));
+        kill(file, Vec::new());
+        found
+    };
+    assert_eq!(open(&good), (true, all.to_vec()));
+    // The room is in the slots from 1 to 5, the second seat in the sixth.
+    let damaged = |at: usize| {
+        let mut bytes = good.clone();
+        bytes[at] ^= 0x10;
+        bytes
+    };
+    let second = place(offset(6));
+    assert_eq!(open(&damaged(second + 9)), (false, vec![all[0].clone(), all[2].clone()]));
+    assert_eq!(open(&damaged(second)), (false, vec![all[0].clone(), all[2].clone()]));
+    let rest = vec![all[0].clone(), all[2].clone()];
+    assert_eq!(open(&scratch.bytes()), (true, rest), "what is damaged is struck out");
+    assert_eq!(open(&good[..good.len() - 1]), (true, all[..2].to_vec()));
+    assert_eq!(open(&damaged(place(offset(1)) + 8)), (false, Vec::new()), "nobody knows where");
+    for useless in [damaged(16), damaged(30), damaged(place(ALIVE_AT)), good[..100].to_vec()] {
+        assert_eq!(open(&useless), (false, Vec::new()));
+        assert_eq!(open(&scratch.bytes()), (true, Vec::new()), "it was made anew");
+    }
+}
+
+#[test]
+fn a_file_of_another_boot_or_a_minute_ago_is_useless() {
+    let scratch = Scratch::new();
+    let file = scratch.open();
+    kill(file, Vec::new());
+    let (bytes, boot, now) =
+        (scratch.bytes(), boot().expect("a boot"), since_boot().expect("a clock"));
+    let is_read = |boot, now| matches!(read(&bytes, boot, now), Found::Seats(..));
+    assert!(is_read(&boot, now));
+    assert!(is_read(&boot, now + TOO_OLD));
+    assert!(!is_read(&boot, now + TOO_OLD + Duration::from_secs(5)));
+    assert!(!is_read(&[b'x'; 36], now));
+}
+
+#[test]
+fn another_version_is_set_aside_and_another_file_is_left_alone() {
+    let scratch = Scratch::new();
+    let mut other = header(&boot().expect("a boot"));
+    other[16] = 9;
+    sum_up(0, &mut other);
+    fs::write(scratch.path(), other).expect("it is written");
+    assert!(!scratch.open().is_whole());
+    let aside = scratch.directory.path().join("seats.old");
+    assert_eq!(fs::read(aside).expect("it is kept"), other);
+
+    fs::write(scratch.path(), "root:x:0:0").expect("it is written");
+    let refused = SeatsFile::open(&scratch.path());
+    assert!(matches!(refused, Err(SeatsError::Foreign)), "{refused:?}");
+    assert_eq!(scratch.bytes(), b"root:x:0:0");
+}
+
+#[test]
+fn one_process_has_it_at_a_time() {
+    let scratch = Scratch::new();
+    let first = scratch.open();
+    let refused = SeatsFile::open(&scratch.path());
+    assert!(matches!(refused, Err(SeatsError::InUse)), "{refused:?}");
+    kill(first, Vec::new());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_is_full_is_no_reason_to_refuse_anybody() {
+    let file = OpenOptions::new().write(true).open("/dev/full").expect("it is there");
+    let (slots, fails) = (Mutex::default(), AtomicBool::new(false));
+    let register = Arc::new(SeatsRegister { file, slots, fails });
+    let room = name("a");
+    drop(register.clone().write(token(1), &[&room]));
+    assert!(register.fails.load(Ordering::Relaxed), "it is said");
+}
+
+#[test]
+fn a_process_that_failed_to_write_does_not_pass_its_file_for_whole() {
+    let scratch = Scratch::new();
+    let file = scratch.open();
+    let entry = write(&file, token(1), &["a"]);
+    file.register.note(Err(io::ErrorKind::StorageFull.into()));
+    file.register.is_alive().expect("it can say so");
+    kill(file, vec![entry]);
+    let file = scratch.open();
+    assert!(!file.is_whole());
+    assert_eq!(left(&file), [seat(1, &["a"])]);
+}
