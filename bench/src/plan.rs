@@ -143,6 +143,8 @@ pub enum Act {
     Storm(usize),
     /// So many rooms.
     Rooms(usize),
+    /// The same, where it is written down who sits where.
+    Seats(usize),
     /// On these cores.
     Cores(Placement),
     /// As many as there can be.
@@ -211,6 +213,7 @@ pub fn steps(sizes: &Sizes, peers: &[&'static Peer], scenarios: &[Scenario]) -> 
             for rooms in sizes.rooms {
                 add(headcount, Act::Rooms(rooms));
             }
+            add(headcount, Act::Seats(sizes.rooms[0]));
         }
         if wanted(Scenario::Cores) {
             for placement in [Placement::Apart, Placement::Together] {
@@ -304,7 +307,7 @@ impl Step {
                     + if *leave { 0.5 } else { 0.0 }
             }
             Act::Storm(streams) => gather(*streams),
-            Act::Rooms(rooms) => {
+            Act::Rooms(rooms) | Act::Seats(rooms) => {
                 *rooms as f64 / 2000.0 + sizes.changes as f64 / f64::from(sizes.changes_per_second)
             }
             Act::Cores(_) => {
@@ -326,6 +329,7 @@ impl Step {
             Act::Crowd { sizes, .. } => format!("a crowd of {}", sizes.last().unwrap_or(&0)),
             Act::Storm(streams) => format!("a storm of {streams}"),
             Act::Rooms(rooms) => format!("{rooms} rooms"),
+            Act::Seats(rooms) => format!("{rooms} rooms, written down"),
             Act::Cores(Placement::Apart) => "one core".into(),
             Act::Cores(Placement::Together) => "two cores".into(),
             Act::Million => "HTTP/2 streams".into(),

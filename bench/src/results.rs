@@ -154,6 +154,9 @@ pub struct Idle {
 pub struct Rooms {
     /// How many rooms.
     pub rooms: usize,
+    /// Whether it is written down who sits where (`--seats`).
+    #[serde(default)]
+    pub seats: bool,
     /// How many people in each.
     pub people: usize,
     /// How many joins and leaves.

@@ -144,16 +144,16 @@ impl<'a> Medians<'a> {
         })
     }
 
-    /// A figure of so many rooms.
+    /// A figure of so many rooms, with seats that are written down or without.
     pub(super) fn rooms(
         &self,
         peer: &str,
         count: usize,
+        seats: bool,
         figure: impl Fn(&Rooms) -> f64,
     ) -> Option<f64> {
-        self.median(peer, |figures| {
-            rooms(figures).filter(|rooms| rooms.rooms == count).map(&figure)
-        })
+        let is_it = |rooms: &&Rooms| (rooms.rooms, rooms.seats) == (count, seats);
+        self.median(peer, |figures| rooms(figures).filter(is_it).map(&figure))
     }
 
     /// A figure of a crowd over HTTP/2.

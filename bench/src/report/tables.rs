@@ -101,16 +101,18 @@ pub(super) fn leave_and_idle(medians: &Medians) -> String {
 pub(super) fn rooms(medians: &Medians) -> String {
     let header =
         ["server", "rooms", "people in each", "joins and leaves a second", "µs of CPU for each"];
-    let rows = medians.room_counts(HEADCOUNT).into_iter().map(|rooms| {
-        let of = |figure: fn(&Rooms) -> f64| medians.rooms(HEADCOUNT, rooms, figure);
-        vec![
-            title(HEADCOUNT),
+    let counts = medians.room_counts(HEADCOUNT);
+    let rows = counts.into_iter().flat_map(|rooms| [(rooms, false), (rooms, true)]);
+    let rows = rows.filter_map(|(rooms, seats)| {
+        let of = |figure: fn(&Rooms) -> f64| medians.rooms(HEADCOUNT, rooms, seats, figure);
+        let rate = of(|rooms| rooms.changes as f64 / rooms.seconds)?;
+        Some(vec![
+            title(HEADCOUNT) + if seats { ", `--seats`" } else { "" },
             thousands(rooms),
             of(|rooms| rooms.people as f64).map_or("–".into(), |people| format!("{people:.0}")),
-            of(|rooms| rooms.changes as f64 / rooms.seconds)
-                .map_or("–".into(), |rate| thousands(rate.round() as usize)),
+            thousands(rate.round() as usize),
             known(of(Rooms::server_cpu_us)),
-        ]
+        ])
     });
     table(&header, rows.collect())
 }

@@ -42,8 +42,12 @@ pub(super) fn all(medians: &Medians) -> Vec<Target> {
     let cores = |placement| medians.cores(HEADCOUNT, placement, Deliver::server_cpu_us);
     let cores = || Some(cores(Placement::Together)? / cores(Placement::Apart)?);
     let rooms = first_and_last(medians.room_counts(HEADCOUNT)).and_then(|(few, many)| {
-        let of = |rooms| medians.rooms(HEADCOUNT, rooms, Rooms::server_cpu_us);
+        let of = |rooms| medians.rooms(HEADCOUNT, rooms, false, Rooms::server_cpu_us);
         Some(of(many)? / of(few)?)
+    });
+    let seats = medians.room_counts(HEADCOUNT).first().and_then(|few| {
+        let of = |seats| medians.rooms(HEADCOUNT, *few, seats, Rooms::server_cpu_us);
+        Some(of(true)? / of(false)?)
     });
     let million = first_and_last(medians.million_sizes(HEADCOUNT));
     let flat = million.and_then(|(least, most)| {
@@ -91,6 +95,7 @@ pub(super) fn all(medians: &Medians) -> Vec<Target> {
             medians.idle(HEADCOUNT, |idle| 100.0 * idle.server_cpu_s / idle.seconds),
         ),
         target("CPU per join or leave in many rooms, against few", 1.10, rooms),
+        target("CPU per join or leave with `--seats`, against without", 1.03, seats),
         target(
             "CPU per delivered event over TLS and HTTP/1.1, against HTTP/1.1 alone",
             1.15,

@@ -82,6 +82,18 @@ pub fn run(
                 Ok(())
             })
         }
+        Act::Seats(rooms) => {
+            // In memory, as is advised.
+            let file = format!("/dev/shm/headcount-bench-{}", std::process::id());
+            let options = ["--keep-alive", "10m", "--seats", &file];
+            let done = Stage { options: &options, ..stage(3 * rooms) }.with(|load, server| {
+                let rooms = rooms::run(load, server, *rooms, sizes)?;
+                keep(Figures::Rooms(results::Rooms { seats: true, ..rooms }));
+                Ok(())
+            });
+            let _was_never_made = std::fs::remove_file(&file);
+            done
+        }
         Act::Cores(placement) => {
             let streams = *sizes.large.last().context("a crowd of no size")?;
             let stage = Stage { placement: *placement, ..stage(streams) };

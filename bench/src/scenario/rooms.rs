@@ -59,6 +59,7 @@ pub(super) fn run(
     load.until("told", TELLING, |load| load.told().silent() == 0)?;
     Ok(Rooms {
         rooms,
+        seats: false,
         people: PEOPLE,
         changes: sizes.changes,
         seconds: start.elapsed().as_secs_f64(),
