@@ -227,6 +227,7 @@ class Soak:
         #: Connections that ask for no stream, until when.
         self.idle = []
         self.refused = []
+        self.is_quiet = False
         self._returns, self._order = [], itertools.count()
         self._stack = contextlib.ExitStack()
         self.selector = self._stack.enter_context(selectors.DefaultSelector())
@@ -404,8 +405,9 @@ class Soak:
         return self.random.choices([*ROOMS], [*ROOMS.values()])
 
     def rooms_after(self, rooms):
-        """Those that somebody asks for who comes back with a token."""
-        if self.random.random() > CHANGES_ROOMS:
+        """Those that somebody asks for who comes back with a token. At a quiet point they
+        are the same, for whoever is sent away has to come back then too."""
+        if self.is_quiet or self.random.random() > CHANGES_ROOMS:
             return rooms
         self.did["changes rooms"] += 1
         return self.choose_rooms()
@@ -617,7 +619,9 @@ class Soak:
         started, points = time.monotonic(), 0
         while points < 2 or time.monotonic() < started + seconds:
             self.busy(self.random.uniform(*BUSY), self.random.choice(RATES))
+            self.is_quiet = True
             self.quiet()
+            self.is_quiet = False
             points += 1
         self.did["quiet points"] += points
 

@@ -229,6 +229,7 @@ class CableTest(FaultTest):
         pulled = time.monotonic()
         gone = lambda: not any(self.started.count(quiet) for quiet, _ in rooms.values())
         self.change_for(WITHIN, rooms, gone)
+        self.assertTrue(gone(), [self.started.count(quiet) for quiet, _ in rooms.values()])
         measured("cable pulled, in a quiet and a lively room: uncounted after",
                  time.monotonic() - pulled)
         for quiet, lively in rooms.values():
