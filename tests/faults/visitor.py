@@ -190,6 +190,11 @@ class H2Visitor(Stream):
         elif self.connection.closed:
             self.ended = "cut"
 
+    def hear_the_end(self):
+        """Reads until the server closes the connection: with the last GOAWAY comes a PING,
+        and until it is answered the server waits."""
+        self.connection.until(lambda: self.connection.closed, "the connection's end")
+
     # The ways to leave.
 
     def give_up(self):
