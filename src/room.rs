@@ -110,7 +110,7 @@ impl Room {
         if state.emptied {
             return None;
         }
-        let returns = left.is_some_and(|left| state.remove(left));
+        let returns = left.is_some_and(|left| state.replace(left));
         state.add(seat);
         let tell = (!returns).then(|| self.change(&mut state));
         // Subscribed after its own arrival was told and before any other change
@@ -228,6 +228,14 @@ impl State {
     fn add(&mut self, seat: &Arc<Seat>) {
         self.seats.add(seat.clone());
         seat.is_counted();
+    }
+
+    /// Takes a seat away for the one that follows it. If its client was here before it, and
+    /// has yet to leave, that one is taken away: it has the same token, and is the same
+    /// client's.
+    fn replace(&mut self, left: &Arc<Seat>) -> bool {
+        let here = self.seats.get(left.token()).cloned();
+        here.is_some_and(|here| self.remove(&here))
     }
 
     /// Takes this very seat away, if it is here.

@@ -613,6 +613,27 @@ mod tests {
     }
 
     #[test]
+    fn whoever_goes_and_comes_back_before_the_first_stream_has_left_is_counted_once() {
+        let rooms = Rooms::default();
+        let (first, _) = rooms.join_all(&names(["a", "b"]), Ending::default()).expect("two rooms");
+        let token = first.seat().token();
+        let back = |texts| {
+            let taken = rooms.take_over(&names(texts), token, None, &Ending::default());
+            taken.expect("no limit").expect("the seat is there")
+        };
+        let (second, _) = back(["b", "c"]);
+        let (third, heard) = back(["a", "b"]);
+        assert_eq!(numbers(&heard), [1, 1]);
+        for former in [first, second] {
+            drop(former);
+            assert_eq!(counts(&rooms, ["a", "b"]), [1, 1]);
+        }
+        assert_eq!((rooms.count(&name("c")), rooms.tally().changes.get()), (0, 4));
+        drop(third);
+        assert!(rooms.is_empty());
+    }
+
+    #[test]
     fn of_several_rooms_all_are_had_or_none() {
         let rooms = Rooms::new(2);
         let (in_a, _) = rooms.join(&name("a"), Ending::default()).expect("a room");

@@ -104,6 +104,11 @@ impl Seat {
         self.place().permit.as_ref().is_some_and(|permit| permit.is_at(address))
     }
 
+    /// In how many rooms it is counted.
+    pub(crate) fn rooms(&self) -> usize {
+        self.place().rooms
+    }
+
     /// Notes that it is counted in one more room.
     pub(crate) fn is_counted(&self) {
         self.place().rooms += 1;

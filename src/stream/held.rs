@@ -143,11 +143,14 @@ impl Held {
     }
 }
 
-/// A seat that waits in one of the rooms: the last that is theirs, or else the last of all.
+/// A seat that waits in one of the rooms: the last that is theirs; or else the last of all
+/// that waits in no other room, for whoever leaves that is to be told of it only if its
+/// client does not come.
 fn find(waiting: &ByRoom, rooms: &[Name], theirs: &impl Fn(&Seat) -> bool) -> Option<Arc<Seat>> {
-    let seats = || rooms.iter().filter_map(|room| waiting.get(room));
-    let own = seats().flatten().rfind(|seat| theirs(seat));
-    own.or_else(|| seats().flatten().next_back()).cloned()
+    let seats = || rooms.iter().filter_map(|room| waiting.get(room)).flatten();
+    let waits_in = |seat: &Arc<Seat>| seats().filter(|other| Arc::ptr_eq(other, seat)).count();
+    let own = seats().rfind(|seat| theirs(seat));
+    own.or_else(|| seats().rfind(|seat| waits_in(seat) == seat.rooms())).cloned()
 }
 
 fn remove(waiting: &mut ByRoom, room: &Name, seat: &Arc<Seat>) {
@@ -192,5 +195,38 @@ impl Drop for Waits {
         for room in &self.rooms {
             remove(&mut waiting, room, &self.seat);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ending::Ending;
+    use crate::limits::Limits;
+    use crate::rooms::Rooms;
+
+    #[tokio::test]
+    async fn nobody_is_taken_out_of_a_room_by_a_stranger_who_did_not_ask_for_it() {
+        let address = |last: u8| Some([192, 0, 2, last].into());
+        let names = |texts: &[&str]| -> Vec<_> {
+            texts.iter().map(|text| Name::new(text).expect("a good name")).collect()
+        };
+        let (limits, rooms) = (Limits::new(9, Some(9), None), Rooms::default());
+        let permit = limits.admit(address(1), &names(&["a", "b"])).expect("a place");
+        let joined = rooms.admit(&names(&["a", "b"]), Some(permit), Ending::default());
+        let (presence, _) = joined.expect("two rooms");
+        let seat = presence.seat().clone();
+        let held = Held::new(CancellationToken::new());
+        held.clone().keep(presence);
+        let give = |asked: &[&str], last| {
+            let take = |left: &Arc<Seat>| Ok::<_, ()>(Some(left.clone()));
+            let given = held.give(&names(asked), |seat| seat.is_at(address(last)), take);
+            given.expect("nothing is refused").is_some_and(|given| Arc::ptr_eq(&given, &seat))
+        };
+        assert!(!give(&["b"], 2));
+        assert!(!give(&["c", "a"], 2));
+        assert!(give(&["c", "b", "a"], 2));
+        held.lock().entry(names(&["b"]).remove(0)).or_default().push(seat.clone());
+        assert!(give(&["b", "c"], 1), "its own client may have come back for less");
     }
 }

@@ -94,10 +94,12 @@ impl Line {
         line
     }
 
-    /// Tells the client of this of its rooms (or of [`PARTIAL`]), as soon as it takes it.
+    /// Tells the client of this of its rooms (or of [`PARTIAL`]), as soon as it takes it;
+    /// but nothing once the end has begun. By then its guest may have left, and other cores
+    /// tell of that.
     pub(super) fn tell(&self, room: u8, frame: &Frame) -> Told {
         let mut state = self.state();
-        if state.mailbox.is_closed() { Told::default() } else { state.send(room, frame) }
+        if state.guest.is_none() { Told::default() } else { state.send(room, frame) }
     }
 
     /// Ends the stream for a reason of the server's own.

@@ -371,6 +371,8 @@ class Refused:
         self.is_over = True
 
 
-def query(room, **asks):
-    """What follows `/events?`."""
-    return "&".join([f"room={quote(room, safe='')}", *(f"{k}={v}" for k, v in asks.items())])
+def query(rooms, **asks):
+    """What follows `/events?`, for one room or a list of several."""
+    rooms = [rooms] if isinstance(rooms, str) else rooms
+    named = [f"room={quote(room, safe='')}" for room in rooms]
+    return "&".join([*named, *(f"{k}={v}" for k, v in asks.items())])

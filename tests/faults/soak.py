@@ -1,6 +1,7 @@
-"""The soak: 300 mixed clients come and go at random, by every means, in several rooms.
-Now and then nothing is changed for a while, and then `/count` of each room and the
-last event of each live stream have to be what the soak's own list of clients says.
+"""The soak: 300 mixed clients come and go at random, by every means, in one room or in
+several at once. Now and then nothing is changed for a while, and then `/count` of each
+room and the last event of each live stream, of each of its rooms, have to be what the
+soak's own list of clients says.
 
     target/venv/bin/python tests/faults/soak.py                   ten minutes (`make soak`)
     target/venv/bin/python tests/faults/soak.py --seconds 60 --only tls --seed 7
@@ -39,6 +40,10 @@ USER_TIMEOUT = 4.0
 CLIENTS = 300
 #: With how much of the coming and going each room has to do.
 ROOMS = {"site": 12, "article": 6, "Füße & co": 3, "shop": 2, "corner": 1}
+#: The share of those who are in several rooms at once.
+SEVERAL = 1 / 3
+#: The share of those who come back with their token for other rooms.
+CHANGES_ROOMS = 0.4
 #: How many changes a second are tried, and for how long, until the next quiet point.
 RATES, BUSY = (30, 100, 300), (0.5, 3.0)
 #: Addresses that the clients have.
@@ -108,33 +113,34 @@ class Client:
 
     numbers = itertools.count(1)
 
-    def __init__(self, soak, room, protocol, *, observes=False, holds=False, small=False):
+    def __init__(self, soak, rooms, protocol, *, observes=False, holds=False, small=False):
         self.name = next(self.numbers)
-        self.soak, self.room, self.protocol = soak, room, protocol
+        self.soak, self.rooms, self.protocol = soak, rooms, protocol
         self.observes, self.holds, self.small = observes, holds, small
         #: `asked`, `here`, `stopped` (it doesn't read), `handed` (to another process),
         #: `away` (until it returns) and `gone`.
         self.state = None
-        #: Whether the number of its room should have it.
+        #: Whether the numbers of its rooms should have it.
         self.is_seated = False
         self.token = self.expected_token = None
         #: Whose seat it takes over; and whether another is taking this one's.
         self.heir_of, self.is_claimed = None, False
         self.stream, self.since = None, None
         self.stopped_at, self.for_good = None, False
-        self.told_last, self.farewell = None, None
+        #: The number that it was told last, of each room; and when to return.
+        self.told_last, self.farewell = {}, None
         self.history = collections.deque(maxlen=TAIL)
 
     def open(self, token=None, way="header", after=b""):
         """Asks for a stream, with a token if it has one."""
         soak = self.soak
         self.state, self.since = "asked", time.monotonic()
-        self.expected_token, self.farewell, self.told_last = token, None, None
+        self.expected_token, self.farewell, self.told_last = token, None, {}
         self.stopped_at = None
         asks = {"observe": 1} if self.observes else {"hold": 1} if self.holds else {}
         if token and way == "query":
             asks, token = {**asks, "lastEventID": token}, None
-        asked = query(self.room, **asks)
+        asked = query(self.rooms, **asks)
         self.note(f"asks for {asked}")
         if self.protocol == "http1":
             self.stream = soak.http1(self)
@@ -161,8 +167,7 @@ class Client:
             self.farewell = event.retry
             self.note(f"retry: {event.retry}")
             return
-        self.note(event.number)
-        self.told_last = event.number
+        self.hears(event.number, event.room)
         if self.state != "asked":
             return
         self.state = "here"
@@ -175,8 +180,15 @@ class Client:
             old, self.heir_of = self.heir_of, None
             self.soak.replaced(old)
         elif not self.observes and not self.is_seated and self.holds:
-            self.soak.succeeds(self.room)
+            self.soak.succeeds(self.rooms)
         self.is_seated = not self.observes
+
+    def hears(self, number, room):
+        """Its only room has no name in its events, one of several has."""
+        if (room is None) != (len(self.rooms) == 1) or room not in (None, *self.rooms):
+            self.soak.wrong(f"told {number} of {room!r}", self)
+        self.note(number if room is None else f"{number} in {room!r}")
+        self.told_last[room or self.rooms[0]] = number
 
     def over(self, how):
         self.note(f"over: {how}")
@@ -189,7 +201,7 @@ class Client:
             word for word in ("observes", "holds", "small") if getattr(self, word)
         ]
         seated = "seated" if self.is_seated else "not seated"
-        return f"{self.name} {' '.join(kind)} in {self.room!r}, {self.state}, {seated}: {tail}"
+        return f"{self.name} {' '.join(kind)} in {self.rooms}, {self.state}, {seated}: {tail}"
 
 
 class Soak:
@@ -208,13 +220,14 @@ class Soak:
         self.shared = []
         #: Processes that have the connections of some clients.
         self.holders = []
-        #: Seats that wait for their clients: their room, until when, and if for anybody.
+        #: Seats that wait for their clients: their rooms, until when, and if for anybody.
         self.waiting = []
         #: Those who have left or were replaced, and whom the server still has to end.
         self.to_be_ended = set()
         #: Connections that ask for no stream, until when.
         self.idle = []
         self.refused = []
+        self.is_quiet = False
         self._returns, self._order = [], itertools.count()
         self._stack = contextlib.ExitStack()
         self.selector = self._stack.enter_context(selectors.DefaultSelector())
@@ -301,10 +314,11 @@ class Soak:
         if client.stream.is_open:
             self.to_be_ended.add(client)
 
-    def succeeds(self, room):
-        """Somebody came with `hold=1`: a seat that waits there for anybody is theirs."""
+    def succeeds(self, rooms):
+        """Somebody came with `hold=1`: a seat that waits there for anybody is theirs. If
+        the server gave them another, the two agree again when both have waited."""
         for seat in self.waiting:
-            if seat[0] == room and seat[2] and seat[1] > time.monotonic():
+            if {*seat[0]} & {*rooms} and seat[2] and seat[1] > time.monotonic():
                 self.waiting.remove(seat)
                 return
 
@@ -332,7 +346,7 @@ class Soak:
             self.did["do not return"] += 1
             self.gone(client)
             if not client.observes:
-                self.waiting.append((client.room, time.monotonic() + AGED_HOLD, False))
+                self.waiting.append((client.rooms, time.monotonic() + AGED_HOLD, False))
             return
         self.did["return"] += 1
         client.state = "away"
@@ -346,7 +360,7 @@ class Soak:
     def left(self, client):
         """A client has left of its own accord."""
         if client.is_seated and client.holds:
-            self.waiting.append((client.room, time.monotonic() + HOLD, True))
+            self.waiting.append((client.rooms, time.monotonic() + HOLD, True))
         self.gone(client)
 
     # What clients do.
@@ -375,15 +389,28 @@ class Soak:
 
     def newcomer(self):
         choose = self.random
-        room = choose.choices([*ROOMS], [*ROOMS.values()])[0]
+        rooms = self.choose_rooms()
         protocol = choose.choices(["http1", "h2", "h2 alone"], [6, 3, 1])[0]
         manner = choose.choices(["plain", "observes", "holds"], [8, 1, 2])[0]
         client = Client(
-            self, room, protocol, observes=manner == "observes", holds=manner == "holds",
+            self, rooms, protocol, observes=manner == "observes", holds=manner == "holds",
             small=choose.random() < 0.3,
         )
         self.clients.add(client)
         return client
+
+    def choose_rooms(self):
+        if self.random.random() < SEVERAL:
+            return self.random.sample([*ROOMS], self.random.randint(2, len(ROOMS)))
+        return self.random.choices([*ROOMS], [*ROOMS.values()])
+
+    def rooms_after(self, rooms):
+        """Those that somebody asks for who comes back with a token. At a quiet point they
+        are the same, for whoever is sent away has to come back then too."""
+        if self.is_quiet or self.random.random() > CHANGES_ROOMS:
+            return rooms
+        self.did["changes rooms"] += 1
+        return self.choose_rooms()
 
     def leave(self):
         for_good = [client for client in self.clients if client.for_good]
@@ -453,7 +480,8 @@ class Soak:
         if not old:
             return
         protocol = self.random.choice(["http1", "h2", "h2 alone"])
-        new = Client(self, old.room, protocol, holds=old.holds, small=old.small)
+        rooms = self.rooms_after(old.rooms)
+        new = Client(self, rooms, protocol, holds=old.holds, small=old.small)
         self.clients.add(new)
         new.heir_of, old.is_claimed = old, True
         way = self.random.choice(["header", "query"])
@@ -518,7 +546,8 @@ class Soak:
             connection = self.link(Http2)
             path, method, body = self.random.choice([
                 ("/events?room=", "GET", None),
-                ("/events?room=a&room=b", "GET", None),
+                ("/events?room=site&room=site", "GET", None),
+                ("/events?room=site&room=", "GET", None),
                 ("/events", "HEAD", None),
                 ("/events", "POST", b"hello"),
             ])
@@ -565,6 +594,7 @@ class Soak:
         while self._returns and self._returns[0][0] <= now:
             client = heapq.heappop(self._returns)[2]
             if client.state == "away" and not client.is_claimed:
+                client.rooms = self.rooms_after(client.rooms)
                 client.open(client.token, self.random.choice(["header", "query"]))
         latest = now - self.configuration.longest_stop
         for client in [one for one in self.clients if one.state == "stopped"]:
@@ -589,7 +619,9 @@ class Soak:
         started, points = time.monotonic(), 0
         while points < 2 or time.monotonic() < started + seconds:
             self.busy(self.random.uniform(*BUSY), self.random.choice(RATES))
+            self.is_quiet = True
             self.quiet()
+            self.is_quiet = False
             points += 1
         self.did["quiet points"] += points
 
@@ -630,8 +662,12 @@ class Soak:
         """How many are in each room."""
         now = time.monotonic()
         self.waiting = [seat for seat in self.waiting if seat[1] > now]
-        seats = collections.Counter(seat[0] for seat in self.waiting)
-        seats.update(client.room for client in self.clients if client.is_seated)
+        seats = collections.Counter()
+        for rooms, *_ in self.waiting:
+            seats.update(rooms)
+        for client in self.clients:
+            if client.is_seated:
+                seats.update(client.rooms)
         return {room: seats[room] for room in ROOMS}
 
     def under_way(self):
@@ -640,11 +676,12 @@ class Soak:
         return asked + [*self.to_be_ended]
 
     def differing(self):
-        """Those who read, and whose last event is not what it should be."""
+        """Those who read, and whose last event of some room is not what it should be."""
         oracle = self.oracle()
         return [
             one for one in self.clients
-            if one.state == "here" and one.told_last != oracle[one.room]
+            if one.state == "here"
+            and any(one.told_last.get(room) != oracle[room] for room in one.rooms)
         ]
 
     def counts(self):
@@ -675,12 +712,15 @@ class Soak:
             for room, count in self.counts().items()
         ])
         now = time.monotonic()
-        lines += [f"a seat waits in {room!r} for {until - now:.1f} s more, "
+        lines += [f"a seat waits in {rooms} for {until - now:.1f} s more, "
                   f"{'for anybody' if anybody else 'for its client'}"
-                  for room, until, anybody in self.waiting]
+                  for rooms, until, anybody in self.waiting]
         for room in ROOMS:
-            differing = [client for client in self.differing() if client.room == room]
-            lines += [f"differs: {client}" for client in differing[:5]]
+            differing = [
+                client for client in self.differing()
+                if room in client.rooms and client.told_last.get(room) != oracle[room]
+            ]
+            lines += [f"differs in {room!r}: {client}" for client in differing[:5]]
             lines += [f"and {len(differing) - 5} more of them"] * (len(differing) > 5)
         lines += [f"under way: {client}" for client in self.under_way()]
         lines += self.asked(lambda: [

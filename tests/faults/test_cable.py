@@ -8,6 +8,7 @@ cables (pairs of veth) join them. This takes root, and the `ip` command.
 
 import contextlib
 import ctypes
+import itertools
 import os
 import shutil
 import subprocess
@@ -214,6 +215,38 @@ class CableTest(FaultTest):
         pulled = time.monotonic()
         self.cable.switch_off()
         self.assert_uncounted("device switched off", rooms, pulled, [1, 2, 1])
+
+    def test_a_client_in_several_rooms_is_uncounted_in_each_in_time_though_one_is_lively(self):
+        rooms = {protocol: [f"{protocol}, quiet", f"{protocol}, lively"] for protocol in PROTOCOLS}
+        for protocol, names in rooms.items():
+            self.observe(names[1])
+            with self.there.entered():
+                kind = PROTOCOLS[protocol]
+                self.visit(self.started, names, kind=kind, host=self.cable.host)
+        # Right after a heartbeat's time, for which there was none.
+        self.change_for(1.5 * KEEP_ALIVE, rooms, lambda: False)
+        self.cable.pull()
+        pulled = time.monotonic()
+        gone = lambda: not any(self.started.count(quiet) for quiet, _ in rooms.values())
+        self.change_for(WITHIN, rooms, gone)
+        self.assertTrue(gone(), [self.started.count(quiet) for quiet, _ in rooms.values()])
+        measured("cable pulled, in a quiet and a lively room: uncounted after",
+                 time.monotonic() - pulled)
+        for quiet, lively in rooms.values():
+            for room, left in {quiet: 0, lively: 1}.items():
+                with self.subTest(room=room):
+                    end = self.end_logged(self.started, room=room, reason="timed out")
+                    self.assertEqual((self.started.count(room), end["room"]), (left, room))
+
+    def change_for(self, seconds, rooms, is_enough):
+        """Has somebody come to the lively rooms and go, time and again."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not is_enough():
+            for _, lively in rooms.values():
+                with self.here.entered():
+                    Visitor(self.started, lively).close()
+            after = time.monotonic() + 0.2
+            self.until("a fifth of a second", lambda: time.monotonic() > after)
 
     def test_with_the_cable_back_in_time_the_same_stream_goes_on(self):
         rooms = self.visitors_and_observers()

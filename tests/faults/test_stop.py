@@ -99,6 +99,8 @@ class Stop(FaultTest):
         server.signal(signal.SIGTERM)
         for visitor in over_1 + over_2:
             visitor.is_ended(within=SOON)
+        for visitor in over_2:
+            visitor.hear_the_end()
         self.assertEqual(server.wait(SOON), 0)
         measured("stop of 10 streams", time.monotonic() - start)
         self.assertLess(time.monotonic() - start, SOON)

@@ -19,13 +19,13 @@ from waiting import DEADLINE
 class Visitor(Stream):
     """A stream over HTTP/1, opened and told its first number once this returns.
 
-    `token` is sent as Last-Event-ID; `after` follows the head in the same
-    segment; or `request` is all that is sent. `ready=False` returns as soon as that
-    is done.
+    `room` is one, or a list of several; `asks` is what else the query says. `token` is
+    sent as Last-Event-ID; `after` follows the head in the same segment; or `request` is
+    all that is sent. `ready=False` returns as soon as that is done.
     """
 
     def __init__(
-        self, server, room=None, token=None, *, headers=(), after=b"", version="1.1",
+        self, server, room=None, token=None, *, asks=None, headers=(), after=b"", version="1.1",
         request=None, receive_buffer=None, source=None, host=None, ready=True,
     ):
         super().__init__()
@@ -37,7 +37,7 @@ class Visitor(Stream):
         address = (host, server.port) if host else server.address
         self.socket = connected(address, receive_buffer, source)
         try:
-            self.send((request or head(room, token, headers, version)) + after)
+            self.send((request or head(room, token, headers, version, asks=asks)) + after)
             if ready:
                 self.wait("its first event", lambda self: self.events)
         except BaseException:
@@ -132,16 +132,17 @@ def connected(address, receive_buffer=None, source=None):
     return client
 
 
-def query_of(room):
-    """The query for a room, for the default one (None), or for several."""
+def query_of(room, asks=None):
+    """The query for a room, for the default one (None), or for several; and what else
+    it `asks` for."""
     rooms = [] if room is None else [room] if isinstance(room, str) else room
-    named = "&".join(f"room={quote(room, safe='')}" for room in rooms)
-    return f"?{named}" if named else ""
+    says = [*(("room", room) for room in rooms), *(asks or {}).items()]
+    return "?" * bool(says) + "&".join(f"{key}={quote(value, safe='')}" for key, value in says)
 
 
-def head(room=None, token=None, headers=(), version="1.1", path="/events"):
+def head(room=None, token=None, headers=(), version="1.1", path="/events", asks=None):
     """The head of a request for a stream."""
-    query = query_of(room)
+    query = query_of(room, asks)
     lines = [f"GET {path}{query} HTTP/{version}", "host: headcount", *headers]
     if token is not None:
         lines.append(f"last-event-id: {token}")
@@ -153,7 +154,7 @@ class H2Visitor(Stream):
     `window` bytes at a time."""
 
     def __init__(
-        self, server, room=None, token=None, *, headers=(), window=65_535,
+        self, server, room=None, token=None, *, asks=None, headers=(), window=65_535,
         receive_buffer=None, host=None, ready=True,
     ):
         super().__init__()
@@ -161,7 +162,7 @@ class H2Visitor(Stream):
         address = (host, server.port) if host else server.address
         client = connected(address, receive_buffer)
         self.connection = Http2(address, sock=client, window=window)
-        query = query_of(room)
+        query = query_of(room, asks)
         headers = [*headers] + ([("last-event-id", token)] if token is not None else [])
         self.answer = self.connection.ask(f"/events{query}", headers)
         if ready:
@@ -188,6 +189,11 @@ class H2Visitor(Stream):
             self.ended = "reset"
         elif self.connection.closed:
             self.ended = "cut"
+
+    def hear_the_end(self):
+        """Reads until the server closes the connection: with the last GOAWAY comes a PING,
+        and until it is answered the server waits."""
+        self.connection.until(lambda: self.connection.closed, "the connection's end")
 
     # The ways to leave.
 

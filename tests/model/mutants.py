@@ -255,6 +255,18 @@ MUTANTS = [
         ],
     ),
     (
+        "forget that who comes back from other rooms may be here still",
+        MODEL,
+        "src/room.rs",
+        [("left.is_some_and(|left| state.replace(left))", "left.is_some_and(|left| state.remove(left))")],
+    ),
+    (
+        "tell a stream that its guest has left",
+        FANOUT,
+        "src/stream/line.rs",
+        [("if state.guest.is_none() { Told", "if state.mailbox.is_closed() { Told")],
+    ),
+    (
         "take a stream for silent that hears of other rooms",
         FANOUT,
         "src/stream/member.rs",

@@ -487,6 +487,20 @@ async fn who_vanished_from_several_rooms_is_found_out_though_only_the_last_is_li
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_is_taken_out_of_several_rooms_does_not_hear_that_they_have_left() {
+    let core = Core::new();
+    let witness = core.join_all(["a", "b"]);
+    let visitor = core.join_all(["a", "b"]);
+    settle().await;
+    // On another core the rooms are told between this and the end.
+    drop(visitor.stream.line.state().guest.take());
+    settle().await;
+    let left = [r#"{"room":"a","count":1}"#, r#"{"room":"b","count":1}"#];
+    assert_eq!(named(&witness)[2..], left);
+    assert_eq!(named(&visitor), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_the_fan_out_of_one_room_dies_the_stream_leaves_them_all() {
     let core = Core::new();
     let several = core.join_all(["a", "b"]);
