@@ -82,6 +82,8 @@ fn the_next_process_finds_who_was_there_and_not_who_had_left() {
     let stays = [write(&file, token(1), &["a"]), write(&file, token(2), &["a", &long])];
     drop(write(&file, token(3), &["b"]));
     let last = write(&file, token(4), &["c"]);
+    // Nobody gets this one's slot.
+    drop(write(&file, token(8), &["a"]));
     kill(file, Vec::from(stays).into_iter().chain([last]).collect());
 
     let file = scratch.open();

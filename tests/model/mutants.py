@@ -366,7 +366,7 @@ MUTANTS = [
     ),
     (
         "leave a stream in doubt that opened while doubt ended",
-        STREAM,
+        FANOUT,
         "src/stream/fanout.rs",
         [
             (
@@ -379,7 +379,7 @@ MUTANTS = [
         "keep in the file who has left",
         SEATS,
         "src/seats_file/mod.rs",
-        [("write_all_at(&[0; SLOT], offset(*at))", "write_all_at(&[], offset(*at))")],
+        [("register.file.write_all_at(&[0; SLOT], ", "register.file.write_all_at(&[], ")],
     ),
     (
         "believe what is damaged in the file",

@@ -529,6 +529,33 @@ async fn a_drain_ends_a_stream_of_several_rooms_once() {
     assert!(rooms.is_empty(), "nothing is left of the server");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_opened_while_doubt_began_or_ended_is_told_so() {
+    let core = Core::new();
+    for (was_partial, rooms_before) in [(true, 0), (true, 1), (false, 0), (false, 1)] {
+        let others: Vec<_> = (0..rooms_before).map(|_| core.join()).collect();
+        settle().await;
+        let (presence, subscription) = core.subscribe();
+        let guest = Guest::new(Who::Counted(presence, None), core.rooms().tally());
+        // Its first frame was made before the change, and it joins its fan-out after it.
+        let _doubt = (!was_partial).then(|| core.rooms().doubt());
+        let line = Line::new(guest, Frame::new(b":\n\n"), 1, &core.streams.held);
+        let heard = vec![subscription];
+        let membership = core.streams.fanouts().join(&line, heard, None, Some(was_partial));
+        let mut stream = Stream::new(line, membership);
+        settle().await;
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut next = || match stream.poll_next(&mut cx) {
+            Poll::Ready(Some(frame)) => Some(frame.text()),
+            _ => None,
+        };
+        assert!(next().is_some(), "the first frame");
+        assert_eq!(next(), Some(event::partial(!was_partial)));
+        assert_eq!(next(), None);
+        drop(others);
+    }
+}
+
 #[test]
 fn thousands_are_spread_and_a_handful_is_not() {
     let most = Duration::from_secs(8);
