@@ -246,7 +246,25 @@ MUTANTS = [
         "keep an answer that nobody takes",
         SERVER,
         "src/server/answers.rs",
-        [("                Err(_) if asked.elapsed() >= ANSWER_TIMEOUT => return,\n", "")],
+        [("                Err(_) if asked.elapsed() >= ANSWER_TIMEOUT => return None,\n", "")],
+    ),
+    (
+        "take a connection that was cut for one that was closed",
+        SERVER,
+        "src/server/encrypted.rs",
+        [
+            (
+                "            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));\n",
+                "            self.client = Client::Closed;\n"
+                "            return Poll::Ready(Ok(()));\n",
+            )
+        ],
+    ),
+    (
+        "forget what the socket did not take of a record",
+        SERVER,
+        "src/server/encrypted.rs",
+        [("            self.outgoing.extend_from_slice(&record[sent..]);\n", "            let _ = sent;\n")],
     ),
     (
         "free a place before its seat is gone",
