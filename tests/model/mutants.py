@@ -254,9 +254,13 @@ MUTANTS = [
         "src/server/encrypted.rs",
         [
             (
-                "            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));\n",
-                "            self.client = Client::Closed;\n"
-                "            return Poll::Ready(Ok(()));\n",
+                "Client::Speaks => ready!(this.poll_receive(cx))?,\n",
+                "Client::Speaks => match ready!(this.poll_receive(cx)) {\n"
+                "                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {\n"
+                "                        return Poll::Ready(Ok(()));\n"
+                "                    }\n"
+                "                    received => received?,\n"
+                "                },\n",
             )
         ],
     ),
