@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 /// What is for the binary alone; and `cc`, by which a crate would compile C.
-const NOT_ITS_OWN: [&str; 9] = [
+const NOT_ITS_OWN: [&str; 8] = [
     "cc",
     "clap",
     "h2",
     "ring",
     "rustls",
     "tikv-jemallocator",
-    "tokio-rustls",
     "tracing-appender",
     "tracing-subscriber",
 ];

@@ -8,7 +8,6 @@
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{pending, poll_fn};
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -150,22 +149,27 @@ impl Open {
     /// Waits until the answer is to be given up. A stream may last, and have a moment
     /// more when it is over.
     async fn overdue(mut self, streaming: oneshot::Receiver<Opened>, turn: OwnedSemaphorePermit) {
-        let asked = Instant::now();
-        let mut streaming = pin!(streaming);
-        let opened = loop {
-            match timeout(SHORT_WAIT, streaming.as_mut()).await {
-                Ok(opened) => break opened,
-                Err(_) if self.activity.requests().answers > TURNS => return,
-                Err(_) if asked.elapsed() >= ANSWER_TIMEOUT => return,
-                Err(_) => {}
-            }
-        };
-        // Else the task has ended with its answer.
-        let Ok(opened) = opened else { return pending().await };
+        // Boxed, both waits: a stream takes no memory for them while it lasts.
+        let Some(opened) = Box::pin(self.until_a_stream(streaming)).await else { return };
         drop(turn);
         self.is_a_stream();
         poll_fn(|cx| opened.poll_over(cx)).await;
-        sleep(FAREWELL).await;
+        Box::pin(sleep(FAREWELL)).await;
+    }
+
+    /// Waits until the answer turns out to be a stream; `None` if it is to be given up.
+    async fn until_a_stream(&self, mut streaming: oneshot::Receiver<Opened>) -> Option<Opened> {
+        let asked = Instant::now();
+        loop {
+            match timeout(SHORT_WAIT, &mut streaming).await {
+                Ok(Ok(opened)) => return Some(opened),
+                // The task has ended with its answer.
+                Ok(Err(_)) => return pending().await,
+                Err(_) if self.activity.requests().answers > TURNS => return None,
+                Err(_) if asked.elapsed() >= ANSWER_TIMEOUT => return None,
+                Err(_) => {}
+            }
+        }
     }
 
     fn is_a_stream(&mut self) {
@@ -199,6 +203,7 @@ mod tests {
     use super::super::gate::Gate;
     use super::*;
     use std::net::{IpAddr, Ipv4Addr};
+    use std::pin::pin;
 
     use tokio_util::sync::CancellationToken;
 

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
 use super::connections::{Connections, HEAD_TIMEOUT, Peer};
+use super::encrypted::Encrypted;
 use super::gate::{Entered, Pass};
 use super::protocol::{self, Protocol};
 use super::socket::Socket;
@@ -73,10 +74,10 @@ async fn prepare(
     let head_by = Instant::now() + HEAD_TIMEOUT;
     let peer = Peer { address, head_by, ending: ending.clone() };
     let socket = Socket::new(tcp, connections.terms.patience, ending)?;
+    // Boxed: what comes before a request takes more room than what is left of the
+    // connection's task then. The box is gone once the client has said what it speaks.
     let served = match connections.tls.clone() {
-        None => speak(connections, socket, peer, pass).await?,
-        // Boxed: a connection that waits for its first byte shall be small. The box is
-        // gone once the client has shaken hands and said what it speaks.
+        None => Box::pin(speak(connections, socket, peer, pass)).await?,
         Some(tls) => Box::pin(encrypt(connections, tls, socket, peer, pass)).await?,
     };
     match served {
@@ -97,11 +98,9 @@ async fn encrypt(
     peer: Peer,
     pass: Box<Pass>,
 ) -> io::Result<Option<Served>> {
-    let handshake = tls.acceptor().accept(socket);
+    let handshake = Encrypted::accept(socket, tls.config());
     match in_time(&connections, &peer, handshake).await? {
-        // Boxed: it is large, and is handed on from future to future, each of which would
-        // keep room for it.
-        Some(encrypted) => speak(connections, Box::new(encrypted), peer, pass).await,
+        Some(encrypted) => speak(connections, encrypted, peer, pass).await,
         None => Ok(None),
     }
 }

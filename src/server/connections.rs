@@ -100,7 +100,8 @@ impl Connections {
 
     /// Runs a part of a connection's life, until it is cut.
     pub(super) fn run(&self, part: impl Future<Output = ()> + Send + 'static) {
-        let part = self.cut.clone().run_until_cancelled_owned(part);
+        // Boxed: the task would keep room for it twice, before and after it has begun.
+        let part = self.cut.clone().run_until_cancelled_owned(Box::pin(part));
         self.tasks.spawn_on(part, &self.runtime);
     }
 

@@ -37,7 +37,8 @@ pub(super) async fn serve(
         move |mut request| {
             // One stream's end is not the others'.
             peer.sign(&mut request, peer.ending.of_one_stream());
-            answering(app.clone().call(request))
+            // Boxed: it is gone when the answer has begun, and the task of a stream stays.
+            Box::pin(answering(app.clone().call(request)))
         }
     });
     let mut builder = http2::Builder::new(Answers::new(&activity));

@@ -5,6 +5,7 @@ mod carrier;
 mod connection;
 mod connections;
 mod descriptors;
+mod encrypted;
 mod gate;
 mod http1;
 mod http2;

@@ -6,11 +6,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::server::ProducesTickets;
-use tokio_rustls::rustls::{ServerConfig, crypto::ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ProducesTickets;
+use rustls::{ServerConfig, crypto::ring};
 
 use crate::regular_file;
 
@@ -22,7 +21,7 @@ pub struct Tls {
     /// outlive a reload, so that neither a new certificate nor many other clients force
     /// a full handshake.
     tickets: Arc<dyn ProducesTickets>,
-    current: RwLock<TlsAcceptor>,
+    current: RwLock<Arc<ServerConfig>>,
 }
 
 /// What is wrong with a certificate or its key, in one sentence.
@@ -39,7 +38,7 @@ impl Tls {
         let wrong = |error| TlsError(format!("cannot make keys for session tickets: {error}"));
         let tickets = ring::Ticketer::new().map_err(wrong)?;
         let (certificate, key) = (Pem::read(certificate)?, Pem::read(key)?);
-        let current = RwLock::new(acceptor(&certificate, &key, tickets.clone())?);
+        let current = RwLock::new(config(&certificate, &key, tickets.clone())?);
         Ok(Self { certificate: certificate.path, key: key.path, tickets, current })
     }
 
@@ -50,12 +49,12 @@ impl Tls {
     /// can't be read twice; what was in use then stays in use.
     pub fn read_again(&self) -> Result<(), TlsError> {
         let (certificate, key) = (Pem::read_again(&self.certificate)?, Pem::read_again(&self.key)?);
-        let acceptor = acceptor(&certificate, &key, self.tickets.clone())?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
+        let config = config(&certificate, &key, self.tickets.clone())?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = config;
         Ok(())
     }
 
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -89,11 +88,11 @@ fn cannot_use(path: &Path, why: &dyn fmt::Display) -> TlsError {
     TlsError(format!("cannot use {}: {why}", path.display()))
 }
 
-fn acceptor(
+fn config(
     certificate: &Pem,
     key: &Pem,
     tickets: Arc<dyn ProducesTickets>,
-) -> Result<TlsAcceptor, TlsError> {
+) -> Result<Arc<ServerConfig>, TlsError> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(&certificate.text)
         .collect::<Result<_, _>>()
         .map_err(|error| certificate.is_wrong(&error))?;
@@ -109,7 +108,7 @@ fn acceptor(
         .map_err(|error| certificate.is_wrong(&error))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.ticketer = tickets;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Arc::new(config))
 }
 
 impl fmt::Debug for Tls {

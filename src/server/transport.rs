@@ -1,7 +1,6 @@
 //! What HTTP is spoken over, and the socket under it.
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::server::TlsStream;
 
 use super::protocol::Rewound;
 use super::socket::Socket;
@@ -21,12 +20,6 @@ impl Io for Socket {
 impl<T: Io> Io for Box<T> {
     fn socket(&self) -> Option<&Socket> {
         (**self).socket()
-    }
-}
-
-impl<T: Io> Io for TlsStream<T> {
-    fn socket(&self) -> Option<&Socket> {
-        self.get_ref().0.socket()
     }
 }
 

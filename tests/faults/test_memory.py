@@ -2,6 +2,7 @@
 optimised code asks the allocator for other things, and has been given other answers.
 """
 
+import itertools
 import pathlib
 import socket
 import ssl
@@ -31,7 +32,13 @@ SETTLED, EACH = 3_000, 1_600
 
 #: So many stay as browsers come: over TLS and HTTP/2, with one stream on each connection.
 #: Most of what each takes then, in bytes, is the HTTP/2 and TLS libraries' buffers.
-BROWSERS, EACH_BROWSER = 500, 48_000
+BROWSERS, EACH_BROWSER = 500, 32_000
+#: The same over HTTP/1.1.
+EACH_OLD_BROWSER = 6_500
+
+#: So many connections of HTTP/2 stay, with so many streams on each, and what each stream
+#: takes then, in bytes.
+CONNECTIONS, OF_EACH, EACH_OF_MANY = 20, 100, 3_200
 
 
 class Memory(FaultTest):
@@ -108,38 +115,79 @@ class Memory(FaultTest):
             self.assertIn("muzzy_decay_ms", line)
 
 
-class MemoryOverTls(FaultTest):
-    def test_a_browsers_connection_that_has_settled_takes_no_more_than_its_buffers(self):
+class MemoryByOtherWays(FaultTest):
+    def each(self, server, come, number, limit, what):
+        """What each of so many takes, after a tenth as many have come."""
+        # What is made once is not theirs.
+        come(number // 10)
+        before = server.rss()
+        come(number)
+        each = eventually(
+            "what each takes",
+            lambda: (server.rss() - before) / number,
+            lambda each: each < limit,
+            within=GIVEN_BACK,
+        )
+        counted(f"bytes for each of {number} {what}", each)
+
+    def over_tls(self, protocol):
+        """A server, and how a connection to it is opened."""
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         cert, key = certificate(pathlib.Path(directory.name), "own")
         trusting = ssl.create_default_context(cafile=cert)
-        trusting.set_alpn_protocols(["h2"])
+        trusting.set_alpn_protocols([protocol])
         server = self.server(
             "--tls-cert", cert, "--tls-key", key, "--keep-alive", "10m", quiet=True, binary=RELEASE
         )
 
+        def connect():
+            sock = socket.create_connection(server.address, DEADLINE)
+            self.addCleanup(sock.close)
+            return trusting.wrap_socket(sock, server_hostname="127.0.0.1")
+
+        return server, connect
+
+    def test_a_browsers_connection_that_has_settled_takes_no_more_than_its_buffers(self):
+        server, connect = self.over_tls("h2")
+
         def come(number):
             for nth in range(number):
-                sock = socket.create_connection(server.address, DEADLINE)
-                self.addCleanup(sock.close)
-                sock = trusting.wrap_socket(sock, server_hostname="127.0.0.1")
-                client = Http2(server.address, scheme="https", sock=sock)
+                client = Http2(server.address, scheme="https", sock=connect())
                 self.addCleanup(client.close)
                 # Who comes later is told to a few only.
                 client.join(f"/events?room={nth // 50}")
 
-        # What is made once is not theirs.
-        come(100)
-        before = server.rss()
-        come(BROWSERS)
-        each = eventually(
-            "what each takes",
-            lambda: (server.rss() - before) / BROWSERS,
-            lambda each: each < EACH_BROWSER,
-            within=GIVEN_BACK,
-        )
-        counted("bytes for each of 500 connections of browsers", each)
+        self.each(server, come, BROWSERS, EACH_BROWSER, "connections of browsers")
+
+    def test_a_stream_over_tls_alone_takes_little_more_than_its_session(self):
+        server, connect = self.over_tls("http/1.1")
+
+        def come(number):
+            for nth in range(number):
+                sock = connect()
+                self.addCleanup(sock.close)
+                sock.sendall(f"GET /events?room={nth // 50} HTTP/1.1\r\nhost: h\r\n\r\n".encode())
+                told = b""
+                while b"\ndata: " not in told:
+                    told += sock.recv(4096)
+
+        self.each(server, come, BROWSERS, EACH_OLD_BROWSER, "streams over TLS and HTTP/1.1")
+
+    def test_a_stream_among_many_on_a_connection_takes_little(self):
+        server = self.server("--keep-alive", "10m", quiet=True, binary=RELEASE)
+        connections = itertools.count()
+
+        def come(number):
+            for _ in range(number // OF_EACH):
+                client = Http2(server.address)
+                self.addCleanup(client.close)
+                room = next(connections)
+                for _ in range(OF_EACH):
+                    client.join(f"/events?room={room}")
+
+        streams = CONNECTIONS * OF_EACH
+        self.each(server, come, streams, EACH_OF_MANY, f"streams, {OF_EACH} on each connection")
 
 
 if __name__ == "__main__":

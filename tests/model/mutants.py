@@ -314,7 +314,29 @@ MUTANTS = [
         "keep an answer that nobody takes",
         SERVER,
         "src/server/answers.rs",
-        [("                Err(_) if asked.elapsed() >= ANSWER_TIMEOUT => return,\n", "")],
+        [("                Err(_) if asked.elapsed() >= ANSWER_TIMEOUT => return None,\n", "")],
+    ),
+    (
+        "take a connection that was cut for one that was closed",
+        SERVER,
+        "src/server/encrypted.rs",
+        [
+            (
+                "Client::Speaks => ready!(this.poll_receive(cx))?,\n",
+                "Client::Speaks => match ready!(this.poll_receive(cx)) {\n"
+                "                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {\n"
+                "                        return Poll::Ready(Ok(()));\n"
+                "                    }\n"
+                "                    received => received?,\n"
+                "                },\n",
+            )
+        ],
+    ),
+    (
+        "forget what the socket did not take of a record",
+        SERVER,
+        "src/server/encrypted.rs",
+        [("            self.outgoing.extend_from_slice(&record[sent..]);\n", "            let _ = sent;\n")],
     ),
     (
         "keep a connection that fell idle while nobody looked",

@@ -1,0 +1,564 @@
+//! A connection that is encrypted with TLS, and small while nothing comes or goes.
+//!
+//! rustls does the work; this moves its bytes. In place of a buffer of 4 kB for each
+//! connection, it reads and writes through one that all connections of a thread share,
+//! and keeps of it only what it must: the first part of a record that has not come whole,
+//! what was decrypted and not yet read, and what the socket did not take.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use rustls::ServerConfig;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::socket::Socket;
+use super::transport::Io;
+
+/// How many bytes a record has at most, its head included (RFC 5246, section 6.2.3; less
+/// in TLS 1.3), and so the most that is kept of what has not come whole. A handshake
+/// message that is spread over several records must fit in too.
+const RECORD: usize = 5 + 16_384 + 2048;
+
+/// How many bytes are encrypted into one record (RFC 8446, section 5.1).
+const PLAIN: usize = 16_384;
+
+thread_local! {
+    /// What records are received into and encrypted into, taken by who is at it.
+    static SHARED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// The connection under it, and the session.
+pub(super) struct Encrypted<T> {
+    io: T,
+    session: UnbufferedServerConnection,
+    /// The first part of a record.
+    incoming: Vec<u8>,
+    /// What was decrypted and nobody has read.
+    read: BytesMut,
+    /// What was encrypted and has not been sent.
+    outgoing: BytesMut,
+    /// What the client will still say.
+    client: Client,
+    /// We have said that nothing more comes.
+    closed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Client {
+    Speaks,
+    /// It has said that nothing more comes (`close_notify`).
+    Closed,
+    /// It does not keep to TLS, and rustls is not asked again.
+    Failed,
+}
+
+impl<T: Io> Encrypted<T> {
+    /// Shakes hands.
+    pub(super) async fn accept(io: T, config: Arc<ServerConfig>) -> io::Result<Box<Self>> {
+        let session = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
+        // Boxed: it is large, and is handed on from future to future, each of which would
+        // keep room for it.
+        let mut new = Box::new(Self {
+            io,
+            session,
+            incoming: Vec::new(),
+            read: BytesMut::new(),
+            outgoing: BytesMut::new(),
+            client: Client::Speaks,
+            closed: false,
+        });
+        poll_fn(|cx| new.poll_accepted(cx)).await?;
+        Ok(new)
+    }
+
+    fn poll_accepted(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if !self.session.is_handshaking() {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_receive(cx))?;
+        }
+    }
+
+    /// Sends what was encrypted.
+    fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.outgoing.is_empty() {
+            let sent = ready!(Pin::new(&mut self.io).poll_write(cx, &self.outgoing))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.outgoing.advance(sent);
+        }
+        self.outgoing = BytesMut::new();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Receives something, and decrypts what has come whole. Sends meanwhile what the
+    /// client may wait for, and does not wait for it: it may have something to say first.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.outgoing.len() > RECORD {
+            // Who has us answer and takes no answer is not heard either.
+            ready!(self.poll_sent(cx))?;
+        }
+        let mut records = SHARED.take();
+        records.resize(records.len().max(RECORD), 0);
+        let _sent_or_not = self.poll_sent(cx);
+        let received = self.poll_receive_into(&mut records[..RECORD], cx);
+        let _sent_or_not = self.poll_sent(cx);
+        SHARED.set(records);
+        received
+    }
+
+    fn poll_receive_into(
+        &mut self,
+        records: &mut [u8],
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let (begun, free) = records.split_at_mut(self.incoming.len());
+        begun.copy_from_slice(&self.incoming);
+        if free.is_empty() {
+            self.client = Client::Failed;
+            return Poll::Ready(Err(invalid("a handshake message is too large")));
+        }
+        let mut free = ReadBuf::new(free);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut free))?;
+        if free.filled().is_empty() {
+            // Whoever could cut the connection could cut a message short.
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        let end = begun.len() + free.filled().len();
+        let decrypted = self.decrypt(&mut records[..end]);
+        let done = decrypted.inspect_err(|_| self.client = Client::Failed)?;
+        if done == end {
+            self.incoming = Vec::new();
+        } else {
+            self.incoming.clear();
+            self.incoming.extend_from_slice(&records[done..end]);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Decrypts what is whole of `records`. Answers how many bytes are done with.
+    fn decrypt(&mut self, records: &mut [u8]) -> io::Result<usize> {
+        let mut done = 0;
+        loop {
+            let UnbufferedStatus { discard, state } =
+                self.session.process_tls_records(&mut records[done..]);
+            let error = match state {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(record) = traffic.next_record() {
+                        self.read.extend_from_slice(record.map_err(invalid)?.payload);
+                    }
+                    None
+                }
+                Ok(ConnectionState::EncodeTlsData(data)) => {
+                    append(&mut self.outgoing, data);
+                    None
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => {
+                    data.done();
+                    None
+                }
+                Ok(ConnectionState::PeerClosed) => {
+                    self.client = Client::Closed;
+                    None
+                }
+                Ok(
+                    ConnectionState::BlockedHandshake
+                    | ConnectionState::WriteTraffic(_)
+                    | ConnectionState::Closed,
+                ) => return Ok(done + discard),
+                // We take none.
+                Ok(_early_data) => return Err(invalid("early data")),
+                Err(error) => Some(error),
+            };
+            done += discard;
+            if let Some(error) = error {
+                self.encode_alert(&mut records[done..]);
+                return Err(invalid(error));
+            }
+        }
+    }
+
+    /// Encodes what the client is to be told of its error.
+    fn encode_alert(&mut self, records: &mut [u8]) {
+        while self.session.wants_write() {
+            match self.session.process_tls_records(records).state {
+                Ok(ConnectionState::EncodeTlsData(data)) => append(&mut self.outgoing, data),
+                _ => return,
+            }
+        }
+    }
+
+    /// Encrypts what it is given, or else the word that nothing more comes (`close_notify`).
+    /// Answers how many bytes of `record` that takes.
+    fn encrypt(&mut self, plain: Option<&[u8]>, record: &mut Vec<u8>) -> io::Result<usize> {
+        if self.client == Client::Failed {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        loop {
+            let mut traffic = match self.session.process_tls_records(&mut self.incoming).state {
+                Ok(ConnectionState::WriteTraffic(traffic)) => traffic,
+                Ok(ConnectionState::EncodeTlsData(data)) => {
+                    append(&mut self.outgoing, data);
+                    continue;
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => {
+                    data.done();
+                    continue;
+                }
+                _ => return Err(io::ErrorKind::BrokenPipe.into()),
+            };
+            let encrypted = match plain {
+                Some(plain) => traffic.encrypt(plain, record),
+                None => traffic.queue_close_notify(record),
+            };
+            match encrypted {
+                Ok(size) => return Ok(size),
+                Err(EncryptError::InsufficientSize(needed)) => {
+                    record.resize(needed.required_size, 0);
+                }
+                Err(error @ EncryptError::EncryptExhausted) => return Err(io::Error::other(error)),
+            }
+        }
+    }
+
+    /// Encrypts as [`encrypt`](Self::encrypt) does, and sends as much as the socket takes.
+    fn send(&mut self, plain: Option<&[u8]>, cx: &mut Context<'_>) -> io::Result<()> {
+        let mut record = SHARED.take();
+        record.resize(record.len().max(RECORD), 0);
+        let sent = self.encrypt(plain, &mut record).and_then(|size| {
+            let record = &record[..size];
+            let sent = match Pin::new(&mut self.io) {
+                io if self.outgoing.is_empty() => io.poll_write(cx, record),
+                _ => Poll::Pending,
+            };
+            let sent = match sent {
+                Poll::Ready(sent) => sent?,
+                Poll::Pending => 0,
+            };
+            self.outgoing.extend_from_slice(&record[sent..]);
+            Ok(())
+        });
+        SHARED.set(record);
+        sent
+    }
+}
+
+fn append<Data>(outgoing: &mut BytesMut, mut data: EncodeTlsData<'_, Data>) {
+    let end = outgoing.len();
+    if let Err(EncodeError::InsufficientSize(needed)) = data.encode(&mut []) {
+        outgoing.resize(end + needed.required_size, 0);
+        let _it_fits = data.encode(&mut outgoing[end..]);
+    }
+}
+
+fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+impl<T: Io> AsyncRead for Encrypted<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        while this.read.is_empty() {
+            match this.client {
+                Client::Speaks => ready!(this.poll_receive(cx))?,
+                Client::Closed => return Poll::Ready(Ok(())),
+                Client::Failed => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+            }
+        }
+        let length = this.read.len().min(buf.remaining());
+        buf.put_slice(&this.read[..length]);
+        this.read.advance(length);
+        if this.read.is_empty() {
+            this.read = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: Io> AsyncWrite for Encrypted<T> {
+    /// A record is taken whole, or not at all before the last one has left.
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        ready!(this.poll_sent(cx))?;
+        let plain = &buf[..buf.len().min(PLAIN)];
+        if !plain.is_empty() {
+            this.send(Some(plain), cx)?;
+        }
+        Poll::Ready(Ok(plain.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_sent(cx))?;
+        Pin::new(&mut this.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.closed {
+            this.closed = true;
+            if this.client != Client::Failed {
+                this.send(None, cx)?;
+            }
+        }
+        ready!(this.poll_sent(cx))?;
+        match ready!(Pin::new(&mut this.io).poll_shutdown(cx)) {
+            // The client has closed it already.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+            shut => Poll::Ready(shut),
+        }
+    }
+}
+
+impl<T: Io> Io for Encrypted<T> {
+    fn socket(&self) -> Option<&Socket> {
+        self.io.socket()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use std::process::Command;
+    use std::sync::OnceLock;
+    use std::task::Waker;
+    use std::time::Duration;
+
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, ServerName};
+    use rustls::version::{TLS12, TLS13};
+    use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, crypto::ring};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::timeout;
+    use tokio_rustls::{TlsConnector, client::TlsStream};
+
+    use super::super::tls::Tls;
+
+    /// A record that nobody has encrypted.
+    const GARBAGE: [u8; 37] = {
+        let mut record = [0; 37];
+        (record[0], record[1], record[2], record[4]) = (23, 3, 3, 32);
+        record
+    };
+
+    /// What the record of an alert begins with, if it is not encrypted.
+    const ALERT: u8 = 21;
+
+    struct Configs {
+        server: Arc<ServerConfig>,
+        trusted: RootCertStore,
+    }
+
+    fn configs() -> &'static Configs {
+        static CONFIGS: OnceLock<Configs> = OnceLock::new();
+        CONFIGS.get_or_init(|| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (certificate, key) = (folder.path().join("cert"), folder.path().join("key"));
+            let made = Command::new("openssl")
+                .args(["req", "-x509", "-nodes", "-subj", "/CN=test", "-newkey", "ec"])
+                .args(["-pkeyopt", "ec_paramgen_curve:P-256", "-addext"])
+                .args(["subjectAltName=DNS:test", "-addext", "basicConstraints=CA:FALSE"])
+                .args([Path::new("-keyout"), &key, Path::new("-out"), &certificate])
+                .output();
+            assert!(made.expect("openssl").status.success());
+            let server = Tls::read(&certificate, &key).expect("a pair").config();
+            let mut trusted = RootCertStore::empty();
+            let certificate = CertificateDer::from_pem_file(&certificate).expect("a certificate");
+            trusted.add(certificate).expect("it can be trusted");
+            Configs { server, trusted }
+        })
+    }
+
+    fn connector(version: &'static SupportedProtocolVersion) -> TlsConnector {
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[version])
+            .expect("it is known")
+            .with_root_certificates(configs().trusted.clone())
+            .with_no_client_auth();
+        TlsConnector::from(Arc::new(config))
+    }
+
+    /// Both ends of a connection that has so much room on its way.
+    async fn connected(
+        version: &'static SupportedProtocolVersion,
+        room: usize,
+    ) -> (Box<Encrypted<DuplexStream>>, TlsStream<DuplexStream>) {
+        let (server, client) = duplex(room);
+        let name = ServerName::try_from("test").expect("a name");
+        let accepted = Encrypted::accept(server, configs().server.clone());
+        let connected = connector(version).connect(name, client);
+        in_time(async { tokio::try_join!(accepted, connected) }).await.expect("no error")
+    }
+
+    /// So many bytes that are not all the same.
+    fn text(size: usize) -> Vec<u8> {
+        (0..size).map(|at| (at % 251) as u8).collect()
+    }
+
+    async fn in_time<T>(step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+        timeout(Duration::from_secs(20), step).await.expect("in time")
+    }
+
+    async fn read_all(io: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+        let mut read = Vec::new();
+        in_time(io.read_to_end(&mut read)).await.map(|_| read)
+    }
+
+    async fn write_all(io: &mut (impl AsyncWrite + Unpin), text: &[u8]) {
+        io.write_all(text).await.expect("it is taken");
+        io.flush().await.expect("it is sent");
+    }
+
+    fn context() -> Context<'static> {
+        Context::from_waker(Waker::noop())
+    }
+
+    #[tokio::test]
+    async fn both_sides_are_heard_however_their_words_are_cut_up() {
+        let said = text(3 * PLAIN);
+        for (version, room) in [(&TLS13, 1), (&TLS13, 4096), (&TLS12, 1), (&TLS12, 1 << 20)] {
+            let (server, client) = duplex(room);
+            let heard = async {
+                let name = ServerName::try_from("test").expect("a name");
+                let mut client = connector(version).connect(name, client).await?;
+                client.write_all(&said).await?;
+                client.shutdown().await?;
+                read_all(&mut client).await
+            };
+            let answered = async {
+                let mut server = Encrypted::accept(server, configs().server.clone()).await?;
+                let heard = read_all(&mut server).await?;
+                server.write_all(&heard).await?;
+                server.shutdown().await
+            };
+            let both = in_time(async { tokio::try_join!(heard, answered) }).await;
+            let (heard, ()) = both.expect("no error");
+            assert!(heard == said, "by {version:?} through {room}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_while_nothing_comes_or_goes() {
+        // No record comes or goes at once.
+        let (mut server, mut client) = connected(&TLS13, 16).await;
+        let mut heard = [0; 5];
+        let said = async { in_time(server.read_exact(&mut heard)).await.expect("it was said") };
+        tokio::join!(write_all(&mut client, b"hello"), said);
+        let said = async { in_time(client.read_exact(&mut heard)).await.expect("it was said") };
+        tokio::join!(write_all(&mut server, b"hello"), said);
+        assert_eq!(&heard, b"hello");
+        let Encrypted { incoming, read, outgoing, .. } = *server;
+        assert_eq!((incoming.capacity(), read.capacity(), outgoing.capacity()), (0, 0, 0));
+    }
+
+    #[tokio::test]
+    async fn no_more_is_taken_than_a_record_before_the_client_takes_it() {
+        let (mut server, mut client) = connected(&TLS13, 4096).await;
+        let said = text(2 * PLAIN);
+        let mut write = |text: &[u8]| Pin::new(&mut *server).poll_write(&mut context(), text);
+        assert!(matches!(write(&said), Poll::Ready(Ok(PLAIN))));
+        assert!(write(&said[PLAIN..]).is_pending());
+        let mut heard = vec![0; said.len()];
+        let rest = async { write_all(&mut server, &said[PLAIN..]).await };
+        assert!(tokio::join!(rest, client.read_exact(&mut heard)).1.is_ok());
+        assert!(heard == said);
+    }
+
+    #[tokio::test]
+    async fn who_has_said_that_no_more_comes_is_still_answered() {
+        for version in [&TLS12, &TLS13] {
+            let (mut server, mut client) = connected(version, 4096).await;
+            client.shutdown().await.expect("closed");
+            assert_eq!(read_all(&mut server).await.expect("no error"), b"");
+            write_all(&mut server, b"hello").await;
+            server.shutdown().await.expect("closed");
+            assert_eq!(read_all(&mut client).await.expect("no error"), b"hello");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_cut_was_not_closed() {
+        for cut_up in [&b""[..], &GARBAGE[..20]] {
+            let (mut server, client) = connected(&TLS13, 4096).await;
+            let (mut client, _) = client.into_inner();
+            write_all(&mut client, cut_up).await;
+            drop(client);
+            let error = read_all(&mut server).await.expect_err("it may lack something");
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_does_not_keep_to_tls_is_told_so_and_nothing_else() {
+        for version in [&TLS12, &TLS13] {
+            let (mut server, client) = connected(version, 4096).await;
+            let (mut client, mut session) = client.into_inner();
+            write_all(&mut client, &GARBAGE).await;
+            for _ in 0..2 {
+                let error = read_all(&mut server).await.expect_err("it is no record");
+                assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+            }
+            let error = server.write_all(b"hello").await.expect_err("it has failed");
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+            server.shutdown().await.expect("closed");
+            drop(server);
+            let told = read_all(&mut client).await.expect("no error");
+            session.read_tls(&mut &told[..]).expect("it has room");
+            let told = session.process_new_packets().expect_err("an alert");
+            assert!(matches!(told, rustls::Error::AlertReceived(_)), "{told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_is_none_or_too_large_or_cut_fails() {
+        let hello = [&[22, 3, 1, 0x40, 0, 1, 0, 0xff, 0xff][..], &[0; 0x4000 - 4]].concat();
+        for (said, kind) in [
+            (b"GET / HTTP/1.1\r\nhost: h\r\n\r\n".to_vec(), io::ErrorKind::InvalidData),
+            ([&hello[..], &hello].concat(), io::ErrorKind::InvalidData),
+            (hello[..100].to_vec(), io::ErrorKind::UnexpectedEof),
+        ] {
+            let (server, mut client) = duplex(1 << 20);
+            client.write_all(&said).await.expect("it is taken");
+            client.shutdown().await.expect("closed");
+            let accepted = Encrypted::accept(server, configs().server.clone()).await;
+            assert_eq!(accepted.err().map(|error| error.kind()), Some(kind));
+            let told = read_all(&mut client).await.expect("no error");
+            let is_told = kind == io::ErrorKind::InvalidData && said[0] != 22;
+            assert_eq!(told.first(), is_told.then_some(&ALERT));
+        }
+    }
+
+    #[tokio::test]
+    async fn when_keys_are_changed_no_word_is_lost() {
+        let (mut server, mut client) = connected(&TLS13, 4096).await;
+        let mut heard = [0; 5];
+        for _ in 0..3 {
+            client.get_mut().1.refresh_traffic_keys().expect("keys can be changed");
+            write_all(&mut client, b"hello").await;
+            in_time(server.read_exact(&mut heard)).await.expect("it was said");
+            write_all(&mut server, &heard).await;
+            in_time(client.read_exact(&mut heard)).await.expect("it was said");
+            assert_eq!(&heard, b"hello");
+        }
+    }
+}
