@@ -82,6 +82,10 @@ for (const browser of BROWSERS) {
     test('a partial number is shown, and said to be so, but not charted', async (t) => {
       const server = await startServer(t, SETTLING);
       const page = await (await newContext(t)).newPage();
+      // A tab that is not in front would not draw.
+      await page.evaluateOnNewDocument(() => {
+        Object.defineProperty(document, 'hidden', { get: () => false });
+      });
       await page.goto(server.page());
       await shows(page, partial(1));
       assert.match(await text(page, '#status'), /some people may not be counted yet/);

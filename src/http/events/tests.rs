@@ -659,9 +659,8 @@ async fn who_asks_is_told_when_the_numbers_begin_and_cease_to_be_partial() {
     assert_eq!(early.next().await, Some(partial(true)));
     let mut late = counter.join_by("/events?room=a&room=b&tell=keep-alive,partial").await;
     let first = late.next().await.expect("a first frame");
-    let told = ["a", "b"].map(|room| {
-        format!("event: user count\ndata: {{\"room\":\"{room}\",\"count\":1}}\n\n")
-    });
+    let told = ["a", "b"]
+        .map(|room| format!("event: user count\ndata: {{\"room\":\"{room}\",\"count\":1}}\n\n"));
     let keep_alive = "event: keep-alive\ndata: 15000\n\n";
     let all = format!("{}{}{keep_alive}", partial(true), told.concat());
     assert_eq!(first.splitn(3, '\n').nth(2), Some(&*all), "before the first number");
