@@ -1,11 +1,12 @@
 /** Types of client.mjs, and of what client.js leaves in `globalThis.headcount`. */
 
 /**
- * `connecting`: there is no number yet. `live`: the number is right. `stale`: the
- * connection was lost, and the number is the last one known. `closed`: nobody
- * listens, or the page was left.
+ * `connecting`: there is no number yet. `live`: the number is right. `partial`: the
+ * number is fresh, but some people may be missing from it. `stale`: the connection was
+ * lost, and the number is the last one known. `closed`: nobody listens, or the page was
+ * left.
  */
-export type State = 'connecting' | 'live' | 'stale' | 'closed';
+export type State = 'connecting' | 'live' | 'partial' | 'stale' | 'closed';
 
 export interface Options {
   /** The room; `page` stands for the page's own path. None: the whole site's, `lobby`. */

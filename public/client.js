@@ -47,6 +47,7 @@
     state = 'closed';
     listeners = new Set();
     source = null;
+    isPartial = false; // as its stream says
     timer; // The one thing that happens next if nothing is heard,
     due = 0; // and when, by the wall clock
     failures = 0; // in a row
@@ -119,6 +120,8 @@
       // a new one it can't be given. (The name of the parameter is Mercure's.)
       if (this.token) url.searchParams.set('lastEventID', this.token);
       this.source = new EventSource(url);
+      this.source.addEventListener('open', () => (this.isPartial = false));
+      this.source.addEventListener('partial', event => this.doubts(event.data === 'true'));
       this.source.addEventListener('user count', event => this.heard(event));
       this.source.addEventListener('keep-alive', event => this.beats(Number(event.data)));
       this.source.addEventListener('error', () => this.failed());
@@ -137,7 +140,18 @@
       if (!/^\d{1,15}$/.test(data)) return; // not a number of people
       this.failures = 0;
       this.token = lastEventId;
-      this.tell('live', Number(data));
+      this.refresh(Number(data));
+    }
+
+    // What is so from the start is said before the first number.
+    doubts(isPartial) {
+      this.isPartial = isPartial;
+      if (this.state === 'live' || this.state === 'partial') this.refresh(this.count);
+    }
+
+    /** The stream says that this is the number now. */
+    refresh(count) {
+      this.tell(this.isPartial ? 'partial' : 'live', count);
       this.expectBeat();
     }
 
@@ -315,7 +329,7 @@
     const base = src ? new URL(`${src.replace(/\/+$/, '')}/`, document.baseURI) : home();
     const stream = new URL('events', base);
     stream.searchParams.set('room', name);
-    stream.searchParams.set('tell', 'keep-alive');
+    stream.searchParams.set('tell', 'keep-alive,partial');
     if (observe) stream.searchParams.set('observe', 1);
     // When the tab that leads is closed, another one is about to come for its seat.
     const shared = per === 'browser';
@@ -365,7 +379,7 @@
       return this.#feed?.count ?? null;
     }
 
-    /** `connecting`, `live`, `stale` or `closed`. */
+    /** `connecting`, `live`, `partial`, `stale` or `closed`. */
     get state() {
       return this.#feed?.state ?? 'closed';
     }

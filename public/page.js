@@ -63,6 +63,7 @@ counter.addEventListener('user-count', ({ detail: { count, state } }) => {
   $('status').dataset.state = state;
   say($('status'), says[state]);
   if (count !== null) show(count);
+  // No partial number either: the chart would keep a dip that never happened.
   record(state === 'live' ? count : null);
   draw();
 });

@@ -140,6 +140,10 @@ impl Streams {
     ) -> Frame {
         let token = guest.seat().map(|seat| seat.token());
         let mut first = event::preamble(guest::retry(), token).to_vec();
+        if is_partial {
+            // Before the numbers, so that nobody takes them for whole.
+            first.extend(event::partial(true));
+        }
         match heard {
             [heard] => first.extend(heard.told().text()),
             heard => {
@@ -150,9 +154,6 @@ impl Streams {
         }
         if wants.keep_alive {
             first.extend(event::keep_alive(self.terms.keep_alive));
-        }
-        if is_partial {
-            first.extend(event::partial(true));
         }
         self.rooms.tally().deliveries.add(heard.len() as u64);
         Frame::new(&first)

@@ -36,6 +36,11 @@ export const BROWSERS = [
 /** How long a page may take to come back: its random waits add up. */
 export const RETURN_MS = 45_000;
 
+/** A server whose numbers are partial for as long as a page may take to be there. */
+export const SETTLING = { args: ['--keep-alive', '1h', '--settle', '15s'] };
+/** One whose numbers are partial all the time. */
+export const PARTIAL = { args: ['--keep-alive', '1h', '--settle', '1h'] };
+
 /**
  * For the suite it is called in: a browser, and the way to have contexts of it.
  * A context is one visitor's browser, with nothing in common with another's.
@@ -74,10 +79,11 @@ export const look = (page) =>
   });
 
 /** What the page shows when it is connected and `count` are here. */
-export const live = (count) => ({
-  sentence: `${count} ${count === 1 ? 'person is' : 'people are'} here now`,
-  state: 'live',
-});
+export const live = (count) => ({ sentence: sentence(count), state: 'live' });
+/** The same while some people may be missing. */
+export const partial = (count) => ({ sentence: sentence(count), state: 'partial' });
+
+const sentence = (count) => `${count} ${count === 1 ? 'person is' : 'people are'} here now`;
 
 export const shows = (page, expected, within) =>
   eventually('what the page shows', () => look(page), expected, within);

@@ -8,7 +8,18 @@ import { startServer } from '../support/server.mjs';
 import { PAGE, beneath, startSite } from '../support/site.mjs';
 import { visit } from '../support/visitor.mjs';
 import { eventually } from '../support/wait.mjs';
-import { BROWSERS, element, elementShows, goBack, leaveFor, text, told, useBrowser } from './browsers.mjs';
+import {
+  BROWSERS,
+  RETURN_MS,
+  SETTLING,
+  element,
+  elementShows,
+  goBack,
+  leaveFor,
+  text,
+  told,
+  useBrowser,
+} from './browsers.mjs';
 
 const SILENT = { args: ['--keep-alive', '1h'] };
 
@@ -280,6 +291,66 @@ for (const browser of BROWSERS) {
         await becomes(server, 'x', 1);
       });
     }
+
+    test('a number is partial until the server knows all, and is not called live before', async (t) => {
+      const room = 'x';
+      const { page } = await visited(t, '<user-count room="x">–</user-count>', SETTLING);
+      await elementShows(page, '1', 'partial');
+      assert.equal(await page.$eval('user-count', (one) => one.state), 'partial');
+      await page.evaluate(() => {
+        window.heard = [];
+        headcount.watch({ room: 'x' }, (...what) => window.heard.push(what));
+      });
+      await elementShows(page, '1', 'live', undefined, RETURN_MS);
+      assert.deepEqual(await told(page), [
+        { room, count: null, state: 'connecting' },
+        { room, count: 1, state: 'partial' },
+        { room, count: 1, state: 'live' },
+      ]);
+      assert.deepEqual(await page.evaluate(() => window.heard), [
+        [1, 'partial'],
+        [1, 'live'],
+      ]);
+    });
+
+    test('a number can become partial, until the server or a new stream says that it is not', async (t) => {
+      const streams = [];
+      const { page } = await visited(t, '<user-count>–</user-count>', {
+        answer(request, response) {
+          if (!request.url.startsWith('/events')) return false;
+          response.setHeader('content-type', 'text/event-stream');
+          response.write('retry: 100\nevent: user count\ndata: 7\n\n');
+          streams.push(response);
+          return true;
+        },
+      });
+      const say = (event, data) => streams.at(-1).write(`event: ${event}\ndata: ${data}\n\n`);
+      await elementShows(page, '7');
+      say('partial', true);
+      await elementShows(page, '7', 'partial');
+      say('user count', 8);
+      await elementShows(page, '8', 'partial');
+      say('partial', false);
+      await elementShows(page, '8');
+      say('partial', true);
+      await elementShows(page, '8', 'partial');
+      streams.at(-1).end();
+      await elementShows(page, '7', 'live', undefined, RETURN_MS);
+      assert.equal(streams.length, 2);
+      assert.deepEqual(
+        (await told(page)).map(({ count, state }) => `${count} ${state}`),
+        [
+          'null connecting',
+          '7 live',
+          '7 partial',
+          '8 partial',
+          '8 live',
+          '8 partial',
+          '8 stale',
+          '7 live',
+        ],
+      );
+    });
 
     test('a module alone finds the server without the plain script', async (t) => {
       const server = await startServer(t, SILENT);

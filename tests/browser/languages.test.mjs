@@ -76,12 +76,12 @@ for (const browser of BROWSERS) {
     for (const [languages, language, sentences] of SENTENCES) {
       test(`who reads ${languages} is told in ${language}`, async (t) => {
         const server = await startServer(t);
-        let say;
+        let tell;
         const site = await startSite(t, server, {}, (request, response) => {
           if (!request.url.startsWith('/events')) return false;
           response.setHeader('content-type', 'text/event-stream');
           response.flushHeaders();
-          say = (count) => response.write(`event: user count\ndata: ${count}\n\n`);
+          tell = (event, data) => response.write(`event: ${event}\ndata: ${data}\n\n`);
           return true;
         });
         const page = await (await newContext(t)).newPage();
@@ -95,13 +95,15 @@ for (const browser of BROWSERS) {
         assert.equal(await text(page, 'a'), says.tab);
         assert.match(await text(page, '#embed'), new RegExp(`${says.here}</p>$`));
 
-        await eventually('the stream', () => typeof say, 'function');
+        await eventually('the stream', () => typeof tell, 'function');
         for (const [count, sentence] of Object.entries(sentences)) {
-          say(count);
+          tell('user count', count);
           const seen = async () => (await look(page)).sentence;
           await eventually('the sentence', seen, sentence);
         }
         assert.equal(await text(page, '#status'), says.live);
+        tell('partial', true);
+        await eventually('the status', () => text(page, '#status'), says.partial);
         assert(!/[{}]/.test(await text(page, '#summary')));
       });
     }

@@ -10,7 +10,20 @@ import { startServer } from '../support/server.mjs';
 import { beneath, startSite } from '../support/site.mjs';
 import { reader, visit } from '../support/visitor.mjs';
 import { eventually } from '../support/wait.mjs';
-import { BROWSERS, goBack, leaveFor, live, look, shows, text, useBrowser } from './browsers.mjs';
+import {
+  BROWSERS,
+  PARTIAL,
+  RETURN_MS,
+  SETTLING,
+  goBack,
+  leaveFor,
+  live,
+  look,
+  partial,
+  shows,
+  text,
+  useBrowser,
+} from './browsers.mjs';
 
 // Without heartbeats a number is told only when it changes.
 const SILENT = { args: ['--keep-alive', '1h'] };
@@ -64,6 +77,26 @@ for (const browser of BROWSERS) {
 
       await page.goto(await atCount(t, server, 1234567));
       await shows(page, { sentence: '1,234,567 people are here now', state: 'live' });
+    });
+
+    test('a partial number is shown, and said to be so, but not charted', async (t) => {
+      const server = await startServer(t, SETTLING);
+      const page = await (await newContext(t)).newPage();
+      // A tab that is not in front would not draw.
+      await page.evaluateOnNewDocument(() => {
+        Object.defineProperty(document, 'hidden', { get: () => false });
+      });
+      await page.goto(server.page());
+      await shows(page, partial(1));
+      assert.match(await text(page, '#status'), /some people may not be counted yet/);
+      const line = () => page.$eval('#line', (path) => path.getAttribute('d'));
+      assert.equal(await line(), '');
+      assert.equal(await text(page, '#summary'), 'Last 5 minutes');
+
+      await shows(page, live(1), RETURN_MS);
+      assert.equal(await text(page, '#status'), 'Live');
+      await eventually("the chart's line", line, (path) => path !== '');
+      await eventually('its summary', () => text(page, '#summary'), 'Last 5 minutes: low 1, high 1');
     });
 
     test('twenty reloads are twenty visits, one after the other', async (t) => {
@@ -320,9 +353,14 @@ for (const browser of BROWSERS) {
       });
     }
 
-    for (const scheme of ['light', 'dark']) {
-      test(`axe-core finds no fault with the page, ${scheme}`, async (t) => {
-        const server = await startServer(t, SILENT);
+    for (const [scheme, settings, expected] of [
+      ['light', SILENT, live(1)],
+      ['dark', SILENT, live(1)],
+      ['light', PARTIAL, partial(1)],
+      ['dark', PARTIAL, partial(1)],
+    ]) {
+      test(`axe-core finds no fault with the page, ${scheme} and ${expected.state}`, async (t) => {
+        const server = await startServer(t, settings);
         const page = await (await newContext(t)).newPage();
         const isDark = scheme === 'dark';
         // BiDi has no command for this, and Firefox has a preference in its place:
@@ -333,7 +371,7 @@ for (const browser of BROWSERS) {
           assert.equal(await page.evaluate(dark), isDark);
         }
         await page.goto(server.page());
-        await shows(page, live(1));
+        await shows(page, expected);
         await page.evaluate(axe.source);
         const violations = () =>
           page.evaluate(async () => {

@@ -11,7 +11,18 @@ import { PAGE, startSite } from '../support/site.mjs';
 import { visit } from '../support/visitor.mjs';
 import { eventually } from '../support/wait.mjs';
 import { startWire } from '../support/wire.mjs';
-import { BROWSERS, RETURN_MS, elementShows, is, live, shows, text, useBrowser } from './browsers.mjs';
+import {
+  BROWSERS,
+  RETURN_MS,
+  SETTLING,
+  elementShows,
+  is,
+  live,
+  partial,
+  shows,
+  text,
+  useBrowser,
+} from './browsers.mjs';
 
 const SILENT = { args: ['--keep-alive', '1h'] };
 
@@ -42,6 +53,31 @@ for (const browser of BROWSERS) {
         await counts(second, 1);
       });
     }
+
+    test('after a restart, with a number that is partial at first', async (t) => {
+      const first = await startServer(t, SILENT);
+      const page = await (await newContext(t)).newPage();
+      await page.evaluateOnNewDocument(() => {
+        window.states = [];
+        addEventListener('user-count', ({ detail }) => {
+          if (detail.state !== window.states.at(-1)) window.states.push(detail.state);
+        });
+      });
+      await page.goto(first.page());
+      const other = await visit(t, first);
+      await shows(page, live(2));
+
+      first.signal('SIGKILL');
+      await first.ends('SIGKILL');
+      await is(page, 'stale');
+      other.leave();
+
+      await startServer(t, { ...SETTLING, port: first.port });
+      await shows(page, partial(1), RETURN_MS);
+      await shows(page, live(1), RETURN_MS);
+      const states = ['connecting', 'live', 'stale', 'partial', 'live'];
+      assert.deepEqual(await page.evaluate(() => window.states), states);
+    });
 
     test('when the port answers 503 in place of the server', async (t) => {
       const first = await startServer(t, SILENT);

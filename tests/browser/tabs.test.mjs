@@ -7,7 +7,7 @@ import { startServer } from '../support/server.mjs';
 import { PAGE, startSite } from '../support/site.mjs';
 import { visit } from '../support/visitor.mjs';
 import { eventually } from '../support/wait.mjs';
-import { BROWSERS, RETURN_MS, elementShows, told, useBrowser } from './browsers.mjs';
+import { BROWSERS, PARTIAL, RETURN_MS, SETTLING, elementShows, told, useBrowser } from './browsers.mjs';
 
 const SILENT = { args: ['--keep-alive', '1h'] };
 const ONE = '<user-count room="x" per="browser">–</user-count>';
@@ -20,6 +20,12 @@ const counts = (server, count) =>
 async function numbers(page) {
   const all = (await told(page)).map(({ count }) => count).filter((count) => count !== null);
   return all.filter((number, i) => number !== all[i - 1]);
+}
+
+/** The states that they have been in, one after the other. */
+async function states(page) {
+  const all = (await told(page)).map(({ state }) => state);
+  return all.filter((state, i) => state !== all[i - 1]);
 }
 
 for (const browser of BROWSERS) {
@@ -75,8 +81,7 @@ for (const browser of BROWSERS) {
         assert.equal(pages.length, left);
       }
       assert.deepEqual(await numbers(pages[0]), [1, 2, 1, 2, 1, 2, 1]);
-      const states = (await told(pages[0])).map(({ state }) => state);
-      assert.deepEqual([...new Set(states)], ['connecting', 'live']);
+      assert.deepEqual(await states(pages[0]), ['connecting', 'live']);
       await pages[0].close();
       await counts(server, 0);
     });
@@ -116,6 +121,23 @@ for (const browser of BROWSERS) {
       site.relent();
       for (const page of pages) await elementShows(page, '1', 'live', undefined, RETURN_MS);
       assert.equal(site.streams(), 1);
+    });
+
+    test('all tabs say that the number is partial, and when it is not any more', async (t) => {
+      const { site, pages } = await visited(t, 2, ONE, SETTLING);
+      for (const page of pages) await elementShows(page, '1', 'partial');
+      assert.equal(site.streams(), 1);
+      for (const page of pages) await elementShows(page, '1', 'live', undefined, RETURN_MS);
+      for (const page of pages) assert.deepEqual(await states(page), ['connecting', 'partial', 'live']);
+    });
+
+    test('when another tab takes over, a partial number stays partial', async (t) => {
+      const { server, pages } = await visited(t, 2, ONE, PARTIAL);
+      for (const page of pages) await elementShows(page, '1', 'partial');
+      await pages.shift().close();
+      await visit(t, server, 'x');
+      await elementShows(pages[0], '2', 'partial');
+      assert.deepEqual(await states(pages[0]), ['connecting', 'partial']);
     });
 
     const canFreeze = browser.name === 'Chromium';

@@ -48,6 +48,18 @@ describe('a real client', { concurrency: 4, timeout: 60_000 }, () => {
     });
   }
 
+  for (const { name, join } of clients) {
+    test(`${name} is told numbers alone while they are partial, for it does not ask`, async (t) => {
+      const server = await startServer(t, { args: [...SILENT.args, '--settle', '1h'] });
+      const client = join(t, server.events(ROOM));
+      await sees(name, client, [1]);
+      await visit(t, server, ROOM);
+      await sees(name, client, [1, 2]);
+      const partial = { room: ROOM, count: 2, partial: true };
+      await eventually('/count', () => server.count(ROOM), partial);
+    });
+  }
+
   for (const { name, join } of clients.filter((client) => client.isProcess)) {
     test(`${name}, killed without a warning, is uncounted`, async (t) => {
       const server = await startServer(t, SILENT);

@@ -659,10 +659,16 @@ async fn who_asks_is_told_when_the_numbers_begin_and_cease_to_be_partial() {
     assert_eq!(early.next().await, Some(partial(true)));
     let mut late = counter.join_by("/events?room=a&room=b&tell=keep-alive,partial").await;
     let first = late.next().await.expect("a first frame");
-    assert!(first.ends_with(&format!("data: 15000\n\n{}", partial(true))), "{first}");
+    let told = ["a", "b"]
+        .map(|room| format!("event: user count\ndata: {{\"room\":\"{room}\",\"count\":1}}\n\n"));
+    let keep_alive = "event: keep-alive\ndata: 15000\n\n";
+    let all = format!("{}{}{keep_alive}", partial(true), told.concat());
+    assert_eq!(first.splitn(3, '\n').nth(2), Some(&*all), "before the first number");
     // A room that nobody was in, and a fan-out that was there before.
     let mut alone = counter.join_by("/events?room=c&tell=partial").await;
-    assert_eq!(alone.first().await.2, format!("{}{}", user_count(1), partial(true)));
+    assert_eq!(alone.first().await.2, format!("{}{}", partial(true), user_count(1)));
+    let mut unasked = counter.join_by("/events?room=d").await;
+    assert_eq!(unasked.first().await.2, user_count(1), "it did not ask");
     drop(doubt);
     for stream in [&mut early, &mut late, &mut alone] {
         assert_eq!(stream.next().await, Some(partial(false)));
