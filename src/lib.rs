@@ -69,6 +69,7 @@ mod seats_file;
 #[cfg(feature = "server")]
 pub mod server;
 mod stream;
+mod sync;
 pub mod tally;
 pub mod token;
 mod watch;
@@ -90,10 +91,3 @@ pub use token::Token;
 
 /// What the signatures above have of other crates.
 pub use {ipnet::IpNet, tokio_stream::Stream, tokio_util::sync::CancellationToken};
-
-/// Where threads meet in `room` and `rooms`, named here alone: the model check
-/// (`tests/model`) compiles those files with what shuttle can see in its place.
-mod sync {
-    pub(crate) use std::sync::{Mutex, MutexGuard};
-    pub(crate) use tokio::sync::broadcast;
-}

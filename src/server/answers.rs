@@ -17,8 +17,8 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::carrier::FAREWELL;
-use super::connections::{ANSWER_TIMEOUT, IDLE_TIMEOUT};
 use super::gate::{Pass, Standing};
+use super::serving::{ANSWER_TIMEOUT, IDLE_TIMEOUT};
 use crate::http::Opened;
 
 /// So many answers of a connection are made at a time. The others wait for their turn as

@@ -10,10 +10,10 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tracing::{debug, warn};
 
-use super::connections::{Connections, HEAD_TIMEOUT, Peer};
 use super::encrypted::Encrypted;
 use super::gate::{Entered, Pass};
 use super::protocol::{self, Protocol};
+use super::serving::{HEAD_TIMEOUT, Peer, Serving};
 use super::socket::Socket;
 use super::tls::Tls;
 use super::transport::Io;
@@ -21,21 +21,16 @@ use super::{http1, http2};
 use crate::ending::Ending;
 
 /// Serves a connection that was just accepted, in a task of its worker's.
-pub(super) fn spawn(
-    connections: Arc<Connections>,
-    tcp: TcpStream,
-    peer: SocketAddr,
-    entered: Entered,
-) {
-    let worker = connections.clone();
+pub(super) fn spawn(serving: Arc<Serving>, tcp: TcpStream, peer: SocketAddr, entered: Entered) {
+    let worker = serving.clone();
     if worker.is_here() {
-        worker.run(serve(connections, tcp, peer, entered));
+        worker.run(serve(serving, tcp, peer, entered));
     } else {
         // Sockets belong to the runtime that they were made in.
         let tcp = tcp.into_std();
         worker.run(async move {
             match tcp.and_then(TcpStream::from_std) {
-                Ok(tcp) => serve(connections, tcp, peer, entered).await,
+                Ok(tcp) => serve(serving, tcp, peer, entered).await,
                 Err(error) => warn!(%peer, %error, "a connection cannot be served"),
             }
         });
@@ -43,7 +38,7 @@ pub(super) fn spawn(
 }
 
 async fn serve(
-    connections: Arc<Connections>,
+    serving: Arc<Serving>,
     tcp: TcpStream,
     peer: SocketAddr,
     Entered { pass, mut closed }: Entered,
@@ -56,7 +51,7 @@ async fn serve(
         }
     };
     tokio::select! {
-        served = prepare(connections, tcp, peer, pass) => if let Err(error) = served {
+        served = prepare(serving, tcp, peer, pass) => if let Err(error) = served {
             debug!(%peer, %error, "a connection failed");
         },
         () = close => debug!(%peer, "a connection was closed to make room"),
@@ -65,7 +60,7 @@ async fn serve(
 
 /// Sets the socket's options, and makes sure that it is encrypted if it shall be.
 async fn prepare(
-    connections: Arc<Connections>,
+    serving: Arc<Serving>,
     tcp: TcpStream,
     address: SocketAddr,
     pass: Box<Pass>,
@@ -73,12 +68,12 @@ async fn prepare(
     let ending = Ending::default();
     let head_by = Instant::now() + HEAD_TIMEOUT;
     let peer = Peer { address, head_by, ending: ending.clone() };
-    let socket = Socket::new(tcp, connections.terms.patience, ending)?;
+    let socket = Socket::new(tcp, serving.terms.patience, ending)?;
     // Boxed: what comes before a request takes more room than what is left of the
     // connection's task then. The box is gone once the client has said what it speaks.
-    let served = match connections.tls.clone() {
-        None => Box::pin(speak(connections, socket, peer, pass)).await?,
-        Some(tls) => Box::pin(encrypt(connections, tls, socket, peer, pass)).await?,
+    let served = match serving.tls.clone() {
+        None => Box::pin(speak(serving, socket, peer, pass)).await?,
+        Some(tls) => Box::pin(encrypt(serving, tls, socket, peer, pass)).await?,
     };
     match served {
         Some(served) => served.await.map_err(io::Error::other),
@@ -92,31 +87,31 @@ type Served = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
 /// Shakes hands, and finds out what is spoken over what comes of it.
 async fn encrypt(
-    connections: Arc<Connections>,
+    serving: Arc<Serving>,
     tls: Arc<Tls>,
     socket: Socket,
     peer: Peer,
     pass: Box<Pass>,
 ) -> io::Result<Option<Served>> {
     let handshake = Encrypted::accept(socket, tls.config());
-    match in_time(&connections, &peer, handshake).await? {
-        Some(encrypted) => speak(connections, encrypted, peer, pass).await,
+    match in_time(&serving, &peer, handshake).await? {
+        Some(encrypted) => speak(serving, encrypted, peer, pass).await,
         None => Ok(None),
     }
 }
 
 /// Finds out which protocol the client speaks, and begins to speak it.
 async fn speak<T: Io>(
-    connections: Arc<Connections>,
+    serving: Arc<Serving>,
     io: T,
     peer: Peer,
     pass: Box<Pass>,
 ) -> io::Result<Option<Served>> {
-    let recognized = in_time(&connections, &peer, protocol::recognize(io)).await?;
+    let recognized = in_time(&serving, &peer, protocol::recognize(io)).await?;
     Ok(recognized.flatten().map(|(protocol, io)| -> Served {
         match protocol {
-            Protocol::Http1 => Box::pin(http1::serve(connections, io, peer, pass)),
-            Protocol::Http2 => Box::pin(http2::serve(connections, io, peer, pass)),
+            Protocol::Http1 => Box::pin(http1::serve(serving, io, peer, pass)),
+            Protocol::Http2 => Box::pin(http2::serve(serving, io, peer, pass)),
         }
     }))
 }
@@ -124,14 +119,14 @@ async fn speak<T: Io>(
 /// Does what comes before a request, unless the client takes too long over it or
 /// the server stops first.
 async fn in_time<T>(
-    connections: &Connections,
+    serving: &Serving,
     peer: &Peer,
     step: impl Future<Output = io::Result<T>>,
 ) -> io::Result<Option<T>> {
     tokio::select! {
         biased;
         done = timeout_at(peer.head_by, step) => done?.map(Some),
-        () = connections.last_call() => Ok(None),
+        () = serving.last_call() => Ok(None),
     }
 }
 
@@ -152,7 +147,7 @@ mod tests {
     async fn a_connection_that_has_said_nothing_yet_takes_little_memory() {
         let workers = Workers::start(NonZeroUsize::MIN).expect("no thread is started");
         let terms = Options::default().terms();
-        let open = Connections::new(&workers, &Router::new(), &terms, None);
+        let open = Serving::new(&workers, &Router::new(), &terms, None);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let client = TcpStream::connect(address).await.expect("it is accepted");

@@ -20,10 +20,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
 
-use super::connections::{ANSWER_TIMEOUT, Connections, HEAD_TIMEOUT, IDLE_TIMEOUT, MAX_HEAD, Peer};
 use super::gate::{Pass, Standing};
 use super::linger::linger;
 use super::protocol::Rewound;
+use super::serving::{ANSWER_TIMEOUT, HEAD_TIMEOUT, IDLE_TIMEOUT, MAX_HEAD, Peer, Serving};
 use super::transport::Io;
 use crate::ending::Reason;
 use crate::http::Opened;
@@ -138,7 +138,7 @@ enum Outcome {
 
 /// Answers the requests of one client until it leaves, or asks for a stream.
 pub(super) async fn serve<T: Io>(
-    connections: Arc<Connections>,
+    serving: Arc<Serving>,
     io: Rewound<T>,
     peer: Peer,
     mut pass: Box<Pass>,
@@ -147,7 +147,7 @@ pub(super) async fn serve<T: Io>(
     let taken = Arc::new(Mutex::new(None));
     let service = service_fn({
         let (traffic, taken, peer) = (traffic.clone(), taken.clone(), peer.clone());
-        let app = connections.app.clone();
+        let app = serving.app.clone();
         move |mut request| {
             traffic.heard.store(false, Ordering::Relaxed);
             traffic.asked.store(true, Ordering::Relaxed);
@@ -170,15 +170,15 @@ pub(super) async fn serve<T: Io>(
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
-    builder.max_header_size(MAX_HEAD).keep_alive(connections.keep);
+    builder.max_header_size(MAX_HEAD).keep_alive(serving.keep);
     // Who has said all that they have to say gets their answer.
     builder.half_close(true);
     let io = TokioIo::new(Watched { io, traffic: traffic.clone() });
     let mut hyper = builder.serve_connection(io, service);
 
     let mut timer = Timer::new(peer.head_by);
-    let mut drained = pin!(connections.terms.drain.cancelled());
-    let mut last_call = pin!(connections.last_call());
+    let mut drained = pin!(serving.terms.drain.cancelled());
+    let mut last_call = pin!(serving.last_call());
     let (mut draining, mut has_asked, mut is_last) = (false, false, false);
     let outcome = poll_fn(|cx| {
         if !draining && drained.as_mut().poll(cx).is_ready() {
@@ -233,7 +233,7 @@ pub(super) async fn serve<T: Io>(
             if let Some(stream) = stream {
                 // In a task of its own, which is small: this one held hyper.
                 let chunked = traffic.chunked.load(Ordering::Relaxed);
-                connections.carry(stream, io, chunked, pass);
+                serving.carry(stream, io, chunked, pass);
             }
         }
     }

@@ -11,8 +11,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tower::Service;
 
 use super::answers::{Activity, Answers, answering};
-use super::connections::{Connections, MAX_HEAD, Peer};
 use super::gate::Pass;
+use super::serving::{MAX_HEAD, Peer, Serving};
 use super::transport::Io;
 use crate::ending::{Ending, Reason};
 
@@ -26,14 +26,14 @@ const UNSENT: usize = 2048;
 
 /// Answers the requests of one client until it leaves.
 pub(super) async fn serve(
-    connections: Arc<Connections>,
+    serving: Arc<Serving>,
     io: impl Io,
     peer: Peer,
     pass: Box<Pass>,
 ) -> hyper::Result<()> {
     let activity = Arc::new(Activity::new(pass));
     let service = service_fn({
-        let (app, peer) = (connections.app.clone(), peer.clone());
+        let (app, peer) = (serving.app.clone(), peer.clone());
         move |mut request| {
             // One stream's end is not the others'.
             peer.sign(&mut request, peer.ending.of_one_stream());
@@ -44,7 +44,7 @@ pub(super) async fn serve(
     let mut builder = http2::Builder::new(Answers::new(&activity));
     builder.timer(TokioTimer::new());
     // So that a client whose network was away for no longer is heard in time.
-    let terms = &connections.terms;
+    let terms = &serving.terms;
     builder.keep_alive_interval(terms.heartbeat().longest());
     builder.keep_alive_timeout(terms.patience.for_answer());
     builder.max_concurrent_streams(MAX_STREAMS).max_send_buf_size(UNSENT);
@@ -54,7 +54,7 @@ pub(super) async fn serve(
     let over = tokio::select! {
         biased;
         over = hyper.as_mut() => over,
-        () = leaving(&connections, &activity) => {
+        () = leaving(&serving, &activity) => {
             if terms.drain.is_cancelled() {
                 // Noted for streams that aren't read: they can't say so themselves.
                 peer.ending.note(Reason::Shutdown);
@@ -83,9 +83,9 @@ fn note(error: &hyper::Error, ending: &Ending) {
 
 /// Waits until the client is to be asked to leave: the server stops, or nothing
 /// was asked for long enough.
-async fn leaving(connections: &Connections, activity: &Activity) {
+async fn leaving(serving: &Serving, activity: &Activity) {
     tokio::select! {
-        () = connections.terms.drain.cancelled() => {}
+        () = serving.terms.drain.cancelled() => {}
         () = activity.idle() => {}
     }
 }

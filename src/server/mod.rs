@@ -3,7 +3,6 @@
 mod answers;
 mod carrier;
 mod connection;
-mod connections;
 mod descriptors;
 mod encrypted;
 mod gate;
@@ -11,6 +10,7 @@ mod http1;
 mod http2;
 mod linger;
 mod protocol;
+mod serving;
 mod settings;
 mod socket;
 mod tcp;
@@ -32,9 +32,9 @@ use tokio::task::{coop::unconstrained, yield_now};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
-use connections::Connections;
 pub use descriptors::{Descriptors, raise as raise_descriptors};
 use gate::Gate;
+use serving::Serving;
 pub use settings::Settings;
 pub use tls::{Tls, TlsError};
 use workers::Workers;
@@ -109,7 +109,7 @@ impl Server {
             settings;
         let terms = options.terms();
         let gate = Gate::new(max_connections, max_connections_per_ip, options.trusted_proxies);
-        let open = Connections::new(&workers, &app, &terms, tls.as_ref());
+        let open = Serving::new(&workers, &app, &terms, tls.as_ref());
         let accepting = unconstrained(accept(&listener, &gate, &open));
         terms.drain.run_until_cancelled(accepting).await;
 
@@ -117,7 +117,7 @@ impl Server {
         let tasks = &open[0].tasks;
         info!(connections = tasks.len(), "stopping");
         tasks.close();
-        let late = Connections::late(app, terms, tls);
+        let late = Serving::late(app, terms, tls);
         tokio::select! {
             biased;
             () = tasks.wait() => {}
@@ -142,7 +142,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts connections for ever, and deals them out to the workers.
-async fn accept(listener: &TcpListener, gate: &Arc<Gate>, workers: &[Arc<Connections>]) {
+async fn accept(listener: &TcpListener, gate: &Arc<Gate>, workers: &[Arc<Serving>]) {
     let mut exhausted: Option<Instant> = None;
     let mut turns = workers.iter().cycle();
     for nth in 1.. {
@@ -158,8 +158,8 @@ async fn accept(listener: &TcpListener, gate: &Arc<Gate>, workers: &[Arc<Connect
                 while !gate.has_room() && !gate.is_full() {
                     sleep(CLOSE_PAUSE).await;
                 }
-                if let (Some(connections), Some(entered)) = (turns.next(), gate.enter(peer.ip())) {
-                    connection::spawn(connections.clone(), tcp, peer, entered);
+                if let (Some(serving), Some(entered)) = (turns.next(), gate.enter(peer.ip())) {
+                    connection::spawn(serving.clone(), tcp, peer, entered);
                 }
             }
             Err(error) if is_of_one_connection(&error) => {}

@@ -42,7 +42,7 @@ impl Tls {
         Ok(Self { certificate: certificate.path, key: key.path, tickets, current })
     }
 
-    /// Reads the files again. Connections that are open keep what they have.
+    /// Reads the files again. Serving that are open keep what they have.
     ///
     /// # Errors
     /// As [`read`](Self::read), and if they are no files but pipes or the like, which

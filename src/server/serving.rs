@@ -1,4 +1,4 @@
-//! The connections that are open, and what they have in common.
+//! What it takes to serve a connection, and what those of one worker have in common.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -39,8 +39,8 @@ const CUT: Duration = Duration::from_millis(100);
 /// The largest head of a request, in bytes.
 pub(super) const MAX_HEAD: usize = 16 * 1024;
 
-/// The connections of one worker, and what they have in common.
-pub(super) struct Connections {
+/// What the connections of one worker have in common.
+pub(super) struct Serving {
     pub(super) app: Router,
     pub(super) terms: Terms,
     pub(super) tls: Option<Arc<Tls>>,
@@ -61,7 +61,7 @@ pub(super) struct Peer {
     pub(super) ending: Ending,
 }
 
-impl Connections {
+impl Serving {
     /// Those of each worker.
     pub(super) fn new(
         workers: &Workers,
