@@ -66,7 +66,7 @@ REFUSED = [
     (400, "/events?room=%C0%AF", []),  # overlong
     (400, "/events?room=%ED%A0%80", []),  # half a surrogate pair
     (400, f"{HERE}&room={ROOM}", []),
-    (400, f"{HERE}&r%6Fom=b", []),
+    (400, f"{HERE}&r%6Fom=watched", []),
 ]
 
 # What HTTP/1 alone can say. The connection is closed, for nobody knows whether what
