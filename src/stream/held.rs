@@ -44,6 +44,37 @@ pub(crate) struct Held {
     drain: CancellationToken,
 }
 
+impl Drop for Held {
+    /// Those who were to come back have the next process for it: when this one stops, their
+    /// time is not over.
+    fn drop(&mut self) {
+        if self.drain.is_cancelled() {
+            for seated in take(&mut *self.restored()).values_mut() {
+                drop(seated.leave_behind());
+            }
+        }
+    }
+}
+
+/// The seat of a stream that got too old. Its client leaves when this is dropped, or is left
+/// behind if the server stops: also when the runtime ends before the drain is heard of.
+struct Aged {
+    held: Arc<Held>,
+    presence: Option<Presence>,
+}
+
+impl Drop for Aged {
+    fn drop(&mut self) {
+        let stops = self.held.drain.is_cancelled();
+        match self.presence.take() {
+            Some(presence) if stops && !presence.seat().is_taken() => {
+                self.held.leave_behind(presence);
+            }
+            presence => drop(presence),
+        }
+    }
+}
+
 /// In each of their rooms.
 type ByRoom = HashMap<Name, Vec<Arc<Seat>>>;
 
@@ -91,11 +122,11 @@ impl Held {
 
     /// Has the seat of a client wait whose stream got too old.
     pub(crate) fn keep_aged(self: Arc<Self>, presence: Presence) {
+        let seat = presence.seat().clone();
+        let aged = Aged { held: self, presence: Some(presence) };
         tokio::spawn(async move {
-            wait(presence.seat(), AGED_HOLD, &self.drain).await;
-            if self.drain.is_cancelled() && !presence.seat().is_taken() {
-                self.leave_behind(presence);
-            }
+            wait(&seat, AGED_HOLD, &aged.held.drain).await;
+            drop(aged);
         });
     }
 
@@ -107,12 +138,10 @@ impl Held {
         let seats = seats.into_iter().map(|seated| (seated.seat().token(), seated));
         self.restored().extend(seats);
         tokio::spawn(async move {
-            self.drain.run_until_cancelled(sleep(AGED_HOLD)).await;
-            let left = take(&mut *self.restored());
-            if self.drain.is_cancelled() {
-                // Their time is not over.
-                let left = left.into_values().map(|mut seated| seated.leave_behind());
-                self.left_behind().extend(left);
+            let time = self.drain.run_until_cancelled(sleep(AGED_HOLD)).await;
+            if time.is_some() {
+                let left = take(&mut *self.restored());
+                drop(left);
             }
         });
     }
