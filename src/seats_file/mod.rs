@@ -10,8 +10,8 @@ mod found;
 mod record;
 mod slots;
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -35,8 +35,9 @@ const ALIVE_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct SeatsFile {
     register: Arc<SeatsRegister>,
-    /// Until somebody takes them.
-    left: Arc<Mutex<Vec<LeftSeat>>>,
+    /// Until somebody takes them. Those whom nobody takes stay in the file: a process that
+    /// can't serve is not the last one.
+    left: Arc<Mutex<Vec<FoundSeat>>>,
     is_whole: bool,
 }
 
@@ -88,6 +89,8 @@ impl SeatsFile {
             Err(TryLockError::WouldBlock) => return Err(SeatsError::InUse),
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
+        // One that was there may be anybody's to read.
+        file.set_permissions(Permissions::from_mode(0o600))?;
         let boot = boot()?;
         let bytes = fs::read(path)?;
         let (slots, left, is_whole) = match read(&bytes, &boot, since_boot()?) {
@@ -124,9 +127,8 @@ impl SeatsFile {
         let register = Arc::new(SeatsRegister { file, slots, fails });
         register.is_alive()?;
         tick(&register)?;
-        let left = left.into_iter().flatten().map(|found| LeftSeat::of(found, &register));
-        let left: Vec<_> = left.collect();
-        Ok(Self { register, left: Arc::new(Mutex::new(left)), is_whole })
+        let left = Arc::new(Mutex::new(left.unwrap_or_default()));
+        Ok(Self { register, left, is_whole })
     }
 
     /// Whether it has every seat of the last process: nobody is missing whose stream was
@@ -143,10 +145,11 @@ impl SeatsFile {
 
     /// Takes the seats that the last process has left. There are none the second time.
     pub(crate) fn take_left(&self) -> Vec<LeftSeat> {
-        mem::take(&mut *self.left())
+        let left = mem::take(&mut *self.left());
+        left.into_iter().map(|found| LeftSeat::of(found, &self.register)).collect()
     }
 
-    fn left(&self) -> MutexGuard<'_, Vec<LeftSeat>> {
+    fn left(&self) -> MutexGuard<'_, Vec<FoundSeat>> {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -169,8 +172,10 @@ fn set_aside(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     let mut aside = path.as_os_str().to_owned();
     aside.push(".old");
     let aside = PathBuf::from(aside);
-    let mut file = OpenOptions::new();
-    let file = file.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let file = regular_file::open_with(&mut options, &aside)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
     file.write_all_at(bytes, 0)?;
     Ok(aside)
 }

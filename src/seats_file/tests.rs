@@ -38,8 +38,8 @@ fn write(file: &SeatsFile, token: Token, rooms: &[&str]) -> Box<dyn Entry> {
 /// Whoever is found in the file, in an order of its own.
 fn left(file: &SeatsFile) -> Vec<(String, Vec<String>)> {
     let left = file.left();
-    let rooms = |left: &LeftSeat| {
-        let mut rooms: Vec<_> = left.rooms.iter().map(|r| r.as_str().to_owned()).collect();
+    let rooms = |left: &FoundSeat| {
+        let mut rooms: Vec<_> = left.slots.iter().map(|(_, r)| r.as_str().to_owned()).collect();
         rooms.sort();
         rooms
     };
@@ -59,9 +59,6 @@ fn seat(number: u8, rooms: &[&str]) -> (String, Vec<String>) {
 /// Ends a process' use of the file, as if it had been killed: nothing is struck out.
 fn kill(file: SeatsFile, entries: Vec<Box<dyn Entry>>) {
     entries.into_iter().for_each(Entry::stay);
-    for seat in file.take_left() {
-        seat.entry.stay();
-    }
     let register = Arc::downgrade(&file.register);
     drop(file);
     // The thread that says that this process is alive may be saying so.
@@ -100,6 +97,20 @@ fn the_next_process_finds_who_was_there_and_not_who_had_left() {
     let new = [5, 6, 7].map(|number| seat(number, &["c", "d"]));
     assert_eq!(left(&file), [vec![seat(2, &["a", &long])], Vec::from(new)].concat());
     assert!(size <= place(SLOTS_AT) + SLOT * (10 + 5 * ROOM_SLOTS), "slots are used again");
+}
+
+#[test]
+fn who_was_found_and_taken_by_nobody_is_found_again() {
+    let scratch = Scratch::new();
+    let file = scratch.open();
+    let entry = write(&file, token(1), &["a"]);
+    kill(file, vec![entry]);
+    for _ in 0..2 {
+        let file = scratch.open();
+        assert_eq!(left(&file), [seat(1, &["a"])]);
+        // As a process ends whose port is another program's.
+        kill(file, Vec::new());
+    }
 }
 
 #[test]
@@ -182,6 +193,24 @@ fn another_version_is_set_aside_and_another_file_is_left_alone() {
     let refused = SeatsFile::open(&scratch.path());
     assert!(matches!(refused, Err(SeatsError::Foreign)), "{refused:?}");
     assert_eq!(scratch.bytes(), b"root:x:0:0");
+}
+
+#[test]
+fn nobody_else_may_read_a_file_that_was_there_already() {
+    let scratch = Scratch::new();
+    let aside = scratch.directory.path().join("seats.old");
+    let mut other = header(&boot().expect("a boot"));
+    other[16] = 9;
+    sum_up(0, &mut other);
+    for (path, bytes) in [(scratch.path(), &other[..]), (aside.clone(), b"older")] {
+        fs::write(&path, bytes).expect("it is written");
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("it is ours");
+    }
+    kill(scratch.open(), Vec::new());
+    for path in [scratch.path(), aside] {
+        let mode = fs::metadata(&path).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", path.display());
+    }
 }
 
 #[test]
