@@ -54,7 +54,10 @@ pub(super) fn read(bytes: &[u8], boot: &[u8; 36], now: Duration) -> Found {
     let Some(alive) = Alive::read(bytes) else {
         return Found::Useless("they don't say of when they are".into());
     };
-    let ago = now.saturating_sub(alive.since_boot);
+    // A container may have a clock of its own, which starts with it.
+    let Some(ago) = now.checked_sub(alive.since_boot) else {
+        return Found::Useless("by this system's clock they are yet to come".into());
+    };
     if ago > TOO_OLD {
         return Found::Useless(format!("they are {} s old", ago.as_secs()));
     }
