@@ -15,9 +15,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::doubt::Doubt;
 use crate::ending::Reason;
 use crate::name::Name;
 use crate::presence::{Presence, Seated};
@@ -30,6 +32,9 @@ pub(crate) const HOLD: Duration = Duration::from_millis(1500);
 
 /// How long the seat of a stream that got too old is kept for its client.
 pub(crate) const AGED_HOLD: Duration = Duration::from_secs(10);
+
+/// So many leave before other tasks of the thread have a turn.
+const BATCH: usize = 64;
 
 /// The seats that wait.
 #[derive(Debug)]
@@ -130,18 +135,25 @@ impl Held {
         });
     }
 
-    /// Has the seats wait that the last process has left.
-    pub(crate) fn keep_restored(self: Arc<Self>, seats: Vec<Seated>) {
-        if seats.is_empty() {
+    /// Has the seats wait that the last process has left, and a doubt if those are not all.
+    pub(crate) fn keep_restored(self: Arc<Self>, seats: Vec<Seated>, doubt: Option<Doubt>) {
+        if seats.is_empty() && doubt.is_none() {
             return;
         }
         let seats = seats.into_iter().map(|seated| (seated.seat().token(), seated));
         self.restored().extend(seats);
         tokio::spawn(async move {
             let time = self.drain.run_until_cancelled(sleep(AGED_HOLD)).await;
+            drop(doubt);
             if time.is_some() {
                 let left = take(&mut *self.restored());
-                drop(left);
+                for (nth, seated) in (1..).zip(left.into_values()) {
+                    drop(seated);
+                    // There may be a million, and this thread has others to serve.
+                    if nth % BATCH == 0 {
+                        yield_now().await;
+                    }
+                }
             }
         });
     }

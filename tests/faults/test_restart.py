@@ -155,6 +155,22 @@ class Restart(FaultTest):
         self.assertEqual(new.get(f"/events{path}").status, 429)
         self.assertEqual(new.count("a"), 3)
 
+    def test_seats_that_find_no_place_make_the_numbers_partial(self):
+        old = self.start()
+        for room in "aaabbb":
+            self.visit(old, room)
+        for limit in (("--max-streams", 3), ("--max-rooms", 1)):
+            with self.subTest(limit=limit):
+                self.end(old, signal.SIGKILL)
+                content = self.seats.read_bytes()
+                new = self.again(old, *limit)
+                self.assertEqual(new.count("a") + new.count("b"), 3)
+                self.assertIn("partial", new.get("/count").json())
+                self.end(new, signal.SIGKILL)
+                self.seats.write_bytes(content)
+                old = self.again(old)
+                self.assertNotIn("partial", old.get("/count").json())
+
     def test_a_second_process_says_that_the_file_is_in_use_and_stops(self):
         first = self.start()
         command = [BINARY, "--listen", "127.0.0.1:0", "--seats", self.seats]
