@@ -65,7 +65,7 @@ pub(super) fn read(bytes: &[u8], boot: &[u8; 36], now: Duration) -> Found {
     if damaged > 0 {
         warn!(damaged, "some of the seats in the file can't be read");
     }
-    Found::Seats(slots, seats, damaged == 0 && !alive.fails)
+    Found::Seats(slots, seats, damaged == 0 && !alive.misses)
 }
 
 /// Every seat that stands there, once, and how many slots can't be read.

@@ -65,6 +65,8 @@ struct SeatsRegister {
     slots: Mutex<Slots>,
     /// Whether a write has failed, which is said once.
     fails: AtomicBool,
+    /// Whether somebody of the last process may be on their way back without a seat here.
+    misses: AtomicBool,
 }
 
 /// What is written of one seat: a slot for each of its rooms.
@@ -89,8 +91,6 @@ impl SeatsFile {
             Err(TryLockError::WouldBlock) => return Err(SeatsError::InUse),
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
-        // One that was there may be anybody's to read.
-        file.set_permissions(Permissions::from_mode(0o600))?;
         let boot = boot()?;
         let bytes = fs::read(path)?;
         let (slots, left, is_whole) = match read(&bytes, &boot, since_boot()?) {
@@ -112,6 +112,8 @@ impl SeatsFile {
             }
             Found::Foreign => return Err(SeatsError::Foreign),
         };
+        // It is ours, but may have been anybody's to read.
+        file.set_permissions(Permissions::from_mode(0o600))?;
         if left.is_none() {
             file.set_len(0)?;
             file.write_all_at(&header(&boot), 0)?;
@@ -124,7 +126,8 @@ impl SeatsFile {
             }
         }
         let (slots, fails) = (Mutex::new(slots), AtomicBool::new(false));
-        let register = Arc::new(SeatsRegister { file, slots, fails });
+        let misses = AtomicBool::new(!is_whole);
+        let register = Arc::new(SeatsRegister { file, slots, fails, misses });
         register.is_alive()?;
         tick(&register)?;
         let left = Arc::new(Mutex::new(left.unwrap_or_default()));
@@ -136,6 +139,12 @@ impl SeatsFile {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.is_whole
+    }
+
+    /// Notes that nobody is on their way back any more: from now on it has every seat.
+    pub fn is_settled(&self) {
+        self.register.misses.store(false, Ordering::Relaxed);
+        self.register.note(self.register.is_alive());
     }
 
     /// Where to write from now on.
@@ -196,8 +205,8 @@ fn tick(register: &Arc<SeatsRegister>) -> io::Result<()> {
 
 impl SeatsRegister {
     fn is_alive(&self) -> io::Result<()> {
-        let fails = self.fails.load(Ordering::Relaxed);
-        let alive = Alive { since_boot: since_boot()?, fails };
+        let misses = self.fails.load(Ordering::Relaxed) || self.misses.load(Ordering::Relaxed);
+        let alive = Alive { since_boot: since_boot()?, misses };
         self.file.write_all_at(&alive.record(), ALIVE_AT)
     }
 

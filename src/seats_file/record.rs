@@ -3,7 +3,7 @@
 //! ```text
 //! 0     header: magic, version, boot, checksum
 //! 1024  when the process was last alive, in milliseconds since the system's start (u64);
-//!       1 if it failed to write something (u64); checksum
+//!       1 if somebody may be missing (u64); checksum
 //! 4096  slots of 32 bytes: nothing (zeros),
 //!       a seat: 1, 3 bytes unused, the slot of its room (u32), its token (16 bytes), checksum
 //!       a room, in 5 slots: 2, length of its name, 6 bytes unused, its name, checksum
@@ -41,8 +41,8 @@ const _: () = assert!(8 + name::MAX_BYTES + CHECKSUM <= SLOT * ROOM_SLOTS);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Alive {
     pub(super) since_boot: Duration,
-    /// A write has failed.
-    pub(super) fails: bool,
+    /// A write has failed, or some had yet to come back when the process had begun.
+    pub(super) misses: bool,
 }
 
 impl Alive {
@@ -50,7 +50,7 @@ impl Alive {
         let mut record = [0; ALIVE];
         let milliseconds = u64::try_from(self.since_boot.as_millis()).unwrap_or(u64::MAX);
         record[..8].copy_from_slice(&milliseconds.to_le_bytes());
-        record[8..16].copy_from_slice(&u64::from(self.fails).to_le_bytes());
+        record[8..16].copy_from_slice(&u64::from(self.misses).to_le_bytes());
         sum_up(ALIVE_AT, &mut record);
         record
     }
@@ -59,7 +59,7 @@ impl Alive {
         let at = place(ALIVE_AT);
         let record = file.get(at..at + ALIVE).filter(|record| is_whole(ALIVE_AT, record))?;
         let number = |at: usize| u64::from_le_bytes(array(&record[at..at + 8]));
-        Some(Self { since_boot: Duration::from_millis(number(0)), fails: number(8) != 0 })
+        Some(Self { since_boot: Duration::from_millis(number(0)), misses: number(8) != 0 })
     }
 }
 

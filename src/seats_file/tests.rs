@@ -17,8 +17,11 @@ impl Scratch {
         self.directory.path().join("seats")
     }
 
+    /// A process that has had the time for those of the last one to come back.
     fn open(&self) -> SeatsFile {
-        SeatsFile::open(&self.path()).expect("the file")
+        let file = SeatsFile::open(&self.path()).expect("the file");
+        file.is_settled();
+        file
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -191,9 +194,12 @@ fn another_version_is_set_aside_and_another_file_is_left_alone() {
     assert_eq!(fs::read(aside).expect("it is kept"), other);
 
     fs::write(scratch.path(), "root:x:0:0").expect("it is written");
+    fs::set_permissions(scratch.path(), Permissions::from_mode(0o640)).expect("it is ours");
     let refused = SeatsFile::open(&scratch.path());
     assert!(matches!(refused, Err(SeatsError::Foreign)), "{refused:?}");
     assert_eq!(scratch.bytes(), b"root:x:0:0");
+    let mode = fs::metadata(scratch.path()).expect("it is there").permissions().mode();
+    assert_ne!(mode & 0o777, 0o600);
 }
 
 #[test]
@@ -227,8 +233,8 @@ fn one_process_has_it_at_a_time() {
 #[test]
 fn a_disk_that_is_full_is_no_reason_to_refuse_anybody() {
     let file = OpenOptions::new().write(true).open("/dev/full").expect("it is there");
-    let (slots, fails) = (Mutex::default(), AtomicBool::new(false));
-    let register = Arc::new(SeatsRegister { file, slots, fails });
+    let (slots, fails, misses) = Default::default();
+    let register = Arc::new(SeatsRegister { file, slots, fails, misses });
     let room = name("a");
     drop(register.clone().write(token(1), &[&room]));
     assert!(register.fails.load(Ordering::Relaxed), "it is said");
@@ -245,4 +251,24 @@ fn a_process_that_failed_to_write_does_not_pass_its_file_for_whole() {
     let file = scratch.open();
     assert!(!file.is_whole());
     assert_eq!(left(&file), [seat(1, &["a"])]);
+}
+
+#[test]
+fn a_process_that_ends_before_it_has_settled_does_not_pass_its_file_for_whole() {
+    let scratch = Scratch::new();
+    let file = SeatsFile::open(&scratch.path()).expect("the file");
+    let entry = write(&file, token(1), &["a"]);
+    kill(file, vec![entry]);
+    for settles in [false, true] {
+        let file = SeatsFile::open(&scratch.path()).expect("the file");
+        assert!(!file.is_whole());
+        assert_eq!(left(&file), [seat(1, &["a"])]);
+        if settles {
+            file.is_settled();
+        }
+        kill(file, Vec::new());
+    }
+    let file = scratch.open();
+    assert!(file.is_whole());
+    kill(file, Vec::new());
 }
