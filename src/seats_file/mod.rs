@@ -25,7 +25,7 @@ use crate::register::{Entry, Register};
 use crate::regular_file;
 use crate::token::Token;
 use found::{Found, FoundSeat, read};
-use record::{ALIVE_AT, Alive, SLOT, array, header, offset, place, room_slot, seat_slot};
+use record::{ALIVE_AT, Alive, SLOT, SLOTS_AT, array, header, offset, place, room_slot, seat_slot};
 use slots::Slots;
 
 /// The file says so often that this process is alive.
@@ -92,8 +92,8 @@ impl SeatsFile {
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
         let boot = boot()?;
-        let bytes = fs::read(path)?;
-        let (slots, left, is_whole) = match read(&bytes, &boot, since_boot()?) {
+        let mut bytes = fs::read(path)?;
+        let (slots, left, is_whole) = match read(&mut bytes, &boot, since_boot()?) {
             Found::Seats(slots, left, is_whole) => (slots, Some(left), is_whole),
             Found::Nothing => (Slots::default(), None, false),
             Found::Useless(why) => {
@@ -118,16 +118,20 @@ impl SeatsFile {
             file.set_len(0)?;
             file.write_all_at(&header(&boot), 0)?;
         }
-        // Or the next process would find damage where this one has.
-        for at in &slots.free {
-            let slot = bytes.get(place(offset(*at))..).unwrap_or_default();
-            if slot.iter().take(SLOT).any(|byte| *byte != 0) {
-                file.write_all_at(&[0; SLOT], offset(*at))?;
+        let mut noted = Ok(());
+        if left.is_some() {
+            // Or the next process would find damage where this one has.
+            for at in &slots.free {
+                let slot = bytes.get_mut(place(offset(*at))..).unwrap_or_default();
+                slot.iter_mut().take(SLOT).for_each(|byte| *byte = 0);
             }
+            let slots = bytes.get(place(SLOTS_AT)..).unwrap_or_default();
+            noted = file.write_all_at(slots, SLOTS_AT);
         }
         let (slots, fails) = (Mutex::new(slots), AtomicBool::new(false));
         let misses = AtomicBool::new(!is_whole);
         let register = Arc::new(SeatsRegister { file, slots, fails, misses });
+        register.note(noted);
         register.is_alive()?;
         tick(&register)?;
         let left = Arc::new(Mutex::new(left.unwrap_or_default()));

@@ -1,5 +1,5 @@
 use super::found::TOO_OLD;
-use super::record::{ROOM_SLOTS, SLOTS_AT, sum_up};
+use super::record::{ROOM_SLOTS, sum_up};
 use super::*;
 use tempfile::TempDir;
 
@@ -174,7 +174,7 @@ fn a_file_of_another_boot_or_another_time_is_useless() {
     kill(file, Vec::new());
     let (bytes, boot, now) =
         (scratch.bytes(), boot().expect("a boot"), since_boot().expect("a clock"));
-    let is_read = |boot, now| matches!(read(&bytes, boot, now), Found::Seats(..));
+    let is_read = |boot, now| matches!(read(&mut bytes.clone(), boot, now), Found::Seats(..));
     assert!(is_read(&boot, now));
     assert!(is_read(&boot, now + TOO_OLD));
     assert!(!is_read(&boot, now + TOO_OLD + Duration::from_secs(5)));
@@ -271,4 +271,33 @@ fn a_process_that_ends_before_it_has_settled_does_not_pass_its_file_for_whole() 
     let file = scratch.open();
     assert!(file.is_whole());
     kill(file, Vec::new());
+}
+
+#[test]
+fn whoever_does_not_come_back_is_given_up_after_a_minute_however_often_the_server_starts() {
+    let scratch = Scratch::new();
+    let file = scratch.open();
+    let entries = vec![write(&file, token(1), &["a"]), write(&file, token(2), &["a"])];
+    kill(file, entries);
+    let file = scratch.open();
+    // One of them comes back.
+    let found = file.take_left();
+    let (back, away): (Vec<_>, Vec<_>) = found.into_iter().partition(|s| s.token == token(2));
+    let entry = write(&file, token(2), &["a"]);
+    drop(back);
+    kill(file, away.into_iter().map(|seat| seat.entry).chain([entry]).collect());
+
+    let (mut bytes, boot, now) =
+        (scratch.bytes(), boot().expect("a boot"), since_boot().expect("a clock"));
+    let at = place(ALIVE_AT);
+    for (later, people) in [(Duration::ZERO, 2), (TOO_OLD / 2, 2), (TOO_OLD * 2, 1)] {
+        let alive = Alive { since_boot: now + later, misses: false }.record();
+        bytes[at..at + alive.len()].copy_from_slice(&alive);
+        let Found::Seats(slots, seats, is_whole) = read(&mut bytes.clone(), &boot, now + later)
+        else {
+            panic!("it can be used")
+        };
+        assert!(is_whole);
+        assert_eq!((seats.len(), slots.free.len()), (people, 3 - people), "{later:?}");
+    }
 }
