@@ -138,10 +138,13 @@ async fn serve(config: Config) -> Result<(), String> {
     };
     let rooms = Rooms::new(config.max_rooms);
     if !options.seats.as_ref().is_some_and(SeatsFile::is_whole) {
-        let doubt = rooms.doubt();
+        let (doubt, seats) = (rooms.doubt(), options.seats.clone());
         tokio::spawn(async move {
             sleep(config.settle).await;
             drop(doubt);
+            if let Some(seats) = seats {
+                seats.is_settled();
+            }
         });
     }
     let app = router(rooms, options.clone());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::record::{
-    Alive, HEADER, MAGIC, ROOM_KIND, ROOM_SLOTS, SEAT_KIND, SLOT, SLOTS_AT, VERSION, array,
+    Alive, Away, HEADER, MAGIC, ROOM_KIND, ROOM_SLOTS, SEAT_KIND, SLOT, SLOTS_AT, VERSION, array,
     is_whole, number, offset, place, room_name,
 };
 use super::slots::{RoomSlot, Slots};
@@ -34,7 +34,8 @@ pub(super) struct FoundSeat {
     pub(super) slots: Vec<(u32, Name)>,
 }
 
-pub(super) fn read(bytes: &[u8], boot: &[u8; 36], now: Duration) -> Found {
+/// Reads what the last process has left, and notes in it since when everybody is away.
+pub(super) fn read(bytes: &mut [u8], boot: &[u8; 36], now: Duration) -> Found {
     if bytes.is_empty() {
         return Found::Nothing;
     }
@@ -54,28 +55,42 @@ pub(super) fn read(bytes: &[u8], boot: &[u8; 36], now: Duration) -> Found {
     let Some(alive) = Alive::read(bytes) else {
         return Found::Useless("they don't say of when they are".into());
     };
-    let ago = now.saturating_sub(alive.since_boot);
+    // A container may have a clock of its own, which starts with it.
+    let Some(ago) = now.checked_sub(alive.since_boot) else {
+        return Found::Useless("by this system's clock they are yet to come".into());
+    };
     if ago > TOO_OLD {
         return Found::Useless(format!("they are {} s old", ago.as_secs()));
     }
-    let (slots, seats, damaged) = read_slots(bytes.get(place(SLOTS_AT)..).unwrap_or_default());
+    let slots = bytes.get_mut(place(SLOTS_AT)..).unwrap_or_default();
+    let (slots, seats, damaged) = read_slots(slots, Away::since(alive.since_boot), now);
     if damaged > 0 {
         warn!(damaged, "some of the seats in the file can't be read");
     }
-    Found::Seats(slots, seats, damaged == 0 && !alive.fails)
+    Found::Seats(slots, seats, damaged == 0 && !alive.misses)
 }
 
 /// Every seat that stands there, once, and how many slots can't be read.
-fn read_slots(bytes: &[u8]) -> (Slots, Vec<FoundSeat>, usize) {
+fn read_slots(bytes: &mut [u8], away: Away, now: Duration) -> (Slots, Vec<FoundSeat>, usize) {
     let (mut slots, mut damaged) = (Slots::default(), 0);
     let (mut rooms, mut seats) = (HashMap::new(), Vec::new());
     // One that was cut in the middle is nobody's.
     let end = bytes.len() / SLOT;
     let mut nth = 0;
     while nth < end {
-        let (slot, at) = (&bytes[nth * SLOT..], number(nth));
+        let (slot, at) = (&mut bytes[nth * SLOT..], number(nth));
         match slot[0] {
             SEAT_KIND if is_whole(offset(at), &slot[..SLOT]) => {
+                match Away::of(slot) {
+                    None => away.note(at, &mut slot[..SLOT]),
+                    // However often the server was started meanwhile.
+                    Some(away) if away.until(now) > TOO_OLD => {
+                        slots.free.push(at);
+                        nth += 1;
+                        continue;
+                    }
+                    Some(_) => {}
+                }
                 let room = u32::from_le_bytes(array(&slot[4..8]));
                 seats.push((Token::from_bytes(array(&slot[8..24])), room, at));
             }

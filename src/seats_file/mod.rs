@@ -10,8 +10,8 @@ mod found;
 mod record;
 mod slots;
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -25,7 +25,7 @@ use crate::register::{Entry, Register};
 use crate::regular_file;
 use crate::token::Token;
 use found::{Found, FoundSeat, read};
-use record::{ALIVE_AT, Alive, SLOT, array, header, offset, place, room_slot, seat_slot};
+use record::{ALIVE_AT, Alive, SLOT, SLOTS_AT, array, header, offset, place, room_slot, seat_slot};
 use slots::Slots;
 
 /// The file says so often that this process is alive.
@@ -35,8 +35,9 @@ const ALIVE_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct SeatsFile {
     register: Arc<SeatsRegister>,
-    /// Until somebody takes them.
-    left: Arc<Mutex<Vec<LeftSeat>>>,
+    /// Until somebody takes them. Those whom nobody takes stay in the file: a process that
+    /// can't serve is not the last one.
+    left: Arc<Mutex<Vec<FoundSeat>>>,
     is_whole: bool,
 }
 
@@ -64,6 +65,8 @@ struct SeatsRegister {
     slots: Mutex<Slots>,
     /// Whether a write has failed, which is said once.
     fails: AtomicBool,
+    /// Whether somebody of the last process may be on their way back without a seat here.
+    misses: AtomicBool,
 }
 
 /// What is written of one seat: a slot for each of its rooms.
@@ -89,8 +92,8 @@ impl SeatsFile {
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
         let boot = boot()?;
-        let bytes = fs::read(path)?;
-        let (slots, left, is_whole) = match read(&bytes, &boot, since_boot()?) {
+        let mut bytes = fs::read(path)?;
+        let (slots, left, is_whole) = match read(&mut bytes, &boot, since_boot()?) {
             Found::Seats(slots, left, is_whole) => (slots, Some(left), is_whole),
             Found::Nothing => (Slots::default(), None, false),
             Found::Useless(why) => {
@@ -109,24 +112,30 @@ impl SeatsFile {
             }
             Found::Foreign => return Err(SeatsError::Foreign),
         };
+        // It is ours, but may have been anybody's to read.
+        file.set_permissions(Permissions::from_mode(0o600))?;
         if left.is_none() {
             file.set_len(0)?;
             file.write_all_at(&header(&boot), 0)?;
         }
-        // Or the next process would find damage where this one has.
-        for at in &slots.free {
-            let slot = bytes.get(place(offset(*at))..).unwrap_or_default();
-            if slot.iter().take(SLOT).any(|byte| *byte != 0) {
-                file.write_all_at(&[0; SLOT], offset(*at))?;
+        let mut noted = Ok(());
+        if left.is_some() {
+            // Or the next process would find damage where this one has.
+            for at in &slots.free {
+                let slot = bytes.get_mut(place(offset(*at))..).unwrap_or_default();
+                slot.iter_mut().take(SLOT).for_each(|byte| *byte = 0);
             }
+            let slots = bytes.get(place(SLOTS_AT)..).unwrap_or_default();
+            noted = file.write_all_at(slots, SLOTS_AT);
         }
         let (slots, fails) = (Mutex::new(slots), AtomicBool::new(false));
-        let register = Arc::new(SeatsRegister { file, slots, fails });
+        let misses = AtomicBool::new(!is_whole);
+        let register = Arc::new(SeatsRegister { file, slots, fails, misses });
+        register.note(noted);
         register.is_alive()?;
         tick(&register)?;
-        let left = left.into_iter().flatten().map(|found| LeftSeat::of(found, &register));
-        let left: Vec<_> = left.collect();
-        Ok(Self { register, left: Arc::new(Mutex::new(left)), is_whole })
+        let left = Arc::new(Mutex::new(left.unwrap_or_default()));
+        Ok(Self { register, left, is_whole })
     }
 
     /// Whether it has every seat of the last process: nobody is missing whose stream was
@@ -136,6 +145,12 @@ impl SeatsFile {
         self.is_whole
     }
 
+    /// Notes that nobody is on their way back any more: from now on it has every seat.
+    pub fn is_settled(&self) {
+        self.register.misses.store(false, Ordering::Relaxed);
+        self.register.note(self.register.is_alive());
+    }
+
     /// Where to write from now on.
     pub(crate) fn register(&self) -> Arc<dyn Register> {
         self.register.clone()
@@ -143,10 +158,11 @@ impl SeatsFile {
 
     /// Takes the seats that the last process has left. There are none the second time.
     pub(crate) fn take_left(&self) -> Vec<LeftSeat> {
-        mem::take(&mut *self.left())
+        let left = mem::take(&mut *self.left());
+        left.into_iter().map(|found| LeftSeat::of(found, &self.register)).collect()
     }
 
-    fn left(&self) -> MutexGuard<'_, Vec<LeftSeat>> {
+    fn left(&self) -> MutexGuard<'_, Vec<FoundSeat>> {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -169,8 +185,10 @@ fn set_aside(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     let mut aside = path.as_os_str().to_owned();
     aside.push(".old");
     let aside = PathBuf::from(aside);
-    let mut file = OpenOptions::new();
-    let file = file.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let file = regular_file::open_with(&mut options, &aside)?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
     file.write_all_at(bytes, 0)?;
     Ok(aside)
 }
@@ -191,8 +209,8 @@ fn tick(register: &Arc<SeatsRegister>) -> io::Result<()> {
 
 impl SeatsRegister {
     fn is_alive(&self) -> io::Result<()> {
-        let fails = self.fails.load(Ordering::Relaxed);
-        let alive = Alive { since_boot: since_boot()?, fails };
+        let misses = self.fails.load(Ordering::Relaxed) || self.misses.load(Ordering::Relaxed);
+        let alive = Alive { since_boot: since_boot()?, misses };
         self.file.write_all_at(&alive.record(), ALIVE_AT)
     }
 

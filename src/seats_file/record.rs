@@ -3,9 +3,10 @@
 //! ```text
 //! 0     header: magic, version, boot, checksum
 //! 1024  when the process was last alive, in milliseconds since the system's start (u64);
-//!       1 if it failed to write something (u64); checksum
+//!       1 if somebody may be missing (u64); checksum
 //! 4096  slots of 32 bytes: nothing (zeros),
-//!       a seat: 1, 3 bytes unused, the slot of its room (u32), its token (16 bytes), checksum
+//!       a seat: 1, since when its client is away (see `Away`; 3 bytes), the slot of its room
+//!       (u32), its token (16 bytes), checksum
 //!       a room, in 5 slots: 2, length of its name, 6 bytes unused, its name, checksum
 //! ```
 //!
@@ -41,8 +42,8 @@ const _: () = assert!(8 + name::MAX_BYTES + CHECKSUM <= SLOT * ROOM_SLOTS);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Alive {
     pub(super) since_boot: Duration,
-    /// A write has failed.
-    pub(super) fails: bool,
+    /// A write has failed, or some had yet to come back when the process had begun.
+    pub(super) misses: bool,
 }
 
 impl Alive {
@@ -50,7 +51,7 @@ impl Alive {
         let mut record = [0; ALIVE];
         let milliseconds = u64::try_from(self.since_boot.as_millis()).unwrap_or(u64::MAX);
         record[..8].copy_from_slice(&milliseconds.to_le_bytes());
-        record[8..16].copy_from_slice(&u64::from(self.fails).to_le_bytes());
+        record[8..16].copy_from_slice(&u64::from(self.misses).to_le_bytes());
         sum_up(ALIVE_AT, &mut record);
         record
     }
@@ -59,7 +60,36 @@ impl Alive {
         let at = place(ALIVE_AT);
         let record = file.get(at..at + ALIVE).filter(|record| is_whole(ALIVE_AT, record))?;
         let number = |at: usize| u64::from_le_bytes(array(&record[at..at + 8]));
-        Some(Self { since_boot: Duration::from_millis(number(0)), fails: number(8) != 0 })
+        Some(Self { since_boot: Duration::from_millis(number(0)), misses: number(8) != 0 })
+    }
+}
+
+/// Since when the client of a seat is away: in seconds since the system's start, from the
+/// last sign of life of the process that it had a stream of; 0 if it has one. Three bytes
+/// are enough for half a year, and then begin anew.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Away(u32);
+
+impl Away {
+    const END: u64 = 1 << 24;
+
+    pub(super) fn since(since_boot: Duration) -> Self {
+        Self(u32::try_from(since_boot.as_secs() % Self::END).unwrap_or_default().max(1))
+    }
+
+    pub(super) fn of(seat: &[u8]) -> Option<Self> {
+        Some(u32::from_le_bytes([seat[1], seat[2], seat[3], 0])).filter(|away| *away > 0).map(Self)
+    }
+
+    /// Writes it into the slot of a seat.
+    pub(super) fn note(self, at: u32, seat: &mut [u8]) {
+        seat[1..4].copy_from_slice(&self.0.to_le_bytes()[..3]);
+        sum_up(offset(at), seat);
+    }
+
+    /// How long that is until now.
+    pub(super) fn until(self, now: Duration) -> Duration {
+        Duration::from_secs((now.as_secs() + Self::END - u64::from(self.0)) % Self::END)
     }
 }
 

@@ -1,5 +1,5 @@
 use super::found::TOO_OLD;
-use super::record::{ROOM_SLOTS, SLOTS_AT, sum_up};
+use super::record::{ROOM_SLOTS, sum_up};
 use super::*;
 use tempfile::TempDir;
 
@@ -17,8 +17,11 @@ impl Scratch {
         self.directory.path().join("seats")
     }
 
+    /// A process that has had the time for those of the last one to come back.
     fn open(&self) -> SeatsFile {
-        SeatsFile::open(&self.path()).expect("the file")
+        let file = SeatsFile::open(&self.path()).expect("the file");
+        file.is_settled();
+        file
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -38,8 +41,8 @@ fn write(file: &SeatsFile, token: Token, rooms: &[&str]) -> Box<dyn Entry> {
 /// Whoever is found in the file, in an order of its own.
 fn left(file: &SeatsFile) -> Vec<(String, Vec<String>)> {
     let left = file.left();
-    let rooms = |left: &LeftSeat| {
-        let mut rooms: Vec<_> = left.rooms.iter().map(|r| r.as_str().to_owned()).collect();
+    let rooms = |left: &FoundSeat| {
+        let mut rooms: Vec<_> = left.slots.iter().map(|(_, r)| r.as_str().to_owned()).collect();
         rooms.sort();
         rooms
     };
@@ -59,9 +62,6 @@ fn seat(number: u8, rooms: &[&str]) -> (String, Vec<String>) {
 /// Ends a process' use of the file, as if it had been killed: nothing is struck out.
 fn kill(file: SeatsFile, entries: Vec<Box<dyn Entry>>) {
     entries.into_iter().for_each(Entry::stay);
-    for seat in file.take_left() {
-        seat.entry.stay();
-    }
     let register = Arc::downgrade(&file.register);
     drop(file);
     // The thread that says that this process is alive may be saying so.
@@ -100,6 +100,20 @@ fn the_next_process_finds_who_was_there_and_not_who_had_left() {
     let new = [5, 6, 7].map(|number| seat(number, &["c", "d"]));
     assert_eq!(left(&file), [vec![seat(2, &["a", &long])], Vec::from(new)].concat());
     assert!(size <= place(SLOTS_AT) + SLOT * (10 + 5 * ROOM_SLOTS), "slots are used again");
+}
+
+#[test]
+fn who_was_found_and_taken_by_nobody_is_found_again() {
+    let scratch = Scratch::new();
+    let file = scratch.open();
+    let entry = write(&file, token(1), &["a"]);
+    kill(file, vec![entry]);
+    for _ in 0..2 {
+        let file = scratch.open();
+        assert_eq!(left(&file), [seat(1, &["a"])]);
+        // As a process ends whose port is another program's.
+        kill(file, Vec::new());
+    }
 }
 
 #[test]
@@ -154,16 +168,17 @@ fn what_is_damaged_is_passed_over_and_the_rest_is_found() {
 }
 
 #[test]
-fn a_file_of_another_boot_or_a_minute_ago_is_useless() {
+fn a_file_of_another_boot_or_another_time_is_useless() {
     let scratch = Scratch::new();
     let file = scratch.open();
     kill(file, Vec::new());
     let (bytes, boot, now) =
         (scratch.bytes(), boot().expect("a boot"), since_boot().expect("a clock"));
-    let is_read = |boot, now| matches!(read(&bytes, boot, now), Found::Seats(..));
+    let is_read = |boot, now| matches!(read(&mut bytes.clone(), boot, now), Found::Seats(..));
     assert!(is_read(&boot, now));
     assert!(is_read(&boot, now + TOO_OLD - Duration::from_secs(5)));
     assert!(!is_read(&boot, now + TOO_OLD + Duration::from_secs(5)));
+    assert!(!is_read(&boot, now.saturating_sub(Duration::from_secs(1))), "that is another clock");
     assert!(!is_read(&[b'x'; 36], now));
 }
 
@@ -179,9 +194,30 @@ fn another_version_is_set_aside_and_another_file_is_left_alone() {
     assert_eq!(fs::read(aside).expect("it is kept"), other);
 
     fs::write(scratch.path(), "root:x:0:0").expect("it is written");
+    fs::set_permissions(scratch.path(), Permissions::from_mode(0o640)).expect("it is ours");
     let refused = SeatsFile::open(&scratch.path());
     assert!(matches!(refused, Err(SeatsError::Foreign)), "{refused:?}");
     assert_eq!(scratch.bytes(), b"root:x:0:0");
+    let mode = fs::metadata(scratch.path()).expect("it is there").permissions().mode();
+    assert_ne!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn nobody_else_may_read_a_file_that_was_there_already() {
+    let scratch = Scratch::new();
+    let aside = scratch.directory.path().join("seats.old");
+    let mut other = header(&boot().expect("a boot"));
+    other[16] = 9;
+    sum_up(0, &mut other);
+    for (path, bytes) in [(scratch.path(), &other[..]), (aside.clone(), b"older")] {
+        fs::write(&path, bytes).expect("it is written");
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).expect("it is ours");
+    }
+    kill(scratch.open(), Vec::new());
+    for path in [scratch.path(), aside] {
+        let mode = fs::metadata(&path).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", path.display());
+    }
 }
 
 #[test]
@@ -197,8 +233,8 @@ fn one_process_has_it_at_a_time() {
 #[test]
 fn a_disk_that_is_full_is_no_reason_to_refuse_anybody() {
     let file = OpenOptions::new().write(true).open("/dev/full").expect("it is there");
-    let (slots, fails) = (Mutex::default(), AtomicBool::new(false));
-    let register = Arc::new(SeatsRegister { file, slots, fails });
+    let (slots, fails, misses) = Default::default();
+    let register = Arc::new(SeatsRegister { file, slots, fails, misses });
     let room = name("a");
     drop(register.clone().write(token(1), &[&room]));
     assert!(register.fails.load(Ordering::Relaxed), "it is said");
@@ -215,4 +251,53 @@ fn a_process_that_failed_to_write_does_not_pass_its_file_for_whole() {
     let file = scratch.open();
     assert!(!file.is_whole());
     assert_eq!(left(&file), [seat(1, &["a"])]);
+}
+
+#[test]
+fn a_process_that_ends_before_it_has_settled_does_not_pass_its_file_for_whole() {
+    let scratch = Scratch::new();
+    let file = SeatsFile::open(&scratch.path()).expect("the file");
+    let entry = write(&file, token(1), &["a"]);
+    kill(file, vec![entry]);
+    for settles in [false, true] {
+        let file = SeatsFile::open(&scratch.path()).expect("the file");
+        assert!(!file.is_whole());
+        assert_eq!(left(&file), [seat(1, &["a"])]);
+        if settles {
+            file.is_settled();
+        }
+        kill(file, Vec::new());
+    }
+    let file = scratch.open();
+    assert!(file.is_whole());
+    kill(file, Vec::new());
+}
+
+#[test]
+fn whoever_does_not_come_back_is_given_up_after_a_minute_however_often_the_server_starts() {
+    let scratch = Scratch::new();
+    let file = scratch.open();
+    let entries = vec![write(&file, token(1), &["a"]), write(&file, token(2), &["a"])];
+    kill(file, entries);
+    let file = scratch.open();
+    // One of them comes back.
+    let found = file.take_left();
+    let (back, away): (Vec<_>, Vec<_>) = found.into_iter().partition(|s| s.token == token(2));
+    let entry = write(&file, token(2), &["a"]);
+    drop(back);
+    kill(file, away.into_iter().map(|seat| seat.entry).chain([entry]).collect());
+
+    let (mut bytes, boot, now) =
+        (scratch.bytes(), boot().expect("a boot"), since_boot().expect("a clock"));
+    let at = place(ALIVE_AT);
+    for (later, people) in [(Duration::ZERO, 2), (TOO_OLD / 2, 2), (TOO_OLD * 2, 1)] {
+        let alive = Alive { since_boot: now + later, misses: false }.record();
+        bytes[at..at + alive.len()].copy_from_slice(&alive);
+        let Found::Seats(slots, seats, is_whole) = read(&mut bytes.clone(), &boot, now + later)
+        else {
+            panic!("it can be used")
+        };
+        assert!(is_whole);
+        assert_eq!((seats.len(), slots.free.len()), (people, 3 - people), "{later:?}");
+    }
 }

@@ -15,9 +15,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::doubt::Doubt;
 use crate::ending::Reason;
 use crate::name::Name;
 use crate::presence::{Presence, Seated};
@@ -31,6 +33,9 @@ pub(crate) const HOLD: Duration = Duration::from_millis(1500);
 /// How long the seat of a stream that got too old is kept for its client.
 pub(crate) const AGED_HOLD: Duration = Duration::from_secs(10);
 
+/// So many leave before other tasks of the thread have a turn.
+const BATCH: usize = 64;
+
 /// The seats that wait.
 #[derive(Debug)]
 pub(crate) struct Held {
@@ -42,6 +47,37 @@ pub(crate) struct Held {
     left_behind: Mutex<Vec<Seated>>,
     /// Nobody is waited for when the server stops.
     drain: CancellationToken,
+}
+
+impl Drop for Held {
+    /// Those who were to come back have the next process for it: when this one stops, their
+    /// time is not over.
+    fn drop(&mut self) {
+        if self.drain.is_cancelled() {
+            for seated in take(&mut *self.restored()).values_mut() {
+                drop(seated.leave_behind());
+            }
+        }
+    }
+}
+
+/// The seat of a stream that got too old. Its client leaves when this is dropped, or is left
+/// behind if the server stops: also when the runtime ends before the drain is heard of.
+struct Aged {
+    held: Arc<Held>,
+    presence: Option<Presence>,
+}
+
+impl Drop for Aged {
+    fn drop(&mut self) {
+        let stops = self.held.drain.is_cancelled();
+        match self.presence.take() {
+            Some(presence) if stops && !presence.seat().is_taken() => {
+                self.held.leave_behind(presence);
+            }
+            presence => drop(presence),
+        }
+    }
 }
 
 /// In each of their rooms.
@@ -91,28 +127,33 @@ impl Held {
 
     /// Has the seat of a client wait whose stream got too old.
     pub(crate) fn keep_aged(self: Arc<Self>, presence: Presence) {
+        let seat = presence.seat().clone();
+        let aged = Aged { held: self, presence: Some(presence) };
         tokio::spawn(async move {
-            wait(presence.seat(), AGED_HOLD, &self.drain).await;
-            if self.drain.is_cancelled() && !presence.seat().is_taken() {
-                self.leave_behind(presence);
-            }
+            wait(&seat, AGED_HOLD, &aged.held.drain).await;
+            drop(aged);
         });
     }
 
-    /// Has the seats wait that the last process has left.
-    pub(crate) fn keep_restored(self: Arc<Self>, seats: Vec<Seated>) {
-        if seats.is_empty() {
+    /// Has the seats wait that the last process has left, and a doubt if those are not all.
+    pub(crate) fn keep_restored(self: Arc<Self>, seats: Vec<Seated>, doubt: Option<Doubt>) {
+        if seats.is_empty() && doubt.is_none() {
             return;
         }
         let seats = seats.into_iter().map(|seated| (seated.seat().token(), seated));
         self.restored().extend(seats);
         tokio::spawn(async move {
-            self.drain.run_until_cancelled(sleep(AGED_HOLD)).await;
-            let left = take(&mut *self.restored());
-            if self.drain.is_cancelled() {
-                // Their time is not over.
-                let left = left.into_values().map(|mut seated| seated.leave_behind());
-                self.left_behind().extend(left);
+            let time = self.drain.run_until_cancelled(sleep(AGED_HOLD)).await;
+            drop(doubt);
+            if time.is_some() {
+                let left = take(&mut *self.restored());
+                for (nth, seated) in (1..).zip(left.into_values()) {
+                    drop(seated);
+                    // There may be a million, and this thread has others to serve.
+                    if nth % BATCH == 0 {
+                        yield_now().await;
+                    }
+                }
             }
         });
     }

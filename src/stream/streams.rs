@@ -98,7 +98,9 @@ impl Streams {
         if all > 0 {
             info!(seats = seats.len(), of = all, "the seats of the last process are held");
         }
-        self.held.clone().keep_restored(seats);
+        // Whose seat is not to be had may still be back, and is missing until then.
+        let doubt = (seats.len() < all).then(|| self.rooms.doubt());
+        self.held.clone().keep_restored(seats, doubt);
     }
 
     pub(crate) fn rooms(&self) -> &Rooms {

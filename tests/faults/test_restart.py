@@ -102,6 +102,45 @@ class Restart(FaultTest):
         for visitor in back + people[10:]:
             self.assertEqual(self.visit(third, "a", visitor.token).newest, 19)
 
+    def test_a_stop_while_seats_wait_is_no_loss_either(self):
+        old = self.start()
+        people = [self.visit(old, "a") for _ in range(20)]
+        self.end(old, signal.SIGKILL)
+        second = self.again(old)
+        back = [self.visit(second, "a", visitor.token) for visitor in people[:10]]
+        self.end(second, signal.SIGTERM)
+        # One that has hardly begun and has no stream to end stops at once.
+        self.end(self.again(old), signal.SIGTERM)
+        fourth = self.again(old)
+        self.assertEqual(fourth.count("a"), 20)
+        for visitor in back + people[10:]:
+            self.assertEqual(self.visit(fourth, "a", visitor.token).newest, 20)
+
+    def test_who_is_on_the_way_back_when_the_server_stops_has_not_left(self):
+        for threads in (1, 2):
+            with self.subTest(threads=threads):
+                self.setUp()
+                old = self.start("--max-age", "1s", "--threads", threads)
+                people = [self.visit(old, "a") for _ in range(6)]
+                for visitor in people:
+                    visitor.wait("the end", lambda visitor: visitor.ended)
+                self.end(old, signal.SIGTERM)
+                self.assertEqual(self.again(old).count("a"), 6)
+                self.doCleanups()
+
+    def test_a_process_that_can_not_listen_leaves_the_seats_as_they_are(self):
+        old = self.start()
+        people = [self.visit(old, "a") for _ in range(3)]
+        self.end(old, signal.SIGKILL)
+        other = self.server()
+        command = [BINARY, "--listen", f"127.0.0.1:{other.port}", "--seats", self.seats]
+        failed = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
+        self.assertEqual(failed.returncode, 1)
+        self.assertIn("another program listens there", failed.stderr)
+        new = self.again(old)
+        self.assertEqual(new.count("a"), 3)
+        self.assertEqual(self.visit(new, "a", people[0].token).newest, 3)
+
     def test_a_seat_that_is_held_keeps_its_place(self):
         limits = ("--max-streams", 3, "--max-streams-per-ip", 2)
         old = self.start("--max-streams", 3)
@@ -115,6 +154,22 @@ class Restart(FaultTest):
         path = f"{query_of('a')}&lastEventID={people[2].token}"
         self.assertEqual(new.get(f"/events{path}").status, 429)
         self.assertEqual(new.count("a"), 3)
+
+    def test_seats_that_find_no_place_make_the_numbers_partial(self):
+        old = self.start()
+        for room in "aaabbb":
+            self.visit(old, room)
+        for limit in (("--max-streams", 3), ("--max-rooms", 1)):
+            with self.subTest(limit=limit):
+                self.end(old, signal.SIGKILL)
+                content = self.seats.read_bytes()
+                new = self.again(old, *limit)
+                self.assertEqual(new.count("a") + new.count("b"), 3)
+                self.assertIn("partial", new.get("/count").json())
+                self.end(new, signal.SIGKILL)
+                self.seats.write_bytes(content)
+                old = self.again(old)
+                self.assertNotIn("partial", old.get("/count").json())
 
     def test_a_second_process_says_that_the_file_is_in_use_and_stops(self):
         first = self.start()
