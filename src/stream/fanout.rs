@@ -71,10 +71,7 @@ struct Teller {
 }
 
 /// A stream's places in the fan-outs of its rooms.
-pub(super) struct Membership {
-    fanouts: Arc<Fanouts>,
-    rooms: Box<[u64]>,
-}
+pub(super) struct Membership(Arc<Fanouts>);
 
 impl Fanouts {
     pub(super) fn new(terms: Arc<Terms>, doubts: watch::Receiver<usize>) -> Arc<Self> {
@@ -91,7 +88,6 @@ impl Fanouts {
         age: Option<Duration>,
         partial: Option<bool>,
     ) -> Membership {
-        let rooms = heard.iter().map(Subscription::room_id).collect();
         let now = Instant::now();
         let ends = if self.terms.drain.is_cancelled() {
             Some((now, Reason::Shutdown))
@@ -102,7 +98,7 @@ impl Fanouts {
             let told = subscription.told().change();
             self.add(Member::new(line.clone(), nth, told, now, ends, partial), subscription);
         }
-        Membership { fanouts: self.clone(), rooms }
+        Membership(self.clone())
     }
 
     fn add(self: &Arc<Self>, member: Member, subscription: Subscription) {
@@ -155,10 +151,10 @@ impl Fanouts {
 impl Membership {
     /// Gives the places up. The last one to go ends the fan-out.
     pub(super) fn leave(&self, line: &Arc<Line>) {
-        let mut by_room = self.fanouts.by_room();
-        for (nth, room) in (0..).zip(&self.rooms) {
-            if by_room.get(room).is_some_and(|fanout| fanout.members.remove(line, nth)) {
-                by_room.remove(room);
+        let mut by_room = self.0.by_room();
+        for (nth, room) in (0..).zip(line.rooms()) {
+            if by_room.get(&room).is_some_and(|fanout| fanout.members.remove(line, nth)) {
+                by_room.remove(&room);
             }
         }
     }
@@ -168,7 +164,12 @@ impl Members {
     fn add(&self, member: Member) {
         let mut all = self.lock();
         let is_sooner = member.ends().is_some_and(|instant| instant < all.look);
-        member.set_place(all.members.len());
+        let place = all.members.len();
+        member.set_place(place);
+        if place == all.members.capacity() && place >= BATCH {
+            // By less than it would by itself: of a crowd each place counts.
+            all.members.reserve_exact(place / 8);
+        }
         all.members.push(member);
         drop(all);
         if is_sooner {

@@ -5,6 +5,7 @@
 //! them is done before anybody can see that the stream is over.
 
 use std::ops::AddAssign;
+use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
@@ -47,13 +48,19 @@ pub(super) struct State {
 
 /// What the fan-outs of its rooms keep with a stream.
 enum Rooms {
-    /// Its place in the fan-out, which alone uses it.
-    One(AtomicUsize),
+    One(InRoom),
     Several(Box<Several>),
 }
 
+struct InRoom {
+    /// The room's id.
+    room: u64,
+    /// The stream's place in the room's fan-out, which alone uses it.
+    place: AtomicUsize,
+}
+
 struct Several {
-    places: Box<[AtomicUsize]>,
+    rooms: Box<[InRoom]>,
     /// When it was told of another room than its first.
     told: Mutex<Instant>,
 }
@@ -70,8 +77,13 @@ pub(crate) struct Told {
 }
 
 impl Line {
-    /// A stream of so many rooms that has yet to be told its first frame.
-    pub(super) fn new(guest: Guest, first: Frame, rooms: usize, held: &Arc<Held>) -> Arc<Self> {
+    /// A stream of the rooms with these ids that has yet to be told its first frame.
+    pub(super) fn new(
+        guest: Guest,
+        first: Frame,
+        rooms: impl ExactSizeIterator<Item = u64>,
+        held: &Arc<Held>,
+    ) -> Arc<Self> {
         let seat = guest.seat().cloned();
         let state = State {
             mailbox: Mailbox::new(first),
@@ -142,13 +154,18 @@ impl Line {
         matches!(self.rooms, Rooms::Several(_))
     }
 
+    /// The ids of its rooms.
+    pub(super) fn rooms(&self) -> impl Iterator<Item = u64> {
+        self.rooms.all().iter().map(|in_room| in_room.room)
+    }
+
     /// Its place in the fan-out of this of its rooms.
     pub(super) fn place(&self, room: u8) -> usize {
-        self.rooms.place(room).load(Ordering::Relaxed)
+        self.rooms.all()[usize::from(room)].place.load(Ordering::Relaxed)
     }
 
     pub(super) fn set_place(&self, room: u8, place: usize) {
-        self.rooms.place(room).store(place, Ordering::Relaxed);
+        self.rooms.all()[usize::from(room)].place.store(place, Ordering::Relaxed);
     }
 
     /// When it was told of another room than its first, if ever.
@@ -173,18 +190,22 @@ impl Line {
 }
 
 impl Rooms {
-    fn new(rooms: usize) -> Self {
-        if rooms == 1 {
-            return Self::One(AtomicUsize::new(0));
+    fn new(ids: impl ExactSizeIterator<Item = u64>) -> Self {
+        let is_one = ids.len() == 1;
+        let mut rooms = ids.map(|room| InRoom { room, place: AtomicUsize::new(0) });
+        match rooms.next() {
+            Some(only) if is_one => Self::One(only),
+            first => {
+                let rooms = first.into_iter().chain(rooms).collect();
+                Self::Several(Box::new(Several { rooms, told: Mutex::new(Instant::now()) }))
+            }
         }
-        let places = (0..rooms).map(|_| AtomicUsize::new(0)).collect();
-        Self::Several(Box::new(Several { places, told: Mutex::new(Instant::now()) }))
     }
 
-    fn place(&self, room: u8) -> &AtomicUsize {
+    fn all(&self) -> &[InRoom] {
         match self {
-            Self::One(place) => place,
-            Self::Several(several) => &several.places[usize::from(room)],
+            Self::One(only) => slice::from_ref(only),
+            Self::Several(several) => &several.rooms,
         }
     }
 }

@@ -25,8 +25,8 @@ pub(super) struct Member {
     told: Change,
     /// When something was sent to it last.
     sent: Instant,
-    /// When it is to end, and why.
-    ends: Option<(Instant, Reason)>,
+    /// When it is to end, and why. Boxed, for few have such a time.
+    ends: Option<Box<(Instant, Reason)>>,
     watch: Watch,
     /// Whether it was told that the numbers are partial, if it wants to be told.
     partial: Option<bool>,
@@ -54,7 +54,7 @@ impl Member {
         let watch = Watch::default();
         let mut member = Self { line, nth, told, sent, ends: None, watch, partial: None };
         if member.is_first() {
-            (member.ends, member.partial) = (ends, partial);
+            (member.ends, member.partial) = (ends.map(Box::new), partial);
             member.watch.sent(sent);
         }
         member
@@ -155,8 +155,8 @@ impl Member {
                 }
             }
         }
-        if let Some((_, reason)) = self.ends.take_if(|(instant, _)| *instant <= now) {
-            self.line.end(reason);
+        if let Some(ends) = self.ends.take_if(|ends| ends.0 <= now) {
+            self.line.end(ends.1);
         }
         if self.watch.due().is_some_and(|due| due <= now) {
             match self.line.link() {
@@ -179,7 +179,7 @@ impl Member {
 
     /// When it is to end.
     pub(super) fn ends(&self) -> Option<Instant> {
-        self.ends.map(|(instant, _)| instant)
+        self.ends.as_ref().map(|ends| ends.0)
     }
 
     /// When to look whether the client has taken what it was sent.
@@ -195,7 +195,7 @@ impl Member {
     /// Has the stream end then.
     pub(super) fn end_at(&mut self, instant: Instant, reason: Reason) {
         if self.is_first() {
-            self.ends = Some((instant, reason));
+            self.ends = Some(Box::new((instant, reason)));
         }
     }
 

@@ -125,7 +125,7 @@ impl Streams {
         let guest = Guest::new(who, self.rooms.tally());
         let partial = wish.wants.partial.then(|| self.rooms.is_partial());
         let first = self.first_frame(&guest, &heard, wish.wants, partial == Some(true));
-        let line = Line::new(guest, first, heard.len(), &self.held);
+        let line = Line::new(guest, first, heard.iter().map(Subscription::room_id), &self.held);
         // Jittered, or those who came together would go together.
         let age = self.terms.max_age.map(|age| age.mul_f64(random_range(0.8..=1.0)));
         let membership = self.fanouts().join(&line, heard, age, partial);

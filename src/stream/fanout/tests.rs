@@ -123,7 +123,7 @@ impl Core {
     /// A stream whose first frame was taken, and whose others wait to be.
     fn open(&self, (presence, heard): (Presence, Vec<Subscription>)) -> Stream {
         let guest = Guest::new(Who::Counted(presence, None), self.rooms().tally());
-        let line = Line::new(guest, Frame::new(b":\n\n"), heard.len(), &self.streams.held);
+        let line = Line::new(guest, Frame::new(b":\n\n"), ids(&heard), &self.streams.held);
         let membership = self.streams.fanouts().join(&line, heard, None, None);
         let mut stream = Stream::new(line, membership);
         let mut cx = Context::from_waker(Waker::noop());
@@ -155,6 +155,10 @@ impl Core {
     fn fanouts(&self) -> usize {
         self.streams.fanouts().by_room().len()
     }
+}
+
+fn ids(heard: &[Subscription]) -> impl ExactSizeIterator<Item = u64> {
+    heard.iter().map(Subscription::room_id)
 }
 
 /// Lets the tellers have their turns.
@@ -539,8 +543,8 @@ async fn a_stream_that_opened_while_doubt_began_or_ended_is_told_so() {
         let guest = Guest::new(Who::Counted(presence, None), core.rooms().tally());
         // Its first frame was made before the change, and it joins its fan-out after it.
         let _doubt = (!was_partial).then(|| core.rooms().doubt());
-        let line = Line::new(guest, Frame::new(b":\n\n"), 1, &core.streams.held);
         let heard = vec![subscription];
+        let line = Line::new(guest, Frame::new(b":\n\n"), ids(&heard), &core.streams.held);
         let membership = core.streams.fanouts().join(&line, heard, None, Some(was_partial));
         let mut stream = Stream::new(line, membership);
         settle().await;
