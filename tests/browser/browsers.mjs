@@ -37,7 +37,7 @@ export const BROWSERS = [
 export const RETURN_MS = 45_000;
 
 /** A server whose numbers are partial for as long as a page may take to be there. */
-export const SETTLING = { args: ['--keep-alive', '1h', '--settle', '15s'] };
+export const SETTLING = { args: ['--keep-alive', '1h', '--settle', '25s'] };
 /** One whose numbers are partial all the time. */
 export const PARTIAL = { args: ['--keep-alive', '1h', '--settle', '1h'] };
 
