@@ -58,11 +58,27 @@ export function useBrowser({ launch }) {
     turn = turn.then(work, work);
     return turn;
   };
+  // Not all closings are ours, and some go on after they were answered: what is lost
+  // in them is opened anew.
+  const open = async (context) => {
+    for (let tries = 1; ; tries += 1) {
+      try {
+        return await context.newPage();
+      } catch (error) {
+        if (tries === 5 || !/no such frame|Discarded/.test(error.message)) throw error;
+      }
+    }
+  };
   return async (t) => {
     const context = await inTurn(() => browser.createBrowserContext());
     t.after(() => inTurn(() => context.close()));
     return {
-      newPage: () => inTurn(() => context.newPage()),
+      newPage: async () => {
+        const page = await inTurn(() => open(context));
+        const close = page.close.bind(page);
+        page.close = () => inTurn(close);
+        return page;
+      },
       pages: () => context.pages(),
     };
   };
