@@ -12,12 +12,17 @@ pub(crate) struct Doubts(watch::Sender<usize>);
 #[derive(Debug)]
 pub struct Doubt(Arc<Doubts>);
 
+/// Whether there is doubt, for who watches it.
+pub(crate) fn is_partial(doubts: &watch::Receiver<usize>) -> bool {
+    *doubts.borrow() > 0
+}
+
 impl Doubts {
     pub(crate) fn is_partial(&self) -> bool {
         *self.0.borrow() > 0
     }
 
-    /// Tells when doubt begins and when it ends.
+    /// Changes when doubt begins and when it ends; [`is_partial`] says which.
     pub(crate) fn watch(&self) -> watch::Receiver<usize> {
         self.0.subscribe()
     }

@@ -36,7 +36,9 @@
 //!     each, as a number.
 //!
 //! What is not on that way: [`origin`] says whose pages may come, `embed` what a
-//! page of another site has to say, and `config` is every setting of the binary.
+//! page of another site has to say, and `config` is every setting of the binary. A
+//! `SeatsFile` keeps who sits where for the next process; where that can't be known, there is
+//! [`Doubt`].
 //!
 //! [sse]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 

@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use clap::Parser;
 use headcount::config::{Command, Config};
@@ -138,14 +139,7 @@ async fn serve(config: Config) -> Result<(), String> {
     };
     let rooms = Rooms::new(config.max_rooms);
     if !options.seats.as_ref().is_some_and(SeatsFile::is_whole) {
-        let (doubt, seats) = (rooms.doubt(), options.seats.clone());
-        tokio::spawn(async move {
-            sleep(config.settle).await;
-            drop(doubt);
-            if let Some(seats) = seats {
-                seats.is_settled();
-            }
-        });
+        settle(&rooms, options.seats.clone(), config.settle);
     }
     let app = router(rooms, options.clone());
     server.serve(app, options).await;
@@ -192,6 +186,20 @@ fn open_seats(path: &Path) -> Result<Option<SeatsFile>, String> {
             Ok(None)
         }
     }
+}
+
+/// Has the numbers be partial for as long as clients of the last process may be on their way
+/// back.
+fn settle(rooms: &Rooms, seats: Option<SeatsFile>, time: Duration) {
+    // Not even for a moment if there are none.
+    let doubt = (!time.is_zero()).then(|| rooms.doubt());
+    tokio::spawn(async move {
+        sleep(time).await;
+        drop(doubt);
+        if let Some(seats) = seats {
+            seats.settle();
+        }
+    });
 }
 
 /// How many cores this process may use, as far as can be known.

@@ -60,12 +60,12 @@ impl Presence {
     /// Ends the stream, and leaves its seat behind: counted, and written down, but nobody's.
     pub(crate) fn leave_behind(mut self) -> Seated {
         let seated = self.seated.leave_behind();
-        self.is_over(seated.rooms.iter().map(|room| (room, room.count())));
+        self.log_end(seated.rooms.iter().map(|room| (room, room.count())));
         seated
     }
 
     /// Says that the stream is over, and how many are in each of its rooms now.
-    fn is_over<'a>(&self, counts: impl Iterator<Item = (&'a Arc<Room>, usize)>) {
+    fn log_end<'a>(&self, counts: impl Iterator<Item = (&'a Arc<Room>, usize)>) {
         let (lasted, reason) = (self.since.elapsed(), self.ending.reason());
         for (nth, (room, count)) in counts.enumerate() {
             if nth == 0 {
@@ -79,7 +79,7 @@ impl Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         let left = self.seated.leave();
-        self.is_over(left.iter().map(|(room, count)| (room, *count)));
+        self.log_end(left.iter().map(|(room, count)| (room, *count)));
     }
 }
 
@@ -98,13 +98,17 @@ impl Seated {
         if let Some(entry) = self.seat.take_entry() {
             entry.stay();
         }
-        self.seat.is_left();
+        self.seat.abandon();
         let rooms = mem::take(&mut self.rooms);
         Self { rooms, seat: self.seat.clone(), seats: self.seats.clone() }
     }
 
-    /// Leaves the rooms, unless another has the seat, and answers how many are in each.
+    /// Leaves the rooms, unless another has the seat, and answers how many are in each; none
+    /// if it has left them, or was left behind in them.
     fn leave(&mut self) -> Vec<(Arc<Room>, usize)> {
+        if self.rooms.is_empty() {
+            return Vec::new();
+        }
         // Who comes back meanwhile finds the seat as it was, or gone.
         let kept = self.seat.keep();
         let leave = |room: Arc<Room>| {
@@ -122,9 +126,7 @@ impl Seated {
 
 impl Drop for Seated {
     fn drop(&mut self) {
-        if !self.rooms.is_empty() {
-            self.leave();
-        }
+        self.leave();
     }
 }
 

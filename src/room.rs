@@ -227,7 +227,7 @@ impl Entered {
 impl State {
     fn add(&mut self, seat: &Arc<Seat>) {
         self.seats.add(seat.clone());
-        seat.is_counted();
+        seat.enter_room();
     }
 
     /// Takes a seat away for the one that follows it. If its client was here before it, and
@@ -242,7 +242,7 @@ impl State {
     fn remove(&mut self, seat: &Arc<Seat>) -> bool {
         let was_here = self.seats.remove(seat);
         if was_here {
-            seat.is_uncounted();
+            seat.leave_room();
         }
         was_here
     }

@@ -241,17 +241,23 @@ impl Rooms {
     }
 
     /// The guard of a seat that has entered its rooms, and has them from the one who `left`.
+    /// It is written down.
     fn seat(&self, seat: Arc<Seat>, left: Option<&Arc<Seat>>, heard: &[Subscription]) -> Seated {
+        let rooms: Box<[_]> = heard.iter().map(|heard| heard.room().clone()).collect();
+        if let Some(register) = self.0.register.get() {
+            let names: Vec<_> = rooms.iter().map(|room| room.name()).collect();
+            seat.set_entry(register.clone().write(seat.token(), &names));
+        }
+        self.sit(rooms, seat, left)
+    }
+
+    /// The same, whoever writes it down. From now on its token finds it.
+    fn sit(&self, rooms: Box<[Arc<Room>]>, seat: Arc<Seat>, left: Option<&Arc<Seat>>) -> Seated {
         // At no moment is there none of their token.
         let mut seats = self.seats();
         left.map(|left| seats.remove(left));
         seats.add(seat.clone());
         drop(seats);
-        let rooms: Box<[_]> = heard.iter().map(|heard| heard.room().clone()).collect();
-        if let Some(register) = self.0.register.get() {
-            let names: Vec<_> = rooms.iter().map(|room| room.name()).collect();
-            seat.is_written(register.clone().write(seat.token(), &names));
-        }
         Seated::new(rooms, seat, self.0.seats.clone())
     }
 
@@ -274,9 +280,8 @@ impl Rooms {
         let enter = |name| Ok(self.enter(name, |room| room.enter(&seat, None))?.subscription);
         let heard = names.iter().map(enter).collect::<Result<Vec<_>, _>>()?;
         let rooms = heard.iter().map(|heard| heard.room().clone()).collect();
-        self.seats().add(seat.clone());
-        seat.is_written(entry);
-        Ok(Seated::new(rooms, seat, self.0.seats.clone()))
+        seat.set_entry(entry);
+        Ok(self.sit(rooms, seat, None))
     }
 
     fn seats(&self) -> MutexGuard<'_, Seats> {
@@ -670,5 +675,22 @@ mod tests {
         assert_eq!((counts(&rooms, ["a", "b", "c"]), limits.places()), ([0, 1, 1], 2));
         drop(back);
         assert_eq!(limits.places(), 1);
+    }
+
+    #[test]
+    fn a_seat_that_is_left_behind_is_counted_and_waits_for_its_client() {
+        let rooms = Rooms::default();
+        let (presence, _) =
+            rooms.join_all(&names(["a", "b"]), Ending::default()).expect("two rooms");
+        let token = presence.seat().token();
+        let behind = presence.leave_behind();
+        assert_eq!(counts(&rooms, ["a", "b"]), [1, 1]);
+        let back = rooms.take_over(&names(["a"]), token, None, &Ending::default());
+        let (back, heard) = back.expect("no limit").expect("the seat is there");
+        assert_eq!(numbers(&heard), [1]);
+        drop(behind);
+        assert_eq!(counts(&rooms, ["a", "b"]), [1, 0]);
+        drop(back);
+        assert!(rooms.is_empty());
     }
 }

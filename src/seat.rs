@@ -110,13 +110,13 @@ impl Seat {
     }
 
     /// Notes that it is counted in one more room.
-    pub(crate) fn is_counted(&self) {
+    pub(crate) fn enter_room(&self) {
         self.place().rooms += 1;
     }
 
     /// Notes that it is counted in one room less. With the last one it gives up its place
     /// among the limits, if it has it still.
-    pub(crate) fn is_uncounted(&self) {
+    pub(crate) fn leave_room(&self) {
         let mut place = self.place();
         place.rooms -= 1;
         let freed = if place.rooms == 0 { place.permit.take() } else { None };
@@ -125,7 +125,7 @@ impl Seat {
     }
 
     /// Notes what is written of it.
-    pub(crate) fn is_written(&self, entry: Box<dyn Entry>) {
+    pub(crate) fn set_entry(&self, entry: Box<dyn Entry>) {
         self.place().entry = Some(entry);
     }
 
@@ -152,7 +152,7 @@ impl Seat {
     }
 
     /// Tells nobody any more when another stream takes the seat: it is nobody's.
-    pub(crate) fn is_left(&self) {
+    pub(crate) fn abandon(&self) {
         drop(self.waker.take());
     }
 
@@ -247,11 +247,11 @@ mod tests {
         let heir = |seat: &Seat| seat.bequeath(seat.token(), None, &[]).expect("no limit");
         let seat = seat();
         assert!(heir(&seat).is_none(), "it is not counted yet");
-        seat.is_counted();
+        seat.enter_room();
         assert!(heir(&seat).is_some());
         give_away(&seat);
         assert!(seat.hand_over().is_none());
-        seat.is_uncounted();
+        seat.leave_room();
         assert!(heir(&seat).is_none());
     }
 

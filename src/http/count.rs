@@ -1,5 +1,6 @@
 //! `GET /count`: the number alone, for those who don't stay.
 
+use std::ops::Not;
 use std::sync::Arc;
 
 use axum::Json;
@@ -16,13 +17,8 @@ use super::{Shared, accept, query};
 struct Count<'a> {
     room: &'a str,
     count: usize,
-    #[serde(skip_serializing_if = "is_whole")]
+    #[serde(skip_serializing_if = "Not::not")]
     partial: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-fn is_whole(partial: &bool) -> bool {
-    !partial
 }
 
 pub(super) async fn count(

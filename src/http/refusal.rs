@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::limits::Full;
 use crate::name::BadName;
+use crate::rooms::NoSeat;
 use crate::stream::NoStream;
 use crate::tally::Counter;
 
@@ -132,10 +133,10 @@ refusals! {
 impl From<NoStream> for Refusal {
     fn from(why: NoStream) -> Self {
         match why {
-            NoStream::Full(Full::Streams) => Self::TooManyStreams,
-            NoStream::Full(Full::StreamsOfAddress) => Self::TooManyOfAddress,
-            NoStream::Full(Full::RoomsOfAddress) => Self::TooManyRoomsOfAddress,
-            NoStream::TooManyRooms => Self::TooManyRooms,
+            NoStream::NoSeat(NoSeat::Full(Full::Streams)) => Self::TooManyStreams,
+            NoStream::NoSeat(NoSeat::Full(Full::StreamsOfAddress)) => Self::TooManyOfAddress,
+            NoStream::NoSeat(NoSeat::Full(Full::RoomsOfAddress)) => Self::TooManyRoomsOfAddress,
+            NoStream::NoSeat(NoSeat::TooManyRooms) => Self::TooManyRooms,
             NoStream::Draining => Self::Draining,
         }
     }

@@ -34,7 +34,8 @@ pub(super) struct FoundSeat {
     pub(super) slots: Vec<(u32, Name)>,
 }
 
-/// Reads what the last process has left, and notes in it since when everybody is away.
+/// Reads what the last process has left. Notes in it since when everybody is away, and
+/// strikes out what is nobody's, or the next process would find damage where this one has.
 pub(super) fn read(bytes: &mut [u8], boot: &[u8; 36], now: Duration) -> Found {
     if bytes.is_empty() {
         return Found::Nothing;
@@ -131,5 +132,9 @@ fn read_slots(bytes: &mut [u8], away: Away, now: Duration) -> (Slots, Vec<FoundS
     let known = |at: &u32, name: &Name| slots.rooms.get(name).is_some_and(|room| room.at == *at);
     let unused: Vec<_> = rooms.iter().filter(|(at, name)| !known(at, name)).map(|r| *r.0).collect();
     slots.free_rooms.extend(unused);
+    for at in &slots.free {
+        let at = place(offset(*at) - SLOTS_AT);
+        bytes[at..at + SLOT].fill(0);
+    }
     (slots, found.into_values().collect(), damaged)
 }

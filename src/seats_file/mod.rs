@@ -114,25 +114,18 @@ impl SeatsFile {
         };
         // It is ours, but may have been anybody's to read.
         file.set_permissions(Permissions::from_mode(0o600))?;
-        if left.is_none() {
+        let noted = if left.is_some() {
+            file.write_all_at(bytes.get(place(SLOTS_AT)..).unwrap_or_default(), SLOTS_AT)
+        } else {
             file.set_len(0)?;
             file.write_all_at(&header(&boot), 0)?;
-        }
-        let mut noted = Ok(());
-        if left.is_some() {
-            // Or the next process would find damage where this one has.
-            for at in &slots.free {
-                let slot = bytes.get_mut(place(offset(*at))..).unwrap_or_default();
-                slot.iter_mut().take(SLOT).for_each(|byte| *byte = 0);
-            }
-            let slots = bytes.get(place(SLOTS_AT)..).unwrap_or_default();
-            noted = file.write_all_at(slots, SLOTS_AT);
-        }
+            Ok(())
+        };
         let (slots, fails) = (Mutex::new(slots), AtomicBool::new(false));
         let misses = AtomicBool::new(!is_whole);
         let register = Arc::new(SeatsRegister { file, slots, fails, misses });
         register.note(noted);
-        register.is_alive()?;
+        register.write_alive()?;
         tick(&register)?;
         let left = Arc::new(Mutex::new(left.unwrap_or_default()));
         Ok(Self { register, left, is_whole })
@@ -146,9 +139,9 @@ impl SeatsFile {
     }
 
     /// Notes that nobody is on their way back any more: from now on it has every seat.
-    pub fn is_settled(&self) {
+    pub fn settle(&self) {
         self.register.misses.store(false, Ordering::Relaxed);
-        self.register.note(self.register.is_alive());
+        self.register.note(self.register.write_alive());
     }
 
     /// Where to write from now on.
@@ -198,7 +191,7 @@ fn tick(register: &Arc<SeatsRegister>) -> io::Result<()> {
     let register: Weak<SeatsRegister> = Arc::downgrade(register);
     let tick = move || {
         while let Some(register) = register.upgrade() {
-            let alive = register.is_alive();
+            let alive = register.write_alive();
             register.note(alive);
             drop(register);
             thread::sleep(ALIVE_EVERY);
@@ -208,7 +201,7 @@ fn tick(register: &Arc<SeatsRegister>) -> io::Result<()> {
 }
 
 impl SeatsRegister {
-    fn is_alive(&self) -> io::Result<()> {
+    fn write_alive(&self) -> io::Result<()> {
         let misses = self.fails.load(Ordering::Relaxed) || self.misses.load(Ordering::Relaxed);
         let alive = Alive { since_boot: since_boot()?, misses };
         self.file.write_all_at(&alive.record(), ALIVE_AT)

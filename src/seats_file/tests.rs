@@ -20,7 +20,7 @@ impl Scratch {
     /// A process that has had the time for those of the last one to come back.
     fn open(&self) -> SeatsFile {
         let file = SeatsFile::open(&self.path()).expect("the file");
-        file.is_settled();
+        file.settle();
         file
     }
 
@@ -246,7 +246,7 @@ fn a_process_that_failed_to_write_does_not_pass_its_file_for_whole() {
     let file = scratch.open();
     let entry = write(&file, token(1), &["a"]);
     file.register.note(Err(io::ErrorKind::StorageFull.into()));
-    file.register.is_alive().expect("it can say so");
+    file.register.write_alive().expect("it can say so");
     kill(file, vec![entry]);
     let file = scratch.open();
     assert!(!file.is_whole());
@@ -264,7 +264,7 @@ fn a_process_that_ends_before_it_has_settled_does_not_pass_its_file_for_whole() 
         assert!(!file.is_whole());
         assert_eq!(left(&file), [seat(1, &["a"])]);
         if settles {
-            file.is_settled();
+            file.settle();
         }
         kill(file, Vec::new());
     }

@@ -19,18 +19,16 @@ use tokio::task::{coop::unconstrained, yield_now};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Terms;
 use super::frame::Frame;
 use super::line::{Line, Told};
 use super::member::{Member, News};
 use super::stopwatch::Stopwatch;
+use super::{BATCH, Terms};
+use crate::doubt::is_partial;
 use crate::ending::Reason;
 use crate::event::{self, Event};
 use crate::pace;
 use crate::room::Subscription;
-
-/// So many are told before other tasks of the core have a turn.
-const BATCH: usize = 64;
 
 /// So many streams may be ended in one moment when the server stops …
 const HANDFUL: usize = 100;
@@ -103,6 +101,7 @@ impl Fanouts {
 
     fn add(self: &Arc<Self>, member: Member, subscription: Subscription) {
         let ((line, nth), room) = (member.id(), subscription.room().clone());
+        let wants_partial = member.wants_partial();
         let (members, own) = self.enter(member, subscription);
         let mut told = Told::default();
         if let Some(mut own) = own {
@@ -112,7 +111,9 @@ impl Fanouts {
                 told += members.tell(&line, nth, &News::new(&event, &own), &self.terms);
             }
         }
-        told += members.tell_partial_to(&line, *self.doubts.borrow() > 0, &self.terms);
+        if wants_partial {
+            told += members.tell_partial_to(&line, is_partial(&self.doubts), &self.terms);
+        }
         told.count(room.tally());
     }
 
@@ -202,11 +203,10 @@ impl Members {
     fn tell_partial_to(&self, line: &Arc<Line>, is_partial: bool, terms: &Terms) -> Told {
         let members = &mut self.lock().members;
         let member = members.get_mut(line.place(0)).filter(|member| member.is(line));
-        let Some(member) = member.filter(|member| member.lacks(is_partial)) else {
-            return Told::default();
-        };
         let frame = Frame::new(&event::partial(is_partial));
-        member.tell_partial(is_partial, &frame, Instant::now(), terms)
+        let tell =
+            |member: &mut Member| member.tell_partial(is_partial, &frame, Instant::now(), terms);
+        member.map(tell).unwrap_or_default()
     }
 
     /// Does something with everyone who is here all the while, a batch at a time.
@@ -265,8 +265,7 @@ impl Teller {
                     look.as_mut().reset(members.look(&subscription, &terms).await);
                 }
                 Ok(()) = doubts.changed() => {
-                    let is_partial = *doubts.borrow_and_update() > 0;
-                    members.tell_partial(is_partial, &subscription, &terms).await;
+                    members.tell_partial(is_partial(&doubts), &subscription, &terms).await;
                 }
                 event = subscription.next() => {
                     let event = members.newest(event, &mut subscription);

@@ -19,6 +19,7 @@ use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::BATCH;
 use crate::doubt::Doubt;
 use crate::ending::Reason;
 use crate::name::Name;
@@ -30,11 +31,9 @@ use crate::token::Token;
 /// seconds within which a visitor who left is to be uncounted.
 pub(crate) const HOLD: Duration = Duration::from_millis(1500);
 
-/// How long the seat of a stream that got too old is kept for its client.
+/// How long the seat of a stream that got too old is kept for its client, and one that the
+/// last process has left.
 pub(crate) const AGED_HOLD: Duration = Duration::from_secs(10);
-
-/// So many leave before other tasks of the thread have a turn.
-const BATCH: usize = 64;
 
 /// The seats that wait.
 #[derive(Debug)]
@@ -49,17 +48,8 @@ pub(crate) struct Held {
     drain: CancellationToken,
 }
 
-impl Drop for Held {
-    /// Those who were to come back have the next process for it: when this one stops, their
-    /// time is not over.
-    fn drop(&mut self) {
-        if self.drain.is_cancelled() {
-            for seated in take(&mut *self.restored()).values_mut() {
-                drop(seated.leave_behind());
-            }
-        }
-    }
-}
+/// In each of their rooms.
+type ByRoom = HashMap<Name, Vec<Arc<Seat>>>;
 
 /// The seat of a stream that got too old. Its client leaves when this is dropped, or is left
 /// behind if the server stops: also when the runtime ends before the drain is heard of.
@@ -67,21 +57,6 @@ struct Aged {
     held: Arc<Held>,
     presence: Option<Presence>,
 }
-
-impl Drop for Aged {
-    fn drop(&mut self) {
-        let stops = self.held.drain.is_cancelled();
-        match self.presence.take() {
-            Some(presence) if stops && !presence.seat().is_taken() => {
-                self.held.leave_behind(presence);
-            }
-            presence => drop(presence),
-        }
-    }
-}
-
-/// In each of their rooms.
-type ByRoom = HashMap<Name, Vec<Arc<Seat>>>;
 
 impl Held {
     pub(crate) fn new(drain: CancellationToken) -> Arc<Self> {
@@ -160,7 +135,7 @@ impl Held {
 
     /// Has the client leave the rooms that it was in before the restart and has not come
     /// back for, if it had this token then.
-    pub(crate) fn is_back(&self, token: Token) {
+    pub(crate) fn welcome_back(&self, token: Token) {
         let restored = self.restored().remove(&token);
         drop(restored);
     }
@@ -181,6 +156,30 @@ impl Held {
 
     fn lock(&self) -> MutexGuard<'_, ByRoom> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Held {
+    /// Those who were to come back have the next process for it: when this one stops, their
+    /// time is not over.
+    fn drop(&mut self) {
+        if self.drain.is_cancelled() {
+            for seated in take(&mut *self.restored()).values_mut() {
+                drop(seated.leave_behind());
+            }
+        }
+    }
+}
+
+impl Drop for Aged {
+    fn drop(&mut self) {
+        let stops = self.held.drain.is_cancelled();
+        match self.presence.take() {
+            Some(presence) if stops && !presence.seat().is_taken() => {
+                self.held.leave_behind(presence);
+            }
+            presence => drop(presence),
+        }
     }
 }
 

@@ -72,8 +72,8 @@ pub(crate) struct Told {
     taken: u64,
     /// Those that waited and were given up for a newer one.
     given_up: u64,
-    /// Those that another task is yet to write.
-    left: u64,
+    /// Whether another task is yet to write some of them.
+    left: bool,
 }
 
 impl Line {
@@ -177,7 +177,7 @@ impl Line {
     }
 
     /// Notes that it was told of another room than its first.
-    pub(super) fn is_told_of_another(&self, now: Instant) {
+    pub(super) fn note_told_of_another(&self, now: Instant) {
         if let Rooms::Several(several) = &self.rooms {
             let mut told = several.told();
             *told = now.max(*told);
@@ -242,7 +242,7 @@ impl State {
                 gave_up
             }
         };
-        Told { taken: 1, given_up: gave_up.into(), left: is_left.into() }
+        Told { taken: 1, given_up: gave_up.into(), left: is_left }
     }
 
     fn wake_reader(&mut self) {
@@ -267,7 +267,7 @@ impl Told {
 
     /// Whether writing it is left to another task.
     pub(super) fn is_left(self) -> bool {
-        self.left > 0
+        self.left
     }
 
     pub(super) fn count(self, tally: &Tally) {
@@ -280,7 +280,7 @@ impl AddAssign for Told {
     fn add_assign(&mut self, other: Self) {
         self.taken += other.taken;
         self.given_up += other.given_up;
-        self.left += other.left;
+        self.left |= other.left;
     }
 }
 

@@ -87,9 +87,9 @@ impl Member {
         self.send(news, now, terms)
     }
 
-    /// Whether it wants to know whether the numbers are partial, and was told otherwise.
-    pub(super) fn lacks(&self, is_partial: bool) -> bool {
-        self.partial.is_some_and(|told| told != is_partial)
+    /// Whether it wants to know whether the numbers are partial.
+    pub(super) fn wants_partial(&self) -> bool {
+        self.partial.is_some()
     }
 
     /// Tells the stream whether the numbers are partial, if it wants to know and doesn't.
@@ -100,13 +100,13 @@ impl Member {
         now: Instant,
         terms: &Terms,
     ) -> Told {
-        if !self.lacks(is_partial) {
+        if self.partial.is_none_or(|told| told == is_partial) {
             return Told::default();
         }
         self.partial = Some(is_partial);
         let told = self.line.tell(PARTIAL, frame);
         if told.is_sent() {
-            self.is_sent(now, now, terms);
+            self.note_sent(now, now, terms);
         }
         told
     }
@@ -117,15 +117,15 @@ impl Member {
             return told;
         }
         if self.is_first() {
-            self.is_sent(now, now, terms);
+            self.note_sent(now, now, terms);
         } else {
-            self.line.is_told_of_another(now);
+            self.line.note_told_of_another(now);
         }
         told
     }
 
     /// Notes that something was sent at this time.
-    fn is_sent(&mut self, sent: Instant, now: Instant, terms: &Terms) {
+    fn note_sent(&mut self, sent: Instant, now: Instant, terms: &Terms) {
         if self.watch.due().is_none() {
             // Whoever left since the last time is to be found out in the time that is
             // allowed since then; in a lively room that need not be looked for each time.
@@ -144,7 +144,7 @@ impl Member {
         let mut told = Told::default();
         if now >= self.heartbeat(terms) {
             match self.line.told_of_another() {
-                Some(sent) if sent > self.sent => self.is_sent(sent, now, terms),
+                Some(sent) if sent > self.sent => self.note_sent(sent, now, terms),
                 _ => {
                     // If it is older than what the stream was told, news is on its way.
                     if !self.told.is_after(news.event.change()) {

@@ -39,6 +39,9 @@ pub(crate) use watch::Patience;
 #[cfg(feature = "server")]
 pub(crate) use watch::{Link, RETRY};
 
+/// So many streams or seats are seen to before other tasks of the core have a turn.
+const BATCH: usize = 64;
+
 /// An open stream, until it is dropped: then its client has left, unless it was ended
 /// before.
 pub(crate) struct Stream {

@@ -17,10 +17,10 @@ use super::line::Line;
 use super::{Stream, Terms};
 use crate::ending::Ending;
 use crate::event;
-use crate::limits::{Full, Limits};
+use crate::limits::Limits;
 use crate::name::Name;
 use crate::room::Subscription;
-use crate::rooms::{NoSeat, Rooms, TooManyRooms};
+use crate::rooms::{NoSeat, Rooms};
 #[cfg(feature = "server")]
 use crate::seats_file::{LeftSeat, SeatsFile};
 use crate::token::Token;
@@ -71,8 +71,7 @@ pub(crate) enum Kind {
 /// Why there is no stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoStream {
-    Full(Full),
-    TooManyRooms,
+    NoSeat(NoSeat),
     Draining,
 }
 
@@ -177,7 +176,7 @@ impl Streams {
             None => None,
         };
         if let (Some(_), Some(token)) = (&joined, token) {
-            self.held.is_back(token);
+            self.held.welcome_back(token);
         }
         if let (None, Some(held)) = (&joined, &held) {
             let succeed = |left: &_| self.rooms.succeed(rooms, left, address, ending);
@@ -202,23 +201,8 @@ impl Streams {
     }
 }
 
-impl From<Full> for NoStream {
-    fn from(full: Full) -> Self {
-        Self::Full(full)
-    }
-}
-
-impl From<TooManyRooms> for NoStream {
-    fn from(_: TooManyRooms) -> Self {
-        Self::TooManyRooms
-    }
-}
-
-impl From<NoSeat> for NoStream {
-    fn from(why: NoSeat) -> Self {
-        match why {
-            NoSeat::Full(full) => Self::Full(full),
-            NoSeat::TooManyRooms => Self::TooManyRooms,
-        }
+impl<T: Into<NoSeat>> From<T> for NoStream {
+    fn from(why: T) -> Self {
+        Self::NoSeat(why.into())
     }
 }

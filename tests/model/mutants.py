@@ -276,7 +276,7 @@ MUTANTS = [
         "watch nobody who hears of other rooms",
         FANOUT,
         "src/stream/member.rs",
-        [("=> self.is_sent(sent, now, terms),\n", "=> self.sent = sent,\n")],
+        [("=> self.note_sent(sent, now, terms),\n", "=> self.sent = sent,\n")],
     ),
     (
         "send all heartbeats at once",
@@ -392,7 +392,7 @@ MUTANTS = [
         "src/stream/fanout.rs",
         [
             (
-                "        told += members.tell_partial_to(&line, *self.doubts.borrow() > 0, &self.terms);\n",
+                "            told += members.tell_partial_to(&line, is_partial(&self.doubts), &self.terms);\n",
                 "",
             )
         ],
