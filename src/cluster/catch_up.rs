@@ -1,0 +1,78 @@
+//! Catching up: a node that has missed something reads all hashes again.
+//!
+//! All, and not only the one with the gap: the frame that was lost may have moved somebody
+//! between two of them, and a dead node's hash shows no gap. Until everything is read the
+//! numbers stay as they were, in doubt; then they change in one step, so that no
+//! half-read move counts anybody twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::MOST_FRAMES;
+use super::frame::Frame;
+use super::place::NodeId;
+use super::share::Snapshot;
+
+/// What is known so far.
+#[derive(Debug)]
+pub(crate) struct CatchUp {
+    /// Answers to an earlier one are of no use.
+    pub(crate) nth: u64,
+    /// When to ask, if that is not done.
+    pub(crate) start: Option<Duration>,
+    is_listed: bool,
+    /// A write with a greater number has to be answered: from the answer this node learns
+    /// which of its people are elsewhere by now.
+    pub(crate) after: u64,
+    pub(crate) is_written: bool,
+    waiting: BTreeSet<NodeId>,
+    pub(crate) read: BTreeMap<NodeId, (Option<Snapshot>, Duration)>,
+    /// What was heard meanwhile.
+    pub(crate) frames: Vec<Arc<Frame>>,
+    pub(crate) heard: BTreeMap<NodeId, Duration>,
+}
+
+impl CatchUp {
+    pub(crate) fn new(nth: u64, start: Duration, after: u64) -> Self {
+        Self {
+            nth,
+            start: Some(start),
+            is_listed: false,
+            after,
+            is_written: false,
+            waiting: BTreeSet::new(),
+            read: BTreeMap::new(),
+            frames: Vec::new(),
+            heard: BTreeMap::new(),
+        }
+    }
+
+    /// Whether there is nothing left to wait for.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.is_listed && self.is_written && self.waiting.is_empty()
+    }
+
+    /// Whether so much was heard meanwhile that it has to begin anew.
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.frames.len() > MOST_FRAMES
+    }
+
+    /// Notes which nodes there are, and answers with those to read.
+    pub(crate) fn list(&mut self, nodes: impl Iterator<Item = NodeId>) -> Vec<NodeId> {
+        self.is_listed = true;
+        nodes.filter(|node| self.need(*node)).collect()
+    }
+
+    /// Whether a node has yet to be read, and nobody has asked for it.
+    pub(crate) fn need(&mut self, node: NodeId) -> bool {
+        !self.read.contains_key(&node) && self.waiting.insert(node)
+    }
+
+    /// Notes what was read of a node.
+    pub(crate) fn read(&mut self, node: NodeId, snapshot: Option<Snapshot>, now: Duration) {
+        if self.waiting.remove(&node) {
+            self.read.insert(node, (snapshot, now));
+        }
+    }
+}
