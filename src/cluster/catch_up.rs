@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::MOST_FRAMES;
 use super::frame::Frame;
 use super::place::NodeId;
 use super::share::Snapshot;
+use super::{MOST_FRAMES, REASSERT};
 
 /// What is known so far.
 #[derive(Debug)]
@@ -27,7 +27,11 @@ pub(crate) struct CatchUp {
     pub(crate) after: u64,
     pub(crate) is_written: bool,
     waiting: BTreeSet<NodeId>,
-    pub(crate) read: BTreeMap<NodeId, (Option<Snapshot>, Duration)>,
+    pub(crate) read: BTreeMap<NodeId, (Snapshot, Duration)>,
+    /// Nodes whose hashes Redis has not. If they live, they write them anew at once, and
+    /// are waited for until then.
+    missing: BTreeSet<NodeId>,
+    deadline: Duration,
     /// What was heard meanwhile.
     pub(crate) frames: Vec<Arc<Frame>>,
     pub(crate) heard: BTreeMap<NodeId, Duration>,
@@ -43,14 +47,32 @@ impl CatchUp {
             is_written: false,
             waiting: BTreeSet::new(),
             read: BTreeMap::new(),
+            missing: BTreeSet::new(),
+            deadline: start + REASSERT,
             frames: Vec::new(),
             heard: BTreeMap::new(),
         }
     }
 
-    /// Whether there is nothing left to wait for.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.is_listed && self.is_written && self.waiting.is_empty()
+    /// Whether there is nothing left to wait for. Of those who are missing, only those count
+    /// who are `known` still.
+    pub(crate) fn is_complete(&self, now: Duration, known: impl Fn(NodeId) -> bool) -> bool {
+        let is_there = self.deadline <= now || !self.missing.iter().any(|node| known(*node));
+        self.is_listed && self.is_written && self.waiting.is_empty() && is_there
+    }
+
+    /// When it ends at the latest, if all else is done.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// Keeps what was heard for later.
+    pub(crate) fn hear(&mut self, frame: &Arc<Frame>, now: Duration) {
+        for part in frame.shares.iter().filter(|part| part.is_whole) {
+            self.missing.remove(&part.node);
+        }
+        self.heard.insert(frame.from, now);
+        self.frames.push(frame.clone());
     }
 
     /// Whether so much was heard meanwhile that it has to begin anew.
@@ -66,13 +88,26 @@ impl CatchUp {
 
     /// Whether a node has yet to be read, and nobody has asked for it.
     pub(crate) fn need(&mut self, node: NodeId) -> bool {
-        !self.read.contains_key(&node) && self.waiting.insert(node)
+        !self.read.contains_key(&node) && !self.missing.contains(&node) && self.waiting.insert(node)
     }
 
     /// Notes what was read of a node.
     pub(crate) fn read(&mut self, node: NodeId, snapshot: Option<Snapshot>, now: Duration) {
-        if self.waiting.remove(&node) {
-            self.read.insert(node, (snapshot, now));
+        if !self.waiting.remove(&node) {
+            return;
         }
+        let is_whole = |frame: &Arc<Frame>| {
+            frame.shares.iter().any(|part| part.node == node && part.is_whole)
+        };
+        match snapshot {
+            Some(snapshot) => drop(self.read.insert(node, (snapshot, now))),
+            None if self.frames.iter().any(is_whole) => (),
+            None => drop(self.missing.insert(node)),
+        }
+    }
+
+    /// The nodes that Redis knows nothing of, whose word nobody has heard either.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = NodeId> {
+        self.missing.iter().copied()
     }
 }

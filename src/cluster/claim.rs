@@ -103,12 +103,25 @@ impl Claims {
             }
             !is_sent(pending)
         });
-        for moved in frame.moves.iter().filter(|moved| moved.from.node != frame.from) {
-            let part = frame.shares.iter().find(|part| part.node == moved.from.node);
-            let unless = Some(part.map_or(Version::NONE, |part| part.version));
-            let (from, to, rooms) = (moved.from, moved.to, moved.rooms.clone());
-            self.recent.push_back((Claim { from, to, rooms, unless }, now));
+        // Those who had been moved already since they got their token were moved from another
+        // place than it names. Both are to be known.
+        let version = |node| frame.shares.iter().find(|part| part.node == node).map(|part| part.version);
+        let moved = frame.moves.iter().filter(|moved| moved.from.node != frame.from);
+        let moved: Vec<_> = moved
+            .map(|moved| Claim {
+                from: moved.from,
+                to: moved.to,
+                rooms: moved.rooms.clone(),
+                unless: Some(version(moved.from.node).unwrap_or(Version::NONE)),
+            })
+            .collect();
+        for (claim, _) in &confirmed {
+            if !moved.iter().any(|moved| moved.from == claim.from) {
+                let unless = Some(claim.unless.unwrap_or(Version::NONE));
+                self.recent.push_back((Claim { unless, ..claim.clone() }, now));
+            }
         }
+        self.recent.extend(moved.into_iter().map(|claim| (claim, now)));
         confirmed
     }
 
@@ -118,6 +131,14 @@ impl Claims {
             let standing = Standing::Moved;
             self.pending.push_front(Pending { claim, since: now, sent: None, standing });
         }
+    }
+
+    /// Drops the claim for a seat that is not here any more, if it is not confirmed. It was
+    /// carried out and is done with, or it was not, and its client, who has heard of no
+    /// other token, comes with the old one.
+    pub(crate) fn drop(&mut self, seat: SeatNumber) -> Option<(Claim, Standing)> {
+        let nth = self.pending.iter().position(|pending| pending.claim.to == seat)?;
+        self.pending.remove(nth).map(|pending| (pending.claim, pending.standing))
     }
 
     /// Takes those who need not wait any longer: all of them if it `is_vain`.

@@ -168,7 +168,7 @@ impl Elsewhere {
     }
 
     /// Drops a node's share.
-    fn remove(&mut self, node: NodeId) {
+    pub(crate) fn remove(&mut self, node: NodeId) {
         let Some(share) = self.shares.get(&node) else { return };
         let seen = |room: &Name| (room.clone(), self.seen(node, room));
         let rooms: Vec<_> = share.rooms().map(seen).collect();

@@ -65,6 +65,10 @@ pub(crate) enum Output {
     Reopen,
     /// Let somebody sit down who has come back.
     Seat(SeatNumber),
+    /// Tell somebody who has come back the token of their seat here. Until then their
+    /// client keeps the one that it came with, for nobody but this node knows of the new
+    /// one: if the claim fails, another node finds them by the old one.
+    Token(SeatNumber),
     /// End a seat without a word: its person is on another node now.
     GiveUp(SeatNumber),
     /// So many people of this room are elsewhere.
@@ -157,7 +161,7 @@ impl Member {
             Input::Return { seat, rooms, from } => {
                 self.come_back(seat, rooms, from);
             }
-            Input::Leave { seat } => self.outbox.leave(seat),
+            Input::Leave { seat } => self.leave(seat),
             Input::Opened => self.open(),
             Input::Lost => self.close(),
             Input::Frame(frame) => self.hear(&frame),
@@ -172,11 +176,28 @@ impl Member {
         if let Some(old) = self.outbox.brought(from) {
             // They came with this token before, and have not heard of their new seat.
             self.outbox.leave(old);
-            self.outputs.extend([Output::GiveUp(old), Output::Seat(seat)]);
-            standing = Standing::Moved;
+            self.outputs.push_back(Output::GiveUp(old));
+            standing = self.claims.drop(old).map_or(Standing::Moved, |(_, standing)| standing);
+            if standing != Standing::Waiting {
+                self.outputs.push_back(Output::Seat(seat));
+            }
+            if standing == Standing::Moved {
+                self.outputs.push_back(Output::Token(seat));
+            }
         }
         self.outbox.join(seat, rooms.clone(), Some(from));
         self.claims.add(Claim { from, to: seat, rooms, unless: None }, standing, self.now);
+    }
+
+    fn leave(&mut self, seat: SeatNumber) {
+        self.outbox.leave(seat);
+        self.drop_claim(seat);
+    }
+
+    fn drop_claim(&mut self, seat: SeatNumber) {
+        if let Some((claim, Standing::Seated)) = self.claims.drop(seat) {
+            self.elsewhere.has_left(claim.from.node, &claim.rooms);
+        }
     }
 
     fn open(&mut self) {
@@ -250,11 +271,11 @@ impl Member {
     /// have come with the token that brought them here before.
     fn hear_of_own(&mut self, frame: &Frame) {
         let own = self.id;
-        for part in frame.shares.iter().filter(|part| part.node == own && frame.from != own) {
-            self.outbox.rewrite(part.rooms.iter().map(|(room, _)| room.clone()));
-        }
         for moved in frame.moves.iter().filter(|moved| moved.from.node == own) {
             self.give_up(moved.from.seat);
+        }
+        for part in frame.shares.iter().filter(|part| part.node == own) {
+            self.outbox.compare(&part.rooms);
         }
     }
 
@@ -265,6 +286,7 @@ impl Member {
     }
 
     fn give_up(&mut self, seat: SeatNumber) {
+        self.drop_claim(seat);
         if self.outbox.give_up(seat) {
             self.outputs.push_back(Output::GiveUp(seat));
         }
@@ -274,13 +296,14 @@ impl Member {
         let now = self.now;
         let Some(link) = &mut self.link else { return };
         if let Some(catch_up) = &mut link.catch_up {
-            let mut frame = frame.clone();
             if frame.from == self.id && frame.moves.iter().any(|moved| moved.is_lost) {
-                // Those are taken away at once.
-                Arc::make_mut(&mut frame).moves.clear();
+                // Whom it has moved is taken away at once.
+                let mut own = Frame::clone(frame);
+                own.moves.clear();
+                catch_up.hear(&Arc::new(own), now);
+            } else {
+                catch_up.hear(frame, now);
             }
-            catch_up.frames.push(frame.clone());
-            catch_up.heard.insert(frame.from, now);
             self.elsewhere.renew(frame.from, now);
             // Somebody who is not on the list, or has joined since.
             let is_whole = frame.shares.iter().any(|part| part.node == frame.from && part.is_whole);
@@ -304,6 +327,9 @@ impl Member {
     fn confirm(&mut self, frame: &Frame) {
         let catches_up = self.link.as_ref().is_some_and(|link| link.catch_up.is_some());
         for (claim, standing) in self.claims.confirm(frame, self.now) {
+            if standing != Standing::Moved {
+                self.outputs.push_back(Output::Token(claim.to));
+            }
             match standing {
                 Standing::Waiting => self.outputs.push_back(Output::Seat(claim.to)),
                 Standing::Seated => self.elsewhere.has_left(claim.from.node, &claim.rooms),
@@ -330,13 +356,17 @@ impl Member {
                 for seat in unseen {
                     self.give_up(seat);
                 }
+                self.hear_of_own(&frame);
                 if self.is_news(&frame) {
                     self.apply(&frame);
                     self.confirm(&frame);
                 }
             }
-            Some(Answer::Lost) => {
+            Some(Answer::Lost(unseen)) => {
                 self.outbox.is_lost();
+                for seat in unseen {
+                    self.give_up(seat);
+                }
                 self.claims.repeat(self.now);
             }
             Some(Answer::Late) | None => self.outbox.is_not_written(Outbox::pause(self.now)),
@@ -383,7 +413,7 @@ impl Member {
             self.outputs.push_back(Output::List { catch_up: catch_up.nth });
         } else if catch_up.is_too_long() {
             self.catch_up(Outbox::pause(now));
-        } else if catch_up.is_complete() {
+        } else if catch_up.is_complete(now, |node| self.elsewhere.share(node).is_some()) {
             self.finish();
         }
     }
@@ -393,11 +423,10 @@ impl Member {
         let now = self.now;
         let Some(link) = &mut self.link else { return };
         let Some(catch_up) = link.catch_up.take() else { return };
+        for node in catch_up.missing() {
+            self.elsewhere.remove(node);
+        }
         for (node, (snapshot, read)) in catch_up.read {
-            let Some(snapshot) = snapshot else {
-                self.elsewhere.miss(node, now);
-                continue;
-            };
             let mut lease = Lease::read(read, snapshot.remaining);
             if let Some(heard) = catch_up.heard.get(&node) {
                 lease.renew(*heard);
@@ -428,7 +457,12 @@ impl Member {
         if let Some(link) = &self.link {
             by(link.heard + DEAF);
             self.outbox.due(&self.claims).map(&mut by);
-            link.catch_up.as_ref().and_then(|catch_up| catch_up.start).map(&mut by);
+            if let Some(catch_up) = &link.catch_up {
+                let next = catch_up.start.unwrap_or(catch_up.deadline());
+                if next > self.now {
+                    by(next);
+                }
+            }
         }
         self.claims.next_seat().map(&mut by);
         for share in self.elsewhere.shares() {

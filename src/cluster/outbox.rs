@@ -104,10 +104,14 @@ impl Outbox {
         self.remove(seat)
     }
 
-    /// Has these rooms be written again: somebody was claimed from them, who may not have
-    /// been in the numbers.
-    pub(crate) fn rewrite(&mut self, rooms: impl Iterator<Item = Name>) {
-        self.unwritten.rooms.extend(rooms);
+    /// Has those rooms written again that others see with another number: somebody was
+    /// claimed from them who had left already.
+    pub(crate) fn compare(&mut self, rooms: &[(Name, u32)]) {
+        for (room, count) in rooms {
+            if self.rooms.get(room).copied().unwrap_or_default() != *count {
+                self.unwritten.rooms.insert(room.clone());
+            }
+        }
     }
 
     fn remove(&mut self, seat: SeatNumber) -> bool {

@@ -23,7 +23,7 @@ local is_whole = write.whole ~= cjson.null
 if is_whole then
   redis.call('DEL', own)
 elseif not seq or seq < write.base then
-  return {'lost'}
+  return {'lost', redis.call('HKEYS', key('taken', write.node))}
 end
 
 local numbers = {}

@@ -41,8 +41,9 @@ pub(crate) enum Answer {
     /// It was carried out: what was published, and the seats that others have claimed and
     /// this node has not [seen](Write::seen) yet.
     Done(Arc<Frame>, Vec<SeatNumber>),
-    /// Redis has lost the share, or some of it. It is to be written anew.
-    Lost,
+    /// Redis has lost the share, or some of it. It is to be written anew, without the
+    /// seats that others have claimed meanwhile.
+    Lost(Vec<SeatNumber>),
     /// A later write was carried out before, so this one was not.
     Late,
 }

@@ -80,7 +80,8 @@ impl Redis {
         if write.whole.is_some() {
             self.hashes.remove(&node);
         } else if seq.is_none_or(|seq| seq < write.base) {
-            return Answer::Lost;
+            let taken = self.taken.get(&node).into_iter().flat_map(|taken| taken.seats.keys());
+            return Answer::Lost(taken.copied().collect());
         }
         let mut numbers: HashMap<Name, u32> = write.rooms.iter().cloned().collect();
 

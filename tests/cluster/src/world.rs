@@ -104,6 +104,10 @@ pub(crate) struct World {
     pub(crate) health: Vec<(usize, Duration)>,
     /// The same for Redis.
     pub(crate) redis_health: (usize, Duration),
+    /// Until when somebody may be counted twice, because Redis has forgotten who went where.
+    pub(crate) amnesia: Duration,
+    /// Whether it has, and is not back yet.
+    is_amnesic: bool,
     pub(crate) seen: Seen,
     pub(crate) wrong: Option<String>,
 }
@@ -126,6 +130,7 @@ impl World {
                 left: None,
                 died: None,
                 is_coming: false,
+                is_astray: false,
                 tokens_used: BTreeSet::new(),
             }
         });
@@ -146,6 +151,8 @@ impl World {
             cuts: vec![(0, 0); plan.nodes],
             health: vec![(0, Duration::ZERO); plan.nodes],
             redis_health: (0, Duration::ZERO),
+            amnesia: Duration::ZERO,
+            is_amnesic: false,
             rooms,
             seen: Seen::default(),
             wrong: None,
@@ -289,6 +296,7 @@ impl World {
                     has_changed = true;
                     self.let_in(slot, Place { node: id, seat });
                 }
+                Output::Token(seat) => self.tell(Place { node: id, seat }),
                 Output::GiveUp(seat) => {
                     has_changed = true;
                     self.seen.claims += 1;
@@ -600,6 +608,11 @@ impl World {
                 self.redis_health.0 -= 1;
                 let is_stall = matches!(fault, Fault::Stall { .. });
                 let grace = if is_stall { GRACE } else { GRACE_AFTER_LOSS };
+                self.is_amnesic |= !is_stall;
+                if self.is_amnesic {
+                    self.amnesia = self.now + GRACE;
+                }
+                self.is_amnesic &= self.redis_health.0 > 0;
                 self.redis_health.1 = self.redis_health.1.max(self.now + grace);
             }
         }
@@ -798,6 +811,8 @@ impl World {
             node.next_seat += 1;
             let place = Place { node: node.id, seat };
             person.at = Some(place);
+            let last = person.seats.iter().max_by_key(|sitting| sitting.since);
+            person.is_astray = last.is_some_and(|last| Some(last.place()) != person.token);
             person.seats.push(Sitting { slot, node: node.id, seat, since: self.now });
             let rooms = person.rooms.clone();
             if let Some(from) = person.token {
@@ -814,16 +829,25 @@ impl World {
         self.after(stay, Event::Person(who));
     }
 
-    /// Somebody's stream begins. Its first event has the token, if it gets through.
+    /// Somebody's stream begins.
     fn let_in(&mut self, slot: usize, place: Place) {
         let Some(node) = &mut self.nodes[slot] else { return };
         let Some(who) = node.waiting.remove(&place.seat) else { return };
         node.seated.insert(place.seat, who);
-        if self.people[who].at == Some(place) && self.people[who].token.is_some() && self.chance.percent(15)
-        {
+        if self.people[who].token.is_none() {
+            self.people[who].token = Some(place);
+        }
+    }
+
+    /// Somebody who has come back hears of the token of their new seat, if the event gets
+    /// through.
+    fn tell(&mut self, place: Place) {
+        let is_here = |person: &Person| person.at == Some(place);
+        let Some(who) = self.people.iter().position(is_here) else { return };
+        if self.chance.percent(15) {
             // It does not: they come again with the old one.
             self.vanish(who, place);
-        } else if self.people[who].at == Some(place) {
+        } else {
             self.people[who].token = Some(place);
         }
     }
