@@ -23,9 +23,11 @@ pub(crate) struct CatchUp {
     pub(crate) start: Option<Duration>,
     is_listed: bool,
     /// A write with a greater number has to be answered: from the answer this node learns
-    /// which of its people are elsewhere by now.
-    pub(crate) after: u64,
-    pub(crate) is_written: bool,
+    /// which of its people are elsewhere by now. It has to be heard too: who is deaf would
+    /// not learn what is claimed from now on.
+    after: u64,
+    is_answered: bool,
+    is_heard: bool,
     waiting: BTreeSet<NodeId>,
     pub(crate) read: BTreeMap<NodeId, (Snapshot, Duration)>,
     /// Nodes whose hashes Redis has not. If they live, they write them anew at once, and
@@ -44,7 +46,8 @@ impl CatchUp {
             start: Some(start),
             is_listed: false,
             after,
-            is_written: false,
+            is_answered: false,
+            is_heard: false,
             waiting: BTreeSet::new(),
             read: BTreeMap::new(),
             missing: BTreeSet::new(),
@@ -54,11 +57,21 @@ impl CatchUp {
         }
     }
 
+    /// Notes that this node's write was answered.
+    pub(crate) fn is_answered(&mut self, seq: u64) {
+        self.is_answered |= seq > self.after;
+    }
+
+    /// Notes that this node has heard its own write.
+    pub(crate) fn is_heard(&mut self, seq: u64) {
+        self.is_heard |= seq > self.after;
+    }
+
     /// Whether there is nothing left to wait for. Of those who are missing, only those count
     /// who are `known` still.
     pub(crate) fn is_complete(&self, now: Duration, known: impl Fn(NodeId) -> bool) -> bool {
         let is_there = self.deadline <= now || !self.missing.iter().any(|node| known(*node));
-        self.is_listed && self.is_written && self.waiting.is_empty() && is_there
+        self.is_listed && self.is_answered && self.is_heard && self.waiting.is_empty() && is_there
     }
 
     /// When it ends at the latest, if all else is done.
@@ -96,9 +109,8 @@ impl CatchUp {
         if !self.waiting.remove(&node) {
             return;
         }
-        let is_whole = |frame: &Arc<Frame>| {
-            frame.shares.iter().any(|part| part.node == node && part.is_whole)
-        };
+        let is_whole =
+            |frame: &Arc<Frame>| frame.shares.iter().any(|part| part.node == node && part.is_whole);
         match snapshot {
             Some(snapshot) => drop(self.read.insert(node, (snapshot, now))),
             None if self.frames.iter().any(is_whole) => (),

@@ -89,7 +89,10 @@ impl Claims {
 
     /// Those who are counted here, while they are in the share of another node still.
     pub(crate) fn seated(&self) -> impl Iterator<Item = &Claim> {
-        self.pending.iter().filter(|pending| pending.standing == Standing::Seated).map(|pending| &pending.claim)
+        self.pending
+            .iter()
+            .filter(|pending| pending.standing == Standing::Seated)
+            .map(|pending| &pending.claim)
     }
 
     /// Takes the claims that were carried out with this node's write that was published as
@@ -105,7 +108,8 @@ impl Claims {
         });
         // Those who had been moved already since they got their token were moved from another
         // place than it names. Both are to be known.
-        let version = |node| frame.shares.iter().find(|part| part.node == node).map(|part| part.version);
+        let version =
+            |node| frame.shares.iter().find(|part| part.node == node).map(|part| part.version);
         let moved = frame.moves.iter().filter(|moved| moved.from.node != frame.from);
         let moved: Vec<_> = moved
             .map(|moved| Claim {

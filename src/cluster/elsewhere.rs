@@ -70,7 +70,8 @@ impl Elsewhere {
         }
         for moved in frame.moves.iter().filter(|moved| moved.is_lost) {
             // What we know of that share is all that there is, until its node writes it anew.
-            if self.shares.get(&moved.from.node).is_some_and(|share| share.lease.is_hash_missing()) {
+            if self.shares.get(&moved.from.node).is_some_and(|share| share.lease.is_hash_missing())
+            {
                 self.take(moved.from.node, &moved.rooms);
             }
         }
@@ -180,7 +181,8 @@ impl Elsewhere {
 
     /// Drops the shares whose leases are over.
     pub(crate) fn expire(&mut self, now: Duration) {
-        let is_over = |(node, share): (&NodeId, &Share)| (share.lease.end() <= now).then_some(*node);
+        let is_over =
+            |(node, share): (&NodeId, &Share)| (share.lease.end() <= now).then_some(*node);
         let over: Vec<_> = self.shares.iter().filter_map(is_over).collect();
         for node in over {
             self.remove(node);

@@ -98,8 +98,6 @@ pub(crate) struct Member {
 struct Link {
     /// When this node last heard itself, or began to listen.
     heard: Duration,
-    /// Whether it has heard itself at all.
-    is_proven: bool,
     catch_up: Option<CatchUp>,
 }
 
@@ -201,7 +199,7 @@ impl Member {
     }
 
     fn open(&mut self) {
-        self.link = Some(Link { heard: self.now, is_proven: false, catch_up: None });
+        self.link = Some(Link { heard: self.now, catch_up: None });
         self.outbox.speak();
         self.catch_up(self.now);
     }
@@ -255,7 +253,9 @@ impl Member {
         let Some(link) = &mut self.link else { return };
         if frame.from == self.id {
             link.heard = now;
-            link.is_proven = true;
+            if let Some(catch_up) = &mut link.catch_up {
+                catch_up.is_heard(frame.seq);
+            }
             if !self.is_news(frame) {
                 return;
             }
@@ -307,7 +307,10 @@ impl Member {
             self.elsewhere.renew(frame.from, now);
             // Somebody who is not on the list, or has joined since.
             let is_whole = frame.shares.iter().any(|part| part.node == frame.from && part.is_whole);
-            if frame.from != self.id && !is_whole && catch_up.start.is_none() && catch_up.need(frame.from)
+            if frame.from != self.id
+                && !is_whole
+                && catch_up.start.is_none()
+                && catch_up.need(frame.from)
             {
                 let (catch_up, node) = (catch_up.nth, frame.from);
                 self.outputs.push_back(Output::Read { catch_up, node });
@@ -351,7 +354,7 @@ impl Member {
             Some(Answer::Done(frame, unseen)) => {
                 self.outbox.is_written();
                 if let Some(catch_up) = self.link.as_mut().and_then(|link| link.catch_up.as_mut()) {
-                    catch_up.is_written |= seq > catch_up.after;
+                    catch_up.is_answered(seq);
                 }
                 for seat in unseen {
                     self.give_up(seat);
@@ -444,7 +447,7 @@ impl Member {
     }
 
     fn is_in_doubt(&self) -> bool {
-        let is_settled = |link: &Link| link.is_proven && link.catch_up.is_none();
+        let is_settled = |link: &Link| link.catch_up.is_none();
         !self.link.as_ref().is_some_and(is_settled)
             || self.claims.seated().next().is_some()
             || self.elsewhere.shares().any(|share| share.lease.doubt() <= self.now)

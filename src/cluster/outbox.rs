@@ -175,7 +175,14 @@ impl Outbox {
             self.rooms.keys().cloned().collect()
         } else {
             let of_claims = claimed.iter().flat_map(|claim| claim.rooms.iter());
-            written.rooms.iter().chain(of_claims).collect::<HashSet<_>>().into_iter().cloned().collect()
+            written
+                .rooms
+                .iter()
+                .chain(of_claims)
+                .collect::<HashSet<_>>()
+                .into_iter()
+                .cloned()
+                .collect()
         };
         // The same for the same events, or a simulation could not be repeated.
         rooms.sort_by(|a, b| a.as_str().cmp(b.as_str()));

@@ -21,6 +21,8 @@ pub(crate) struct Node {
     /// Commands that are not answered.
     pub(crate) asked: BTreeMap<u64, super::link::Command>,
     pub(crate) is_asleep: bool,
+    /// Since when its numbers are in doubt, if they are.
+    pub(crate) doubt: Duration,
     /// When it is to be called next.
     pub(crate) timer: Option<Duration>,
 }
@@ -39,6 +41,7 @@ impl Node {
             link: None,
             asked: BTreeMap::new(),
             is_asleep: false,
+            doubt: now,
             timer: None,
         }
     }

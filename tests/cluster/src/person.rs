@@ -18,6 +18,8 @@ pub(crate) struct Person {
     pub(crate) seats: Vec<Sitting>,
     /// When and where they last gave up a seat.
     pub(crate) left: Option<(Duration, usize)>,
+    /// The same, if it was the seat that everybody counted.
+    pub(crate) stood_up: Option<(Duration, usize)>,
     /// When a node died that had a seat of theirs.
     pub(crate) died: Option<Duration>,
     /// Whether they are on their way to another node.

@@ -89,10 +89,9 @@ impl Fault {
             8 => Self::Stall { length },
             9 => Self::Restart { length },
             10 => Self::Flush,
-            _ => Self::Failover {
-                lag: chance.millis(10..1_000),
-                length: chance.millis(500..6_000),
-            },
+            _ => {
+                Self::Failover { lag: chance.millis(10..1_000), length: chance.millis(500..6_000) }
+            }
         }
     }
 }

@@ -128,6 +128,7 @@ impl World {
                 at: None,
                 seats: Vec::new(),
                 left: None,
+                stood_up: None,
                 died: None,
                 is_coming: false,
                 is_astray: false,
@@ -211,7 +212,6 @@ impl World {
         {
             return self.after(Duration::from_millis(50), event);
         }
-        if std::env::var("TRACE").is_ok() && matches!(event, Event::Person(_)|Event::Fault(_)|Event::Heal(_)|Event::Notice(..)) { eprintln!("{:?} == {event:?}", self.now); } //TRACE
         match event {
             Event::Open(slot, id) => self.open(slot, id),
             Event::Up(link, nth, command) => self.arrive(link, nth, command),
@@ -276,13 +276,11 @@ impl World {
 
     fn input(&mut self, slot: usize, input: Input) {
         let now = self.now;
-        if std::env::var("TRACE").is_ok() && !matches!(input, Input::Time) { eprintln!("{now:?} {slot} {:?} <- {input:?}", self.nodes[slot].as_ref().map(|n| n.id)); } //TRACE
         let Some(node) = &mut self.nodes[slot] else { return };
         node.member.handle(node.clock(now), input);
         let id = node.id;
         let mut has_changed = false;
         while let Some(output) = self.nodes[slot].as_mut().and_then(|node| node.member.next()) {
-            if std::env::var("TRACE").is_ok() { eprintln!("{now:?} {slot} -> {output:?}"); } //TRACE
             match output {
                 Output::Write(write) => self.ask(slot, Command::Write(write)),
                 Output::List { catch_up } => self.ask(slot, Command::List { catch_up }),
@@ -302,7 +300,13 @@ impl World {
                     self.seen.claims += 1;
                     self.unseat(slot, Place { node: id, seat }, false);
                 }
-                Output::Elsewhere(..) | Output::Partial(_) => has_changed = true,
+                Output::Elsewhere(..) => has_changed = true,
+                Output::Partial(is_partial) => {
+                    has_changed = true;
+                    if let Some(node) = self.nodes[slot].as_mut().filter(|_| is_partial) {
+                        node.doubt = now;
+                    }
+                }
             }
         }
         if has_changed {
@@ -651,12 +655,14 @@ impl World {
     /// Sends what waited for the network: what the node had written before it gave the
     /// connection up comes through too, or never.
     fn unstall(&mut self, slot: usize) {
-        let mut own: Vec<_> = self.links.iter().filter(|(_, link)| link.slot == slot).map(|(nth, _)| *nth).collect();
+        let mut own: Vec<_> =
+            self.links.iter().filter(|(_, link)| link.slot == slot).map(|(nth, _)| *nth).collect();
         own.sort_unstable();
         for link in own {
             let is_lost = self.chance.percent(50);
             let Some(it) = self.links.get_mut(&link) else { continue };
-            let (up, down) = (std::mem::take(&mut it.stalled_up), std::mem::take(&mut it.stalled_down));
+            let (up, down) =
+                (std::mem::take(&mut it.stalled_up), std::mem::take(&mut it.stalled_down));
             let is_dead = !it.is_open && is_lost;
             if self.cuts[slot].0 > 0 || self.cuts[slot].1 > 0 || is_dead {
                 continue;
@@ -765,6 +771,9 @@ impl World {
         person.seats.retain(|it| it.node != place.node || it.seat != place.seat);
         if is_left || person.seats.is_empty() {
             person.left = Some((self.now, slot));
+        }
+        if is_left {
+            person.stood_up = Some((self.now, slot));
         }
         if person.at == Some(place) {
             // The node ends a stream that it has lost to another one.
