@@ -146,6 +146,9 @@ impl Member {
         if was_asleep && (self.link.is_some() || matches!(input, Input::Opened)) {
             // What waits in the sockets is old: whoever spoke there may be long dead.
             self.reopen();
+            if !matches!(input, Input::Opened) {
+                self.take(input);
+            }
         } else {
             self.take(input);
         }
@@ -156,9 +159,7 @@ impl Member {
         match input {
             Input::Time => (),
             Input::Join { seat, rooms } => self.outbox.join(seat, rooms, None),
-            Input::Return { seat, rooms, from } => {
-                self.come_back(seat, rooms, from);
-            }
+            Input::Return { seat, rooms, from } => self.come_back(seat, rooms, from),
             Input::Leave { seat } => self.leave(seat),
             Input::Opened => self.open(),
             Input::Lost => self.close(),

@@ -82,7 +82,7 @@ impl World {
 
     /// Checks the numbers of one node.
     pub(crate) fn check(&mut self, slot: usize) {
-        let Some(node) = self.nodes[slot].as_ref().filter(|node| !node.is_asleep) else { return };
+        let Some(node) = self.nodes[slot].as_ref().filter(|node| node.is_called) else { return };
         let is_partial = node.member.is_partial();
         let mut wrong = None;
         for room in &self.rooms {

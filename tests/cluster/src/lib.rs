@@ -11,7 +11,7 @@ mod check;
 mod cluster;
 mod link;
 #[path = "../../../src/name.rs"]
-mod name;
+pub mod name;
 mod node;
 mod person;
 mod plan;

@@ -21,6 +21,8 @@ pub(crate) struct Node {
     /// Commands that are not answered.
     pub(crate) asked: BTreeMap<u64, super::link::Command>,
     pub(crate) is_asleep: bool,
+    /// Whether it has done anything since it woke: before, it tells nobody anything.
+    pub(crate) is_called: bool,
     /// Since when its numbers are in doubt, if they are.
     pub(crate) doubt: Duration,
     /// When it is to be called next.
@@ -41,6 +43,7 @@ impl Node {
             link: None,
             asked: BTreeMap::new(),
             is_asleep: false,
+            is_called: false,
             doubt: now,
             timer: None,
         }

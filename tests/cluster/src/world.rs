@@ -30,14 +30,14 @@ const GRACE: Duration = Duration::from_secs(3);
 const GRACE_AFTER_LOSS: Duration = Duration::from_secs(8);
 
 /// What was seen with one seed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Events that were simulated.
     pub events: u64,
     /// Numbers that were checked.
     pub checks: u64,
-    /// Seats that moved to another node.
-    pub claims: u64,
+    /// Seats that were given up for another node.
+    pub moves: u64,
     /// The longest backlog of a node, in pieces.
     pub backlog: usize,
 }
@@ -277,6 +277,7 @@ impl World {
     fn input(&mut self, slot: usize, input: Input) {
         let now = self.now;
         let Some(node) = &mut self.nodes[slot] else { return };
+        node.is_called = true;
         node.member.handle(node.clock(now), input);
         let id = node.id;
         let mut has_changed = false;
@@ -297,7 +298,7 @@ impl World {
                 Output::Token(seat) => self.tell(Place { node: id, seat }),
                 Output::GiveUp(seat) => {
                     has_changed = true;
-                    self.seen.claims += 1;
+                    self.seen.moves += 1;
                     self.unseat(slot, Place { node: id, seat }, false);
                 }
                 Output::Elsewhere(..) => has_changed = true,
@@ -545,6 +546,7 @@ impl World {
             Fault::Sleep { slot, length } => {
                 if let Some(node) = &mut self.nodes[slot] {
                     node.is_asleep = true;
+                    node.is_called = false;
                 }
                 self.scatter(slot, 50);
                 length
@@ -625,7 +627,6 @@ impl World {
                 if let Some(node) = &mut self.nodes[slot] {
                     node.is_asleep = false;
                 }
-                self.input(slot, Input::Time);
             }
             Fault::Cut { slot, up, down, .. } => {
                 self.cuts[slot].0 -= usize::from(up);
