@@ -457,23 +457,22 @@ impl Member {
     /// When [`Input::Time`] is to be said at the latest.
     pub(crate) fn due(&self) -> Duration {
         let mut due = self.now + BEAT;
-        let mut by = |at: Duration| due = due.min(at.max(self.now));
+        let mut by = |at: Duration| {
+            if at > self.now {
+                due = due.min(at);
+            }
+        };
         if let Some(link) = &self.link {
             by(link.heard + DEAF);
             self.outbox.due(&self.claims).map(&mut by);
             if let Some(catch_up) = &link.catch_up {
-                let next = catch_up.start.unwrap_or(catch_up.deadline());
-                if next > self.now {
-                    by(next);
-                }
+                by(catch_up.start.unwrap_or(catch_up.deadline()));
             }
         }
         self.claims.next_seat().map(&mut by);
         for share in self.elsewhere.shares() {
             by(share.lease.end());
-            if share.lease.doubt() > self.now {
-                by(share.lease.doubt());
-            }
+            by(share.lease.doubt());
         }
         due
     }

@@ -40,18 +40,19 @@ end
 local moves, victims, order = {}, {}, {}
 for _, claim in ipairs(write.claims) do
   -- They may have been moved since they got their token: follow them.
-  local node, seat, mark = claim.node, claim.seat, nil
-  local is_moved, is_here = false, false
+  local node, seat, mark, is_moved = claim.node, claim.seat, nil, false
+  local function is_here()
+    return node == write.node and seat == claim.to
+  end
   for _ = 1, 16 do
-    is_here = node == write.node and seat == claim.to
     mark = redis.call('GET', gone(node, seat))
-    if is_here or not mark or mark == '' then
+    if is_here() or not mark or mark == '' then
       break
     end
     local next_node, next_seat = string.match(mark, '^(%d+):(%d+)$')
     node, seat, is_moved = tonumber(next_node), tonumber(next_seat), true
   end
-  if not is_here then
+  if not is_here() then
     local to = string.format('%d:%d', write.node, claim.to)
     redis.call('SET', gone(node, seat), to, 'PX', memory)
     -- Somebody who has left is nowhere, and of its own seats a node knows which it has.

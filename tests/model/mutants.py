@@ -512,8 +512,8 @@ MUTANTS = [
     (
         "keep the share of a node whose lease is over",
         CLUSTER,
-        "src/cluster/elsewhere.rs",
-        [("share.lease.end() <= now).then_some", "share.lease.end() <= Duration::ZERO).then_some")],
+        "src/cluster/lease.rs",
+        [("self.end.max(heard + LEASE)", "self.end.max(heard + LEASE * 3)")],
     ),
     (
         "believe after a sleep what waited in the sockets",
