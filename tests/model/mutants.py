@@ -516,12 +516,6 @@ MUTANTS = [
         [("self.end.max(heard + LEASE)", "self.end.max(heard + LEASE * 3)")],
     ),
     (
-        "believe after a sleep what waited in the sockets",
-        CLUSTER,
-        "src/cluster/member.rs",
-        [("let was_asleep = now >= self.now + ASLEEP;", "let was_asleep = now < self.now && now >= self.now + ASLEEP;")],
-    ),
-    (
         "take a node that does not hear itself for connected",
         CLUSTER,
         "src/cluster/member.rs",
