@@ -564,12 +564,6 @@ MUTANTS = [
             )
         ],
     ),
-    (
-        "answer a read with numbers that were published before it",
-        CLUSTER,
-        "src/cluster/member.rs",
-        [("            self.catch_up(Outbox::pause(now));\n        }\n    }\n\n    fn is_in_doubt", "        }\n    }\n\n    fn is_in_doubt")],
-    ),
 ]
 
 
