@@ -1,7 +1,7 @@
 # What a person types. CI calls `check`, `test` and `mutants`, and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak check mutants screenshots bench bench-quick build-bench setup
+.PHONY: help run test soak simulate check mutants screenshots bench bench-quick build-bench setup
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,12 +20,16 @@ soak: setup ## Soak the server in mixed clients for ten minutes (make test does 
 	cargo build --locked
 	target/venv/bin/python tests/faults/soak.py
 
+simulate: ## Simulate the cluster with more seeds: make simulate SEEDS=20000, or SEED=17 for one
+	$(if $(SEED),SEED=$(SEED),SEEDS=$(or $(SEEDS),20000)) cargo test --locked --package headcount-cluster -- --nocapture
+
 check: ## Check the format, the lints and the docs; a warning is an error
 	cargo fmt --all --check
 	cargo clippy --locked --package headcount --all-targets -- --deny warnings
 	cargo clippy --locked --package headcount --no-default-features --lib -- --deny warnings
 	cargo clippy --locked --package headcount --no-default-features --example nested -- --deny warnings
 	cargo clippy --locked --package headcount-bench --all-targets -- --deny warnings
+	cargo clippy --locked --package headcount-cluster --lib --test seeds -- --deny warnings
 	cargo clippy --locked --package headcount-model --lib --test checks -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --package headcount --no-default-features --no-deps --target-dir target/library

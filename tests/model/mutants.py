@@ -17,7 +17,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TREE = ROOT / "target" / "mutants" / "tree"
 BUILD = ROOT / "target" / "mutants" / "build"
-COPIED = ["Cargo.toml", "Cargo.lock", "src", "public", "examples", "tests/model", "tests/main.rs"]
+COPIED = ["Cargo.toml", "Cargo.lock", "src", "public", "examples", "tests/main.rs"]
+COPIED += ["tests/cluster", "tests/model"]
 # A workspace has all of its members.
 COPIED += ["bench/Cargo.toml", "bench/src", "bench/benches"]
 
@@ -30,6 +31,7 @@ PACE = ["-p", "headcount", "--lib", "pace::"]
 FANOUT = ["-p", "headcount", "--lib", "stream::"]
 SERVER = ["-p", "headcount", "--lib", "server::"]
 SEATS = ["-p", "headcount", "--lib", "seats_file"]
+CLUSTER = ["-p", "headcount-cluster"]
 
 # (what is done wrong, which tests must see it, the file, [(the code, the mutated code)])
 MUTANTS = [
@@ -504,6 +506,97 @@ MUTANTS = [
         PACE,
         "src/pace.rs",
         [(".clamp(LEAST, MOST)", ".max(LEAST)")],
+    ),
+    (
+        "write without saying which claims are seen",
+        CLUSTER,
+        "src/cluster/outbox.rs",
+        [("seen: written.seen.iter().copied().collect(),", "seen: Vec::new(),")],
+    ),
+    (
+        "let a write that crosses a claim undo it",
+        CLUSTER,
+        "tests/cluster/src/redis.rs",
+        [("            if !write.left.contains(seat) {\n", "            if false {\n")],
+    ),
+    (
+        "take the share of a node that is read for one that spoke just now",
+        CLUSTER,
+        "src/cluster/lease.rs",
+        [("end: now + remaining.min(LEASE)", "end: now + remaining.max(LEASE)")],
+    ),
+    (
+        "take the life that a hash has left for its age",
+        CLUSTER,
+        "src/cluster/lease.rs",
+        [("end: now + remaining.min(LEASE)", "end: now + LEASE.saturating_sub(remaining)")],
+    ),
+    (
+        "subscribe again without reading",
+        CLUSTER,
+        "src/cluster/member.rs",
+        [("let reads = catch_up.list(nodes);", "let reads = catch_up.list(nodes.take(0));")],
+    ),
+    (
+        "go on after a gap",
+        CLUSTER,
+        "src/cluster/share.rs",
+        [("            Verdict::Gap\n", "            Verdict::Next\n")],
+    ),
+    (
+        "keep the share of a node whose lease is over",
+        CLUSTER,
+        "src/cluster/lease.rs",
+        [("self.end.max(heard + LEASE)", "self.end.max(heard + LEASE * 3)")],
+    ),
+    (
+        "take a node that does not hear itself for connected",
+        CLUSTER,
+        "src/cluster/member.rs",
+        [("link.heard + DEAF <= now)", "link.heard + DEAF <= now && DEAF.is_zero())")],
+    ),
+    (
+        "write on when Redis has lost the share",
+        CLUSTER,
+        "src/cluster/outbox.rs",
+        [("        self.unwritten.is_whole = true;\n", "        self.base = 0;\n")],
+    ),
+    (
+        "forget the claims that Redis has lost",
+        CLUSTER,
+        "src/cluster/member.rs",
+        [("                self.claims.repeat(self.now);\n", "")],
+    ),
+    (
+        "repeat a claim as if it were new",
+        CLUSTER,
+        "src/cluster/claim.rs",
+        [("unless: Some(version(moved.from.node).unwrap_or(Version::NONE)),", "unless: None,")],
+    ),
+    (
+        "count somebody here and in the share that they come from",
+        CLUSTER,
+        "src/cluster/member.rs",
+        [
+            (
+                "            self.elsewhere.leaves(claim.from.node, &claim.rooms);\n",
+                "            let _ = &claim;\n",
+            )
+        ],
+    ),
+    (
+        "tell a token that nobody else knows of",
+        CLUSTER,
+        "src/cluster/member.rs",
+        [
+            (
+                "            self.outputs.push_back(Output::Seat(claim.to));\n"
+                "            self.elsewhere",
+                "            self.outputs.push_back(Output::Seat(claim.to));\n"
+                "            self.outputs.push_back(Output::Token(claim.to));\n"
+                "            self.elsewhere",
+            )
+        ],
     ),
 ]
 

@@ -1,0 +1,179 @@
+//! A claim: somebody has come back with a token of another node, and their seat is to
+//! move here, whether that node lives, drains or is dead.
+//!
+//! A claim travels with a write: the same script that counts them here takes them away
+//! there. It may be carried out twice, for Redis remembers who was moved where.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::frame::{Frame, Version};
+use super::place::{Place, SeatNumber};
+use super::{MEMORY, MOST_CLAIMS, PATIENCE};
+use crate::name::Name;
+
+/// Who is to be moved where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Claim {
+    /// What the token names. Whoever has the driver verify tokens knows that it is one.
+    pub(crate) from: Place,
+    /// Their seat here.
+    pub(crate) to: SeatNumber,
+    /// The rooms that they were in there, and are in here.
+    pub(crate) rooms: Arc<[Name]>,
+    /// What it made of the hash that they came from, if it was carried out already. If the
+    /// hash has that version or another generation, nobody is taken from it a second time;
+    /// its node is told again.
+    pub(crate) unless: Option<Version>,
+}
+
+/// A claim that Redis has not confirmed yet.
+#[derive(Debug)]
+struct Pending {
+    claim: Claim,
+    since: Duration,
+    /// The first write that carried it. Each write after that does so too.
+    sent: Option<u64>,
+    standing: Standing,
+}
+
+/// Where somebody is while their claim is not confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// They wait, and are where they were.
+    Waiting,
+    /// They waited long enough: they are here, and in the share of the other node too.
+    Seated,
+    /// They are here; the claim is made once more, for Redis has lost it.
+    Moved,
+}
+
+/// The claims of this node, the oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Claims {
+    pending: VecDeque<Pending>,
+    /// Confirmed, and when. If Redis loses what it wrote last, they are made again.
+    recent: VecDeque<(Claim, Duration)>,
+}
+
+impl Claims {
+    pub(crate) fn add(&mut self, claim: Claim, standing: Standing, now: Duration) {
+        self.pending.push_back(Pending { claim, since: now, sent: None, standing });
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Whether one has yet to be sent for the first time.
+    pub(crate) fn is_one_unsent(&self) -> bool {
+        self.pending.iter().take(MOST_CLAIMS).any(|pending| pending.sent.is_none())
+    }
+
+    /// Those that the write with this number carries.
+    pub(crate) fn send(&mut self, seq: u64) -> Vec<Claim> {
+        let first = self.pending.iter_mut().take(MOST_CLAIMS);
+        first
+            .map(|pending| {
+                pending.sent.get_or_insert(seq);
+                pending.claim.clone()
+            })
+            .collect()
+    }
+
+    /// Those that have to wait until others are confirmed.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = &Claim> {
+        self.pending.iter().skip(MOST_CLAIMS).map(|pending| &pending.claim)
+    }
+
+    /// Those who are counted here, while they are in the share of another node still.
+    pub(crate) fn seated(&self) -> impl Iterator<Item = &Claim> {
+        self.pending
+            .iter()
+            .filter(|pending| pending.standing == Standing::Seated)
+            .map(|pending| &pending.claim)
+    }
+
+    /// Takes the claims that were carried out with this node's write that was published as
+    /// `frame`, or before, and where those people were until now.
+    pub(crate) fn confirm(&mut self, frame: &Frame, now: Duration) -> Vec<(Claim, Standing)> {
+        let is_sent = |pending: &Pending| pending.sent.is_some_and(|sent| sent <= frame.seq);
+        let mut confirmed = Vec::new();
+        self.pending.retain(|pending| {
+            if is_sent(pending) {
+                confirmed.push((pending.claim.clone(), pending.standing));
+            }
+            !is_sent(pending)
+        });
+        // Those who had been moved already since they got their token were moved from another
+        // place than it names. Both are to be known.
+        let version =
+            |node| frame.shares.iter().find(|part| part.node == node).map(|part| part.version);
+        let moved = frame.moves.iter().filter(|moved| moved.from.node != frame.from);
+        let moved: Vec<_> = moved
+            .map(|moved| Claim {
+                from: moved.from,
+                to: moved.to,
+                rooms: moved.rooms.clone(),
+                unless: Some(version(moved.from.node).unwrap_or(Version::NONE)),
+            })
+            .collect();
+        for (claim, _) in &confirmed {
+            if !moved.iter().any(|moved| moved.from == claim.from) {
+                let unless = Some(claim.unless.unwrap_or(Version::NONE));
+                self.recent.push_back((Claim { unless, ..claim.clone() }, now));
+            }
+        }
+        self.recent.extend(moved.into_iter().map(|claim| (claim, now)));
+        confirmed
+    }
+
+    /// Has the recent claims be made again: Redis has lost them.
+    pub(crate) fn repeat(&mut self, now: Duration) {
+        for (claim, _) in self.recent.drain(..).rev() {
+            let standing = Standing::Moved;
+            self.pending.push_front(Pending { claim, since: now, sent: None, standing });
+        }
+    }
+
+    /// Drops the claim for a seat that is not here any more, if it is not confirmed. It was
+    /// carried out and is done with, or it was not, and its client, who has heard of no
+    /// other token, comes with the old one.
+    pub(crate) fn drop(&mut self, seat: SeatNumber) -> Option<(Claim, Standing)> {
+        let nth = self.pending.iter().position(|pending| pending.claim.to == seat)?;
+        self.pending.remove(nth).map(|pending| (pending.claim, pending.standing))
+    }
+
+    /// Takes those who need not wait any longer: all of them if it `is_vain`.
+    pub(crate) fn seat(&mut self, is_vain: bool, now: Duration) -> Vec<Claim> {
+        let is_over = |pending: &&mut Pending| {
+            pending.standing == Standing::Waiting && (is_vain || pending.since + PATIENCE <= now)
+        };
+        let seat = |pending: &mut Pending| {
+            pending.standing = Standing::Seated;
+            pending.claim.clone()
+        };
+        self.pending.iter_mut().filter(is_over).map(seat).collect()
+    }
+
+    /// When the next of them need not wait any longer.
+    pub(crate) fn next_seat(&self) -> Option<Duration> {
+        let waits = self.pending.iter().find(|pending| pending.standing == Standing::Waiting);
+        waits.map(|pending| pending.since + PATIENCE)
+    }
+
+    /// Forgets what nobody will ask for any more, and answers with those whose claim was
+    /// in vain for too long: they are counted here, and nowhere else by now.
+    pub(crate) fn forget(&mut self, now: Duration) -> Vec<Claim> {
+        while self.recent.front().is_some_and(|(_, since)| *since + MEMORY <= now) {
+            self.recent.pop_front();
+        }
+        let mut given_up = Vec::new();
+        while self.pending.front().is_some_and(|first| first.since + MEMORY <= now) {
+            let first = self.pending.pop_front().filter(|first| first.standing == Standing::Seated);
+            given_up.extend(first.map(|pending| pending.claim));
+        }
+        given_up
+    }
+}

@@ -1,0 +1,479 @@
+//! A member: one node's part in the cluster. It decides; its driver does.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::catch_up::CatchUp;
+use super::claim::{Claim, Claims, Standing};
+use super::elsewhere::{Elsewhere, Gap};
+use super::frame::Frame;
+use super::lease::Lease;
+use super::outbox::Outbox;
+use super::place::{NodeId, Place, SeatNumber};
+use super::share::{Share, Snapshot};
+use super::write::{Answer, Write};
+use super::{ASLEEP, BEAT, DEAF};
+use crate::name::Name;
+
+/// What happens to a node.
+///
+/// A driver says so with the time of its own monotonic clock, which never goes back. It
+/// delivers what comes through one link in the order in which Redis sent it, frames and
+/// answers alike, and nothing that came through a link that is closed.
+#[derive(Clone, Debug)]
+pub(crate) enum Input {
+    /// Nothing but time has passed. It is said at the latest when it is
+    /// [due](Member::due).
+    Time,
+    /// Somebody has sat down in these rooms.
+    Join { seat: SeatNumber, rooms: Arc<[Name]> },
+    /// Somebody wants to sit down who has this verified token. They are let in with
+    /// [`Output::Seat`], and told the numbers that come with it.
+    Return { seat: SeatNumber, rooms: Arc<[Name]>, from: Place },
+    /// Somebody has left their seat, or will not wait for it any longer.
+    Leave { seat: SeatNumber },
+    /// There is a link to Redis, and the subscription is confirmed.
+    Opened,
+    /// The link is lost.
+    Lost,
+    /// A frame was heard, this node's own ones too.
+    Frame(Arc<Frame>),
+    /// A write was answered; `None` if it failed or took too long.
+    Written { seq: u64, answer: Option<Answer> },
+    /// The nodes were listed; `None` if that failed.
+    Listed { catch_up: u64, nodes: Option<Vec<NodeId>> },
+    /// A node's hash was read. The inner `None` says that there is none, the outer one that it
+    /// is not known.
+    Read { catch_up: u64, node: NodeId, snapshot: Option<Option<Snapshot>> },
+}
+
+/// What the driver is to do.
+///
+/// Whatever one input brings about belongs together: the driver changes the room of a seat
+/// and how many are elsewhere in one step, or watchers see somebody twice, or not at all.
+#[derive(Clone, Debug)]
+pub(crate) enum Output {
+    /// Run the script with this write, and say with [`Input::Written`] how it went, once.
+    Write(Write),
+    /// List the nodes: [`Input::Listed`].
+    List { catch_up: u64 },
+    /// Read the hash of a node: [`Input::Read`].
+    Read { catch_up: u64, node: NodeId },
+    /// Close the link and open another one, with a little jitter: [`Input::Opened`].
+    Reopen,
+    /// Let somebody sit down who has come back.
+    Seat(SeatNumber),
+    /// Tell somebody who has come back the token of their seat here. Until then their
+    /// client keeps the one that it came with, for nobody but this node knows of the new
+    /// one: if the claim fails, another node finds them by the old one.
+    Token(SeatNumber),
+    /// End a seat without a word: its person is on another node now.
+    GiveUp(SeatNumber),
+    /// So many people of this room are elsewhere.
+    Elsewhere(Name, u32),
+    /// Whether some people may be missing from the numbers.
+    Partial(bool),
+}
+
+/// One node's part in the cluster.
+#[derive(Debug)]
+pub(crate) struct Member {
+    id: NodeId,
+    now: Duration,
+    outbox: Outbox,
+    claims: Claims,
+    elsewhere: Elsewhere,
+    link: Option<Link>,
+    catch_ups: u64,
+    /// The number of the last own write that was heard of.
+    heard: u64,
+    is_partial: bool,
+    outputs: VecDeque<Output>,
+}
+
+/// An open link.
+#[derive(Debug)]
+struct Link {
+    /// When this node last heard itself, or began to listen.
+    heard: Duration,
+    catch_up: Option<CatchUp>,
+}
+
+impl Member {
+    /// A node with an `id` of its own, which nobody ever had.
+    pub(crate) fn new(id: NodeId, now: Duration) -> Self {
+        Self {
+            id,
+            now,
+            outbox: Outbox::new(),
+            claims: Claims::default(),
+            elsewhere: Elsewhere::default(),
+            link: None,
+            catch_ups: 0,
+            heard: 0,
+            is_partial: true,
+            outputs: VecDeque::from([Output::Partial(true)]),
+        }
+    }
+
+    /// How many people of this room are elsewhere.
+    pub(crate) fn elsewhere(&self, room: &Name) -> u32 {
+        self.elsewhere.count(room)
+    }
+
+    /// Whether some people may be missing from the numbers.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.is_partial
+    }
+
+    /// What waits to be written, claimed or caught up with, in pieces.
+    pub(crate) fn backlog(&self) -> usize {
+        let frames = |link: &Link| link.catch_up.as_ref().map_or(0, |it| it.frames.len());
+        self.outbox.len() + self.claims.len() + self.link.as_ref().map_or(0, frames)
+    }
+
+    /// What is to be done next.
+    pub(crate) fn next(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Takes what has happened by `now`.
+    pub(crate) fn handle(&mut self, now: Duration, input: Input) {
+        let was_asleep = now >= self.now + ASLEEP;
+        self.now = self.now.max(now);
+        if was_asleep && (self.link.is_some() || matches!(input, Input::Opened)) {
+            // What waits in the sockets is old: whoever spoke there may be long dead.
+            self.reopen();
+            if !matches!(input, Input::Opened) {
+                self.take(input);
+            }
+        } else {
+            self.take(input);
+        }
+        self.look();
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Time => (),
+            Input::Join { seat, rooms } => self.outbox.join(seat, rooms, None),
+            Input::Return { seat, rooms, from } => self.come_back(seat, rooms, from),
+            Input::Leave { seat } => self.leave(seat),
+            Input::Opened => self.open(),
+            Input::Lost => self.close(),
+            Input::Frame(frame) => self.hear(&frame),
+            Input::Written { seq, answer } => self.is_answered(seq, answer),
+            Input::Listed { catch_up, nodes } => self.list(catch_up, nodes),
+            Input::Read { catch_up, node, snapshot } => self.read(catch_up, node, snapshot),
+        }
+    }
+
+    fn come_back(&mut self, seat: SeatNumber, rooms: Arc<[Name]>, from: Place) {
+        let mut standing = Standing::Waiting;
+        if let Some(old) = self.outbox.brought(from) {
+            // They came with this token before, and have not heard of their new seat.
+            self.outbox.leave(old);
+            self.outputs.push_back(Output::GiveUp(old));
+            standing = self.claims.drop(old).map_or(Standing::Moved, |(_, standing)| standing);
+            if standing != Standing::Waiting {
+                self.outputs.push_back(Output::Seat(seat));
+            }
+            if standing == Standing::Moved {
+                self.outputs.push_back(Output::Token(seat));
+            }
+        }
+        self.outbox.join(seat, rooms.clone(), Some(from));
+        self.claims.add(Claim { from, to: seat, rooms, unless: None }, standing, self.now);
+    }
+
+    fn leave(&mut self, seat: SeatNumber) {
+        self.outbox.leave(seat);
+        self.drop_claim(seat);
+    }
+
+    fn drop_claim(&mut self, seat: SeatNumber) {
+        if let Some((claim, Standing::Seated)) = self.claims.drop(seat) {
+            self.elsewhere.has_left(claim.from.node, &claim.rooms);
+        }
+    }
+
+    fn open(&mut self) {
+        self.link = Some(Link { heard: self.now, catch_up: None });
+        self.outbox.speak();
+        self.catch_up(self.now);
+    }
+
+    fn close(&mut self) {
+        self.link = None;
+        self.outbox.is_not_written(Duration::ZERO);
+    }
+
+    fn reopen(&mut self) {
+        self.close();
+        self.outputs.push_back(Output::Reopen);
+    }
+
+    /// Begins to catch up, at this time.
+    fn catch_up(&mut self, start: Duration) {
+        self.catch_ups += 1;
+        let catch_up = CatchUp::new(self.catch_ups, start, self.outbox.seq());
+        self.outbox.speak();
+        if let Some(link) = &mut self.link {
+            link.catch_up = Some(catch_up);
+        }
+    }
+
+    fn current(&mut self, nth: u64) -> Option<&mut CatchUp> {
+        self.link.as_mut()?.catch_up.as_mut().filter(|catch_up| catch_up.nth == nth)
+    }
+
+    fn list(&mut self, nth: u64, nodes: Option<Vec<NodeId>>) {
+        let (own, known) = (self.id, self.elsewhere.nodes().collect::<Vec<_>>());
+        let retry = Outbox::pause(self.now);
+        let Some(catch_up) = self.current(nth) else { return };
+        let Some(nodes) = nodes else { return self.catch_up(retry) };
+        let nodes = nodes.into_iter().chain(known).filter(|node| *node != own);
+        let reads = catch_up.list(nodes);
+        let reads = reads.into_iter().map(|node| Output::Read { catch_up: nth, node });
+        self.outputs.extend(reads);
+    }
+
+    fn read(&mut self, nth: u64, node: NodeId, snapshot: Option<Option<Snapshot>>) {
+        let now = self.now;
+        let Some(catch_up) = self.current(nth) else { return };
+        match snapshot {
+            Some(snapshot) => catch_up.read(node, snapshot, now),
+            None => self.catch_up(Outbox::pause(now)),
+        }
+    }
+
+    fn hear(&mut self, frame: &Arc<Frame>) {
+        let now = self.now;
+        let Some(link) = &mut self.link else { return };
+        if frame.from == self.id {
+            link.heard = now;
+            if let Some(catch_up) = &mut link.catch_up {
+                catch_up.is_heard(frame.seq);
+            }
+            if !self.is_news(frame) {
+                return;
+            }
+        }
+        self.hear_of_own(frame);
+        self.apply(frame);
+        if frame.from == self.id {
+            self.confirm(frame);
+        }
+    }
+
+    /// Takes note of who was claimed from this node: by another one, or by itself, if they
+    /// have come with the token that brought them here before.
+    fn hear_of_own(&mut self, frame: &Frame) {
+        let own = self.id;
+        for moved in frame.moves.iter().filter(|moved| moved.from.node == own) {
+            self.give_up(moved.from.seat);
+        }
+        for part in frame.shares.iter().filter(|part| part.node == own) {
+            self.outbox.compare(&part.rooms);
+        }
+    }
+
+    /// Whether an own frame, which comes with the answer too, is heard for the first time.
+    fn is_news(&mut self, own: &Frame) -> bool {
+        let heard = self.heard.max(own.seq);
+        mem::replace(&mut self.heard, heard) < own.seq
+    }
+
+    fn give_up(&mut self, seat: SeatNumber) {
+        self.drop_claim(seat);
+        if self.outbox.give_up(seat) {
+            self.outputs.push_back(Output::GiveUp(seat));
+        }
+    }
+
+    fn apply(&mut self, frame: &Arc<Frame>) {
+        let now = self.now;
+        let Some(link) = &mut self.link else { return };
+        if let Some(catch_up) = &mut link.catch_up {
+            if frame.from == self.id && frame.moves.iter().any(|moved| moved.is_lost) {
+                // Whom it has moved is taken away at once.
+                let mut own = Frame::clone(frame);
+                own.moves.clear();
+                catch_up.hear(&Arc::new(own), now);
+            } else {
+                catch_up.hear(frame, now);
+            }
+            self.elsewhere.renew(frame.from, now);
+            // Somebody who is not on the list, or has joined since.
+            let is_whole = frame.shares.iter().any(|part| part.node == frame.from && part.is_whole);
+            if frame.from != self.id
+                && !is_whole
+                && catch_up.start.is_none()
+                && catch_up.need(frame.from)
+            {
+                let (catch_up, node) = (catch_up.nth, frame.from);
+                self.outputs.push_back(Output::Read { catch_up, node });
+            }
+        } else {
+            for moved in frame.moves.iter().filter(|moved| moved.is_lost) {
+                self.elsewhere.miss(moved.from.node, now);
+            }
+            if let Err(Gap) = self.elsewhere.apply(self.id, frame, now) {
+                self.catch_up(now);
+            }
+        }
+    }
+
+    /// Takes note that the claims of this node's write, and of those before, were carried
+    /// out.
+    fn confirm(&mut self, frame: &Frame) {
+        let catches_up = self.link.as_ref().is_some_and(|link| link.catch_up.is_some());
+        for (claim, standing) in self.claims.confirm(frame, self.now) {
+            if standing != Standing::Moved {
+                self.outputs.push_back(Output::Token(claim.to));
+            }
+            match standing {
+                Standing::Waiting => self.outputs.push_back(Output::Seat(claim.to)),
+                Standing::Seated => self.elsewhere.has_left(claim.from.node, &claim.rooms),
+                Standing::Moved => continue,
+            }
+            // The frame that takes them away there waits until everything is read.
+            if catches_up {
+                self.elsewhere.take(claim.from.node, &claim.rooms);
+            }
+        }
+    }
+
+    fn is_answered(&mut self, seq: u64, answer: Option<Answer>) {
+        // Another one may have been given up as too late, and been repeated.
+        if !self.outbox.awaits(seq) {
+            return;
+        }
+        match answer {
+            Some(Answer::Done(frame, unseen)) => {
+                self.outbox.is_written();
+                if let Some(catch_up) = self.link.as_mut().and_then(|link| link.catch_up.as_mut()) {
+                    catch_up.is_answered(seq);
+                }
+                for seat in unseen {
+                    self.give_up(seat);
+                }
+                self.hear_of_own(&frame);
+                if self.is_news(&frame) {
+                    self.apply(&frame);
+                    self.confirm(&frame);
+                }
+            }
+            Some(Answer::Lost(unseen)) => {
+                self.outbox.is_lost();
+                for seat in unseen {
+                    self.give_up(seat);
+                }
+                self.claims.repeat(self.now);
+            }
+            Some(Answer::Late) | None => self.outbox.is_not_written(Outbox::pause(self.now)),
+        }
+    }
+
+    /// Looks what time has brought about, and what is to be done.
+    fn look(&mut self) {
+        let now = self.now;
+        self.elsewhere.expire(now);
+        if self.link.as_ref().is_some_and(|link| link.heard + DEAF <= now) {
+            self.reopen();
+        }
+        for claim in self.claims.seat(self.link.is_none(), now) {
+            self.outputs.push_back(Output::Seat(claim.to));
+            self.elsewhere.leaves(claim.from.node, &claim.rooms);
+        }
+        for claim in self.claims.forget(now) {
+            self.elsewhere.has_left(claim.from.node, &claim.rooms);
+        }
+        self.look_at_catch_up();
+        if self.link.is_some() && self.outbox.due(&self.claims).is_some_and(|due| due <= now) {
+            self.outputs.push_back(Output::Write(self.outbox.send(&mut self.claims, now)));
+        }
+        for room in self.elsewhere.take_changed() {
+            let count = self.elsewhere.count(&room);
+            self.outputs.push_back(Output::Elsewhere(room, count));
+        }
+        let is_partial = self.is_in_doubt();
+        if mem::replace(&mut self.is_partial, is_partial) != is_partial {
+            self.outputs.push_back(Output::Partial(is_partial));
+        }
+    }
+
+    fn look_at_catch_up(&mut self) {
+        let now = self.now;
+        let Some(catch_up) = self.link.as_mut().and_then(|link| link.catch_up.as_mut()) else {
+            return;
+        };
+        if catch_up.start.is_some_and(|start| start <= now) {
+            catch_up.start = None;
+            // What was heard before is in what will be read.
+            catch_up.frames.clear();
+            self.outputs.push_back(Output::List { catch_up: catch_up.nth });
+        } else if catch_up.is_too_long() {
+            self.catch_up(Outbox::pause(now));
+        } else if catch_up.is_complete(now, |node| self.elsewhere.share(node).is_some()) {
+            self.finish();
+        }
+    }
+
+    /// Goes over from what was known before to what was read, in one step.
+    fn finish(&mut self) {
+        let now = self.now;
+        let Some(link) = &mut self.link else { return };
+        let Some(catch_up) = link.catch_up.take() else { return };
+        for node in catch_up.missing() {
+            self.elsewhere.remove(node);
+        }
+        for (node, (snapshot, read)) in catch_up.read {
+            let mut lease = Lease::read(read, snapshot.remaining);
+            if let Some(heard) = catch_up.heard.get(&node) {
+                lease.renew(*heard);
+            }
+            self.elsewhere.insert(node, Share::new(&snapshot.rooms, snapshot.version, lease));
+        }
+        let is_one_missed = catch_up.frames.iter().any(|frame| {
+            let heard = catch_up.heard.get(&frame.from).copied().unwrap_or(now);
+            self.elsewhere.apply(self.id, frame, heard).is_err()
+        });
+        self.elsewhere.expire(now);
+        if is_one_missed {
+            self.catch_up(Outbox::pause(now));
+        }
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        let is_settled = |link: &Link| link.catch_up.is_none();
+        !self.link.as_ref().is_some_and(is_settled)
+            || self.claims.seated().next().is_some()
+            || self.elsewhere.shares().any(|share| share.lease.doubt() <= self.now)
+    }
+
+    /// When [`Input::Time`] is to be said at the latest.
+    pub(crate) fn due(&self) -> Duration {
+        let mut due = self.now + BEAT;
+        let mut by = |at: Duration| {
+            if at > self.now {
+                due = due.min(at);
+            }
+        };
+        if let Some(link) = &self.link {
+            by(link.heard + DEAF);
+            self.outbox.due(&self.claims).map(&mut by);
+            if let Some(catch_up) = &link.catch_up {
+                by(catch_up.start.unwrap_or(catch_up.deadline()));
+            }
+        }
+        self.claims.next_seat().map(&mut by);
+        for share in self.elsewhere.shares() {
+            by(share.lease.end());
+            by(share.lease.doubt());
+        }
+        due
+    }
+}

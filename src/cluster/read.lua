@@ -1,0 +1,7 @@
+-- Reads a node's hash: what is left of its life, and its fields and values. Nothing, if
+-- there is none.
+local remaining = redis.call('PTTL', KEYS[1])
+if remaining < 0 then
+  return {}
+end
+return {remaining, redis.call('HGETALL', KEYS[1])}

@@ -1,0 +1,17 @@
+//! What Redis does. `tests/cluster/src/redis.rs` does the same, for the simulation.
+//!
+//! | script | `KEYS` | `ARGV` | answer |
+//! |---|---|---|---|
+//! | [`WRITE`] | the node's hash | prefix, `PUBLISH` or `SPUBLISH`, lease, memory and memory of those who left in ms, the write as JSON | `done`, the frame as JSON, and the seats that are not seen; or `lost` and those seats; or `late` |
+//! | [`READ`] | the node's hash | | what is left of its life in ms, and its fields and values; or nothing |
+//! | [`LIST`] | the set of nodes | | their ids |
+
+/// Carries out a [`Write`](super::write::Write), and publishes its
+/// [`Frame`](super::frame::Frame).
+pub(crate) const WRITE: &str = include_str!("write.lua");
+
+/// Reads a [`Snapshot`](super::share::Snapshot).
+pub(crate) const READ: &str = include_str!("read.lua");
+
+/// Lists the nodes.
+pub(crate) const LIST: &str = "return redis.call('ZRANGE', KEYS[1], 0, -1)";

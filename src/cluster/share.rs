@@ -1,0 +1,75 @@
+//! A share: how many people another node has, as far as this one knows.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::frame::{Part, Version};
+use super::lease::Lease;
+use crate::name::Name;
+
+/// Another node's hash, as it was read.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) version: Version,
+    pub(crate) rooms: Vec<(Name, u32)>,
+    /// How long the hash has yet to live.
+    pub(crate) remaining: Duration,
+}
+
+/// What another node has.
+#[derive(Clone, Debug)]
+pub(crate) struct Share {
+    rooms: HashMap<Name, u32>,
+    pub(crate) version: Version,
+    pub(crate) lease: Lease,
+}
+
+impl Share {
+    pub(crate) fn new(rooms: &[(Name, u32)], version: Version, lease: Lease) -> Self {
+        let rooms = rooms.iter().filter(|(_, count)| *count > 0).cloned().collect();
+        Self { rooms, version, lease }
+    }
+
+    /// How many people are in this room there.
+    pub(crate) fn count(&self, room: &Name) -> u32 {
+        self.rooms.get(room).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = &Name> {
+        self.rooms.keys()
+    }
+
+    pub(crate) fn set(&mut self, room: &Name, count: u32) {
+        if count == 0 {
+            self.rooms.remove(room);
+        } else {
+            self.rooms.insert(room.clone(), count);
+        }
+    }
+
+    /// What to do with `part`.
+    pub(crate) fn judge(&self, part: &Part) -> Verdict {
+        if part.version <= self.version {
+            Verdict::Old
+        } else if part.is_whole {
+            Verdict::Whole
+        } else if self.version.is_followed_by(part.version) {
+            Verdict::Next
+        } else {
+            Verdict::Gap
+        }
+    }
+}
+
+/// What a part of a frame is to one who has a share already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is known.
+    Old,
+    /// It follows what is known.
+    Next,
+    /// It replaces what is known.
+    Whole,
+    /// Something between the two was missed.
+    Gap,
+}

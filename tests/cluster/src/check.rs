@@ -1,0 +1,147 @@
+//! What must hold, judged by who is where, which the nodes are not asked.
+
+use std::time::Duration;
+
+use crate::cluster::LEASE;
+use crate::person::{Person, Sitting};
+use crate::plan::ACTIVE;
+use crate::world::World;
+
+/// How long it takes at most until a node hears of what happened on another, if nothing is
+/// wrong with both and with Redis.
+pub(crate) const NEWS: Duration = Duration::from_millis(1_600);
+
+/// How long a dead node's people may be counted after its death: the lease, and as long
+/// as its last word may have taken.
+const GONE: Duration = LEASE.saturating_add(Duration::from_millis(2_500));
+
+/// The same, if something is wrong: a command may be carried out long after its node died.
+const LATE: Duration = Duration::from_secs(36);
+
+impl World {
+    /// Since when nothing is wrong with a node, or what of it is past.
+    fn well(&self, slot: usize) -> Option<Duration> {
+        let (faults, since) = self.health[slot];
+        let (redis_faults, redis_since) = self.redis_health;
+        (faults == 0 && redis_faults == 0 && self.nodes[slot].is_some())
+            .then_some(since.max(redis_since))
+    }
+
+    /// Whether the node in `slot` may count this person.
+    pub(crate) fn may_count(&self, person: &Person, slot: usize) -> bool {
+        if !person.seats.is_empty() {
+            return true;
+        }
+        let is_dead_since = |died: Duration| {
+            let is_redis_well = self.redis_health.0 == 0 && self.redis_health.1 < died;
+            self.now <= died + if is_redis_well { GONE } else { LATE }
+        };
+        let has_left_since = |(left, node): (Duration, usize)| {
+            let well = self.well(node).zip(self.well(slot));
+            let heard = well.map(|(there, here)| left.max(there).max(here) + NEWS);
+            self.now <= heard.unwrap_or(left + LATE).min(left + LATE)
+        };
+        person.died.is_some_and(is_dead_since) || person.left.is_some_and(has_left_since)
+    }
+
+    /// Whether the node in `slot` may count this person once more than it should. They have
+    /// left a seat, and taken another one as somebody new. It can have missed the first
+    /// and heard the second, and may not have noticed yet.
+    fn may_have_missed(&self, person: &Person, slot: usize) -> bool {
+        person.stood_up.is_some_and(|(left, node)| {
+            let is_sure = |slot| self.well(slot).is_some_and(|since| since < left);
+            self.now <= left + LATE && !(is_sure(node) && is_sure(slot))
+        })
+    }
+
+    /// Whether the node in `slot`, which is in doubt, may count this person twice: here, and
+    /// in the share of a node that it can't know they have left.
+    fn may_count_twice(&self, person: &Person, slot: usize) -> bool {
+        // Their token does not name the place where all others count them. They never
+        // heard of that one, and this node still waits for Redis, which knows.
+        let has_old_token = person.is_astray;
+        // They have come to a node that is cut off, perhaps from a place that they took
+        // since it is.
+        let is_cut_off = self.well(slot).is_none_or(|since| self.now < since);
+        let doubt = self.nodes[slot].as_ref().map_or(Duration::ZERO, |node| node.doubt);
+        let has_come = |sitting: &Sitting| sitting.slot == slot && sitting.since >= doubt;
+        has_old_token || is_cut_off && person.seats.iter().any(has_come)
+    }
+
+    /// Whether every node has heard of this person, who has sat on one for a time.
+    fn must_count(&self, person: &Person) -> bool {
+        let is_here = |sitting: &&Sitting| person.at.is_some_and(|at| at == sitting.place());
+        person.seats.iter().filter(is_here).any(|sitting| {
+            let heard = self.well(sitting.slot).map(|since| since.max(sitting.since + NEWS * 2));
+            let is_seated = self.nodes[sitting.slot]
+                .as_ref()
+                .is_some_and(|node| node.seated.contains_key(&sitting.seat));
+            is_seated && heard.is_some_and(|heard| heard <= self.now)
+        })
+    }
+
+    /// Checks the numbers of one node.
+    pub(crate) fn check(&mut self, slot: usize) {
+        let Some(node) = self.nodes[slot].as_ref().filter(|node| node.is_called) else { return };
+        let is_partial = node.member.is_partial();
+        let mut wrong = None;
+        for room in &self.rooms {
+            let is_there = |who: &usize| self.people[*who].rooms.contains(room);
+            let here = node.seated.values().filter(|who| is_there(who)).count();
+            let total = here + node.member.elsewhere(room) as usize;
+            let people = || self.people.iter().filter(|person| person.rooms.contains(room));
+            let mut most = people().filter(|person| self.may_count(person, slot)).count();
+            most += people().filter(|person| self.may_have_missed(person, slot)).count();
+            if is_partial {
+                most += people().filter(|person| self.may_count_twice(person, slot)).count();
+            }
+            let least = people().filter(|person| self.must_count(person)).count();
+            self.seen.checks += 1;
+            if total > most && self.now > self.amnesia {
+                wrong = Some((room, total, format!("at most {most}")));
+            } else if total < least && !is_partial {
+                wrong = Some((room, total, format!("at least {least}")));
+            }
+        }
+        if let Some((room, total, truth)) = wrong {
+            self.wrong = Some(format!(
+                "at {:?} node {slot} ({:?}) counts {total} in {} (partial: {is_partial}), and there are {truth}",
+                self.now,
+                node.id,
+                room.as_str()
+            ));
+        }
+    }
+
+    /// Checks that everything is right once it has been quiet.
+    pub(crate) fn check_end(&mut self) {
+        if self.wrong.is_some() {
+            return;
+        }
+        debug_assert!(self.now > ACTIVE);
+        for (slot, node) in self.nodes.iter().enumerate() {
+            let Some(node) = node else { continue };
+            if node.member.is_partial() || node.member.backlog() > 0 {
+                self.wrong = Some(format!(
+                    "at the end node {slot} is partial: {}, with a backlog of {}",
+                    node.member.is_partial(),
+                    node.member.backlog()
+                ));
+            }
+            for room in &self.rooms {
+                let is_there = |who: &usize| self.people[*who].rooms.contains(room);
+                let here = node.seated.values().filter(|who| is_there(who)).count();
+                let total = here + node.member.elsewhere(room) as usize;
+                let is_in =
+                    |person: &&Person| person.rooms.contains(room) && !person.seats.is_empty();
+                let truth = self.people.iter().filter(is_in).count();
+                if total != truth {
+                    self.wrong = Some(format!(
+                        "at the end node {slot} counts {total} in {}, and there are {truth}",
+                        room.as_str()
+                    ));
+                }
+            }
+        }
+    }
+}
