@@ -2,7 +2,7 @@
 //! at once.
 //!
 //! As JSON: `{"from":7,"seq":12,"shares":[{"node":7,"generation":1,"version":40,
-//! "whole":false,"rooms":[["lobby",3]]}],"moves":[{"from":[5,17],"to":[7,23],
+//! "whole":false,"rooms":[["lobby",3]]}],"moves":[{"from":[5,17],"to":23,
 //! "rooms":["lobby"],"lost":false}]}`.
 
 use std::sync::Arc;

@@ -20,7 +20,8 @@
 //! [`member`] is one node's part in this: it takes what happens as
 //! [`Input`](member::Input)s, each with the time, and answers with
 //! [`Output`](member::Output)s. Redis is one driver of it; the simulation in
-//! `tests/cluster` is another. What Redis does is in [`script`].
+//! `tests/cluster` is another. What Redis does is in [`script`]; how it is talked to, in
+//! [`json`] and [`reply`].
 //!
 //! # What is in Redis
 //!
@@ -41,10 +42,12 @@ pub(crate) mod catch_up;
 pub(crate) mod claim;
 pub(crate) mod elsewhere;
 pub(crate) mod frame;
+pub(crate) mod json;
 pub(crate) mod lease;
 pub(crate) mod member;
 pub(crate) mod outbox;
 pub(crate) mod place;
+pub(crate) mod reply;
 pub(crate) mod script;
 pub(crate) mod share;
 pub(crate) mod write;
@@ -92,6 +95,11 @@ pub(crate) const MOST_CLAIMS: usize = 500;
 
 /// How many people who left are remembered while they can't be written.
 pub(crate) const MOST_LEFT: usize = 65_536;
+
+/// How many bytes a frame may have. The whole share of a node with 100,000 rooms, whose names
+/// are as long as may be, has half as many; Redis itself cuts off subscribers for whom more
+/// than this waits.
+pub(crate) const MOST_BYTES: usize = 32 << 20;
 
 /// How many frames are kept during one catch-up. With more it begins anew.
 pub(crate) const MOST_FRAMES: usize = 10_000;

@@ -4,4 +4,8 @@ local remaining = redis.call('PTTL', KEYS[1])
 if remaining < 0 then
   return {}
 end
-return {remaining, redis.call('HGETALL', KEYS[1])}
+local read = {tostring(remaining)}
+for _, text in ipairs(redis.call('HGETALL', KEYS[1])) do
+  read[#read + 1] = text
+end
+return read

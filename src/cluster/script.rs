@@ -2,8 +2,8 @@
 //!
 //! | script | `KEYS` | `ARGV` | answer |
 //! |---|---|---|---|
-//! | [`WRITE`] | the node's hash | prefix, `PUBLISH` or `SPUBLISH`, lease, memory and memory of those who left in ms, the write as JSON | `done`, the frame as JSON, and the seats that are not seen; or `lost` and those seats; or `late` |
-//! | [`READ`] | the node's hash | | what is left of its life in ms, and its fields and values; or nothing |
+//! | [`WRITE`] | the node's hash | prefix, `PUBLISH` or `SPUBLISH`, lease, memory and memory of those who left in ms, the write as JSON | `done`, the frame as JSON, and each seat that is not seen; or `lost` and each of those seats; or `late` |
+//! | [`READ`] | the node's hash | | what is left of its life in ms, then each field and its value; or nothing |
 //! | [`LIST`] | the set of nodes | | their ids |
 
 /// Carries out a [`Write`](super::write::Write), and publishes its

@@ -23,7 +23,9 @@ local is_whole = write.whole ~= cjson.null
 if is_whole then
   redis.call('DEL', own)
 elseif not seq or seq < write.base then
-  return {'lost', redis.call('HKEYS', key('taken', write.node))}
+  local lost = redis.call('HKEYS', key('taken', write.node))
+  table.insert(lost, 1, 'lost')
+  return lost
 end
 
 local numbers = {}
@@ -104,7 +106,7 @@ local unseen = {}
 local taken = redis.call('HGETALL', key('taken', write.node))
 for nth = 1, #taken, 2 do
   local seat = tonumber(taken[nth])
-  unseen[#unseen + 1] = seat
+  unseen[#unseen + 1] = taken[nth]
   if not left[seat] then
     for _, room in ipairs(cjson.decode(taken[nth + 1])) do
       if numbers[room] then
@@ -159,4 +161,8 @@ redis.call('PEXPIRE', prefix .. 'nodes', lease)
 
 local frame = cjson.encode({from = write.node, seq = write.seq, shares = shares, moves = moves})
 redis.call(publish, prefix .. 'frames', frame)
-return {'done', frame, unseen}
+local done = {'done', frame}
+for _, seat in ipairs(unseen) do
+  done[#done + 1] = seat
+end
+return done
