@@ -81,6 +81,51 @@ pub struct Config {
     #[arg(long, env = "HEADCOUNT_SEATS", value_name = "FILE")]
     pub seats: Option<PathBuf>,
 
+    /// Count together with the other nodes that use this Redis; repeatable for a Redis Cluster
+    ///
+    /// redis://[[USER]:PASSWORD@]HOST[:PORT], or rediss:// over TLS. In the variable,
+    /// separated by commas. Redis 6.2 or newer, or Valkey. See docs/cluster.md.
+    #[arg(
+        long,
+        env = "HEADCOUNT_REDIS",
+        value_name = "URL",
+        value_delimiter = ',',
+        hide_env_values = true,
+        conflicts_with = "seats"
+    )]
+    pub redis: Vec<String>,
+
+    /// What all keys in Redis begin with; counters with different ones don't meet
+    #[arg(
+        long,
+        env = "HEADCOUNT_REDIS_PREFIX",
+        value_name = "NAME",
+        default_value = "headcount",
+        requires = "redis"
+    )]
+    pub redis_prefix: String,
+
+    /// The certificates (PEM) of who signs for Redis, in place of the system's
+    #[arg(long, env = "HEADCOUNT_REDIS_CA", value_name = "FILE", requires = "redis")]
+    pub redis_ca: Option<PathBuf>,
+
+    /// The user that Redis knows us by, where the URL has none
+    #[arg(
+        long,
+        env = "HEADCOUNT_REDIS_USER",
+        value_name = "NAME",
+        requires = "redis_password_file"
+    )]
+    pub redis_user: Option<String>,
+
+    /// A file with the password for Redis, where the URL has none
+    #[arg(long, env = "HEADCOUNT_REDIS_PASSWORD_FILE", value_name = "FILE", requires = "redis")]
+    pub redis_password_file: Option<PathBuf>,
+
+    /// What people call this node, in the log and in /metrics [default: the host's name]
+    #[arg(long, env = "HEADCOUNT_NODE", value_name = "NAME")]
+    pub node: Option<String>,
+
     /// For so long after a start without such a file the numbers are partial (up to 1h)
     ///
     /// Clients of the process before may be on their way back, which takes them 2 to 5 s.

@@ -117,6 +117,13 @@ pub fn partial(is_partial: bool) -> Bytes {
     format!("event: partial\ndata: {is_partial}\n\n").into()
 }
 
+/// Tells a client another token to come back with (`id: 5c9e…\n\n`). A browser notes it, and
+/// tells its page nothing.
+#[must_use]
+pub fn token(token: Token) -> Bytes {
+    format!("id: {token}\n\n").into()
+}
+
 /// Says nothing but how long a client shall wait before it comes back
 /// (`retry: 3172\n\n`), in whole milliseconds.
 #[must_use]

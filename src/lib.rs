@@ -48,16 +48,22 @@
 #![cfg_attr(not(feature = "server"), allow(dead_code))]
 
 #[cfg(feature = "server")]
+mod cluster;
+#[cfg(feature = "server")]
 pub mod config;
 mod doubt;
 #[cfg(feature = "server")]
 pub mod embed;
 pub mod ending;
 pub mod event;
+#[cfg(feature = "server")]
+mod exchange;
 pub mod http;
 mod journal;
 mod limits;
 pub mod name;
+#[cfg(feature = "server")]
+mod node;
 pub mod origin;
 mod pace;
 pub mod presence;
@@ -82,6 +88,8 @@ pub use event::{Change, Event};
 pub use http::{Options, Script, router};
 pub use limits::Full;
 pub use name::{BadName, Name};
+#[cfg(feature = "server")]
+pub use node::{BadRedis, Node, Redis};
 pub use origin::{AllowedOrigin, BadOrigin, Origin};
 pub use presence::{Observer, Presence};
 pub use room::Subscription;

@@ -6,6 +6,7 @@ mod log;
 mod memory;
 mod signals;
 
+use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use clap::Parser;
 use headcount::config::{Command, Config};
 use headcount::server::{self, Server, Settings, StartError, Tls};
-use headcount::{Options, Rooms, Script, SeatsError, SeatsFile, embed, router};
+use headcount::{Node, Options, Redis, Rooms, Script, SeatsError, SeatsFile, embed, router};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -99,6 +100,7 @@ async fn serve(config: Config) -> Result<(), String> {
 
     // Before it listens: two processes can't have the same seats.
     let seats = config.seats.as_deref().map_or(Ok(None), open_seats)?;
+    let redis = redis(&config)?;
     let threads = config.threads.unwrap_or_else(cores);
     let settings = Settings {
         threads,
@@ -120,6 +122,10 @@ async fn serve(config: Config) -> Result<(), String> {
     info!(max_streams, file_descriptors = descriptors.0, "listening on {scheme}://{address}");
 
     let max_rooms_per_ip = Some(config.max_rooms_per_ip());
+    let rooms = Rooms::new(config.max_rooms);
+    let name = config.node.unwrap_or_else(host_name);
+    let node = redis.map(|redis| Node::start(redis, name, &rooms)).transpose();
+    let node = node.map_err(|error| format!("cannot start the thread of the node: {error}"))?;
     let options = Options {
         keep_alive: config.keep_alive,
         user_timeout: config.user_timeout,
@@ -133,12 +139,13 @@ async fn serve(config: Config) -> Result<(), String> {
         public_dir: config.public_dir,
         metrics: true,
         seats,
+        node,
         drain,
         // What is left of the grace is for those who are slow to take their last.
         drain_spread: config.shutdown_grace.mul_f64(0.8),
     };
-    let rooms = Rooms::new(config.max_rooms);
-    if !options.seats.as_ref().is_some_and(SeatsFile::is_whole) {
+    // A node learns from the others who was here.
+    if options.node.is_none() && !options.seats.as_ref().is_some_and(SeatsFile::is_whole) {
         settle(&rooms, options.seats.clone(), config.settle);
     }
     let app = router(rooms, options.clone());
@@ -186,6 +193,32 @@ fn open_seats(path: &Path) -> Result<Option<SeatsFile>, String> {
             Ok(None)
         }
     }
+}
+
+/// The Redis that all nodes share, if there is to be one.
+fn redis(config: &Config) -> Result<Option<Redis>, String> {
+    if config.redis.is_empty() {
+        return Ok(None);
+    }
+    let read = |path: &Path| {
+        fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+    };
+    let mut redis = Redis::new(&config.redis, &config.redis_prefix)
+        .map_err(|error| format!("cannot use --redis: {error}"))?;
+    if let Some(path) = &config.redis_ca {
+        redis = redis.with_ca(read(path)?);
+    }
+    if let Some(path) = &config.redis_password_file {
+        let password = String::from_utf8(read(path)?)
+            .map_err(|_| format!("the password in {} is no text", path.display()))?;
+        redis = redis.with_password(config.redis_user.as_deref(), password.trim_end());
+    }
+    Ok(Some(redis))
+}
+
+fn host_name() -> String {
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    name.to_string_lossy().into_owned()
 }
 
 /// Has the numbers be partial for as long as clients of the last process may be on their way

@@ -1,5 +1,5 @@
 //! What a room's people don't see: that it is written down who sits where, for the process
-//! that comes after this one.
+//! that comes after this one, or for the other nodes.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -9,6 +9,11 @@ use crate::token::Token;
 
 /// Where seats are written down.
 pub(crate) trait Register: Debug + Send + Sync {
+    /// The token of a seat in these rooms, whose client had another `before`.
+    fn token(&self, _rooms: &[Name], before: Option<Token>) -> Token {
+        before.unwrap_or_else(Token::random)
+    }
+
     /// Writes down a seat in these rooms.
     fn write(self: Arc<Self>, token: Token, rooms: &[&Name]) -> Box<dyn Entry>;
 }

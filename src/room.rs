@@ -51,6 +51,8 @@ struct State {
     /// How many keep the room though nobody be there: who listens without being counted,
     /// or is about to enter.
     keepers: usize,
+    /// How many people of this room are on other nodes. They count here, too.
+    elsewhere: usize,
     /// The event that says how many, as it is.
     newest: Event,
     /// Set when the last one has left, be it a keeper. An emptied room is on its
@@ -61,10 +63,11 @@ struct State {
 }
 
 impl Room {
-    /// A room that nobody has entered yet.
+    /// A room that nobody has entered yet, but so many people `elsewhere`.
     pub(crate) fn new(
         id: u64,
         name: Name,
+        elsewhere: usize,
         vacated: Vacated,
         tally: Arc<Tally>,
         journal: Arc<Journal>,
@@ -72,7 +75,8 @@ impl Room {
         let state = State {
             seats: Seats::default(),
             keepers: 0,
-            newest: Event::new(0),
+            elsewhere,
+            newest: Event::new(elsewhere),
             emptied: false,
             channel: broadcast::Sender::new(CAPACITY),
             pace: Pace::default(),
@@ -92,7 +96,7 @@ impl Room {
         &self.journal
     }
 
-    /// How many people are here.
+    /// How many people are here, and elsewhere.
     pub(crate) fn count(&self) -> usize {
         self.lock().newest.count()
     }
@@ -140,6 +144,31 @@ impl Room {
         Subscription { room: self.clone(), events, told }
     }
 
+    /// Counts those who come from other nodes, uncounts those who have gone to others, and
+    /// notes how many are there now: in one step, so that nobody is seen twice, or not at
+    /// all. Answers with what those who came hear.
+    pub(crate) fn exchange(
+        self: &Arc<Self>,
+        elsewhere: Option<usize>,
+        coming: &[&Arc<Seat>],
+        going: &[&Arc<Seat>],
+    ) -> Vec<Entered> {
+        let mut state = self.lock();
+        if state.emptied {
+            return Vec::new();
+        }
+        coming.iter().for_each(|seat| state.add(seat));
+        for seat in going {
+            state.remove(seat);
+        }
+        state.elsewhere = elsewhere.unwrap_or(state.elsewhere);
+        let tell = (state.count() != state.newest.count()).then(|| self.change(&mut state));
+        let entered = |_| Entered { subscription: self.subscribe(&state), returns: true };
+        let entered = coming.iter().map(entered).collect();
+        self.finish(state, tell);
+        entered
+    }
+
     /// Uncounts the person who had `seat`, unless another has it from them, and answers
     /// how many are here.
     pub(crate) fn leave(self: &Arc<Self>, seat: &Arc<Seat>) -> usize {
@@ -151,12 +180,18 @@ impl Room {
         }
         let tell = self.change(&mut state);
         let count = state.newest.count();
-        if !self.vacate(state) {
-            self.follow_up(tell);
-        } else if matches!(tell, Tell::At(_)) {
-            self.tally.merged.count();
-        }
+        self.finish(state, Some(tell));
         count
+    }
+
+    /// Empties the room if nobody is left, or else sees to it that the others are told.
+    fn finish(self: &Arc<Self>, state: MutexGuard<'_, State>, tell: Option<Tell>) {
+        let emptied = self.vacate(state);
+        match tell {
+            Some(Tell::At(_)) if emptied => self.tally.merged.count(),
+            Some(tell) if !emptied => self.follow_up(tell),
+            _ => {}
+        }
     }
 
     /// Empties the room if whoever has just left was the last one.
@@ -170,10 +205,10 @@ impl Room {
         emptied
     }
 
-    /// Says that the number of seats has changed, or learns when to.
+    /// Says that the count has changed, or learns when to.
     fn change(&self, state: &mut State) -> Tell {
         self.tally.changes.count();
-        state.newest = state.newest.next(state.seats.len());
+        state.newest = state.newest.next(state.count());
         let tell = state.pace.change();
         if tell == Tell::Planned {
             self.tally.merged.count();
@@ -225,6 +260,10 @@ impl Entered {
 }
 
 impl State {
+    fn count(&self) -> usize {
+        self.seats.len() + self.elsewhere
+    }
+
     fn add(&mut self, seat: &Arc<Seat>) {
         self.seats.add(seat.clone());
         seat.enter_room();

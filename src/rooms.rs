@@ -15,7 +15,7 @@ use crate::limits::{Full, Permit};
 use crate::name::Name;
 use crate::presence::{Observer, Presence, Seated};
 use crate::register::{Entry, Register};
-use crate::room::{Keeper, Room, Subscription};
+use crate::room::{Entered, Keeper, Room, Subscription};
 use crate::seat::{Seat, Seats};
 use crate::sync::{Mutex, MutexGuard};
 use crate::tally::Tally;
@@ -49,7 +49,7 @@ pub struct Rooms(Arc<Registry>);
 struct Registry {
     /// The lock is held to look a room up, never while its people are told: a
     /// large room's fan-out must not keep the others' doors shut.
-    rooms: Mutex<HashMap<Name, Arc<Room>>>,
+    rooms: Mutex<Directory>,
     max_rooms: usize,
     next_id: AtomicU64,
     /// Every seat that is counted somewhere.
@@ -58,6 +58,14 @@ struct Registry {
     register: OnceLock<Arc<dyn Register>>,
     tally: Arc<Tally>,
     journal: Arc<Journal>,
+}
+
+#[derive(Debug, Default)]
+struct Directory {
+    open: HashMap<Name, Arc<Room>>,
+    /// How many people are in which rooms of other nodes. A room that opens begins with
+    /// that.
+    elsewhere: HashMap<Name, usize>,
 }
 
 /// As many rooms have someone in them as may.
@@ -79,7 +87,7 @@ impl Rooms {
     #[must_use]
     pub fn new(max_rooms: usize) -> Self {
         let registry = Registry {
-            rooms: Mutex::new(HashMap::new()),
+            rooms: Mutex::default(),
             max_rooms,
             next_id: AtomicU64::default(),
             seats: Arc::new(Mutex::new(Seats::default())),
@@ -104,7 +112,7 @@ impl Rooms {
         name: &Name,
         ending: Ending,
     ) -> Result<(Presence, Subscription), TooManyRooms> {
-        let seat = Seat::new(Token::random(), None);
+        let seat = Seat::new(self.token(slice::from_ref(name), None), None);
         let subscription = self.enter(name, |room| room.enter(&seat, None))?.log();
         let seated = self.seat(seat, None, slice::from_ref(&subscription));
         Ok((Presence::new(seated, ending), subscription))
@@ -132,7 +140,7 @@ impl Rooms {
     ) -> Result<(Presence, Vec<Subscription>), TooManyRooms> {
         // One room alone is there or it isn't.
         let _keepers = if names.len() > 1 { self.keep(names)? } else { Vec::new() };
-        self.enter_all(names, Seat::new(Token::random(), permit), None, ending)
+        self.enter_all(names, Seat::new(self.token(names, None), permit), None, ending)
     }
 
     /// Listens to the room `name` without being counted: answers with what keeps
@@ -176,7 +184,8 @@ impl Rooms {
     ) -> Result<Option<(Presence, Vec<Subscription>)>, NoSeat> {
         loop {
             let Some(left) = self.seats().get(token).cloned() else { return Ok(None) };
-            let taken = self.follow(names, &left, token, address, ending)?;
+            let new = self.token(names, Some(token));
+            let taken = self.follow(names, &left, new, address, ending)?;
             // If another was faster, the seat is that one's now, and is taken over from it.
             if taken.is_some() || !left.is_taken() {
                 return Ok(taken);
@@ -197,7 +206,7 @@ impl Rooms {
         address: Option<IpAddr>,
         ending: &Ending,
     ) -> Result<Option<(Presence, Vec<Subscription>)>, NoSeat> {
-        self.follow(names, left, Token::random(), address, ending)
+        self.follow(names, left, self.token(names, None), address, ending)
     }
 
     /// Has a new seat of this `token` follow the one that was `left`. `None` if that is not
@@ -222,7 +231,7 @@ impl Rooms {
     }
 
     /// Keeps rooms until somebody has entered all of them, or for who listens to them.
-    fn keep(&self, names: &[Name]) -> Result<Vec<(Keeper, Subscription)>, TooManyRooms> {
+    pub(crate) fn keep(&self, names: &[Name]) -> Result<Vec<(Keeper, Subscription)>, TooManyRooms> {
         names.iter().map(|name| self.enter(name, Room::observe)).collect()
     }
 
@@ -259,6 +268,64 @@ impl Rooms {
         seats.add(seat.clone());
         drop(seats);
         Seated::new(rooms, seat, self.0.seats.clone())
+    }
+
+    /// The token of a seat in these rooms, whose client had another `before`.
+    fn token(&self, names: &[Name], before: Option<Token>) -> Token {
+        match self.0.register.get() {
+            Some(register) => register.token(names, before),
+            None => before.unwrap_or_else(Token::random),
+        }
+    }
+
+    /// Has people of a room come from other nodes and go there, in one step with how many are
+    /// there from then on, if that changes. Answers with those who came.
+    pub(crate) fn exchange(
+        &self,
+        name: &Name,
+        elsewhere: Option<usize>,
+        coming: &[&Arc<Seat>],
+        going: &[&Arc<Seat>],
+    ) -> Vec<Entered> {
+        let mut rooms = self.0.lock();
+        match elsewhere {
+            Some(0) => drop(rooms.elsewhere.remove(name)),
+            Some(count) => drop(rooms.elsewhere.insert(name.clone(), count)),
+            None => {}
+        }
+        // A room that opens after this knows already.
+        let Some(room) = rooms.open.get(name).cloned() else { return Vec::new() };
+        drop(rooms);
+        room.exchange(elsewhere, coming, going)
+    }
+
+    /// How many rooms have people at other nodes, and how many people these are in all.
+    pub(crate) fn elsewhere(&self) -> (usize, usize) {
+        let rooms = self.0.lock();
+        (rooms.elsewhere.len(), rooms.elsewhere.values().sum())
+    }
+
+    /// Ends the stream of a seat that has left its rooms.
+    pub(crate) fn give_up(&self, seat: &Arc<Seat>, held: MutexGuard<'_, ()>) {
+        self.seats().remove(seat);
+        seat.give_away(held);
+        drop(seat.take_entry());
+    }
+
+    /// The guard of somebody who came from another node, and is in these rooms by now.
+    pub(crate) fn arrive(
+        &self,
+        seat: Arc<Seat>,
+        heard: &[Subscription],
+        ending: Ending,
+    ) -> Presence {
+        let rooms = heard.iter().map(|heard| heard.room().clone()).collect();
+        Presence::new(self.sit(rooms, seat, None), ending)
+    }
+
+    /// The seat that has this token, if it is counted.
+    pub(crate) fn find_seat(&self, token: Token) -> Option<Arc<Seat>> {
+        self.seats().get(token).cloned()
     }
 
     /// Has it written down from now on who sits where.
@@ -307,7 +374,10 @@ impl Rooms {
     /// How many people are in the room `name`.
     #[must_use]
     pub fn count(&self, name: &Name) -> usize {
-        self.find(name).map_or(0, |room| room.count())
+        let rooms = self.0.lock();
+        let Some(room) = rooms.open.get(name).cloned() else { return rooms.elsewhere(name) };
+        drop(rooms);
+        room.count()
     }
 
     /// The rooms that have someone in them, and how many people each has, in no order: 0
@@ -328,8 +398,13 @@ impl Rooms {
     #[must_use]
     pub fn counts(&self) -> Vec<(Name, usize)> {
         // All at once, for a room is not to be asked under this lock.
-        let rooms: Vec<_> = self.0.lock().values().cloned().collect();
-        rooms.into_iter().map(|room| (room.name().clone(), room.count())).collect()
+        let rooms = self.0.lock();
+        let open: Vec<_> = rooms.open.values().cloned().collect();
+        let elsewhere = rooms.elsewhere.iter().filter(|(name, _)| !rooms.open.contains_key(*name));
+        let elsewhere: Vec<_> = elsewhere.map(|(name, count)| (name.clone(), *count)).collect();
+        drop(rooms);
+        let here = open.into_iter().map(|room| (room.name().clone(), room.count()));
+        here.chain(elsewhere).collect()
     }
 
     /// Whether the numbers are partial: some people may be missing from them.
@@ -349,10 +424,10 @@ impl Rooms {
         &self.0.doubts
     }
 
-    /// How many rooms have someone in them, if only an observer.
+    /// How many rooms have someone in them here, if only an observer.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.lock().len()
+        self.0.lock().open.len()
     }
 
     /// Whether nobody is anywhere.
@@ -367,19 +442,15 @@ impl Rooms {
         &self.0.tally
     }
 
-    fn find(&self, name: &Name) -> Option<Arc<Room>> {
-        self.0.lock().get(name).cloned()
-    }
-
     fn find_or_open(&self, name: &Name) -> Result<Arc<Room>, TooManyRooms> {
         let mut rooms = self.0.lock();
-        if let Some(room) = rooms.get(name) {
+        if let Some(room) = rooms.open.get(name) {
             return Ok(room.clone());
         }
         // The default room is one more than there may be.
-        let is_full = match rooms.len().cmp(&self.0.max_rooms) {
+        let is_full = match rooms.open.len().cmp(&self.0.max_rooms) {
             Ordering::Less => false,
-            Ordering::Equal => !rooms.contains_key(&Name::default()),
+            Ordering::Equal => !rooms.open.contains_key(&Name::default()),
             Ordering::Greater => true,
         };
         if is_full && !name.is_default() {
@@ -394,8 +465,9 @@ impl Rooms {
         };
         let (tally, journal) = (self.0.tally.clone(), self.0.journal.clone());
         let id = self.0.next_id.fetch_add(1, atomic::Ordering::Relaxed);
-        let room = Room::new(id, name.clone(), Box::new(vacated), tally, journal);
-        rooms.insert(name.clone(), room.clone());
+        let elsewhere = rooms.elsewhere(name);
+        let room = Room::new(id, name.clone(), elsewhere, Box::new(vacated), tally, journal);
+        rooms.open.insert(name.clone(), room.clone());
         Ok(room)
     }
 }
@@ -407,16 +479,22 @@ impl Default for Rooms {
     }
 }
 
+impl Directory {
+    fn elsewhere(&self, name: &Name) -> usize {
+        self.elsewhere.get(name).copied().unwrap_or_default()
+    }
+}
+
 impl Registry {
     /// Takes this very room off the map, and not a later one of the same name.
     fn remove(&self, room: &Arc<Room>) {
         let mut rooms = self.lock();
-        if rooms.get(room.name()).is_some_and(|found| Arc::ptr_eq(found, room)) {
-            rooms.remove(room.name());
+        if rooms.open.get(room.name()).is_some_and(|found| Arc::ptr_eq(found, room)) {
+            rooms.open.remove(room.name());
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Arc<Room>>> {
+    fn lock(&self) -> MutexGuard<'_, Directory> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

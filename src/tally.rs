@@ -40,6 +40,11 @@ impl Gauge {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// So many from now on.
+    pub fn set(&self, number: usize) {
+        self.0.store(number, Ordering::Relaxed);
+    }
+
     /// How many now.
     pub fn get(&self) -> usize {
         self.0.load(Ordering::Relaxed)

@@ -119,6 +119,7 @@ impl Member {
     }
 
     /// How many people of this room are elsewhere.
+    #[allow(dead_code, reason = "the simulation compares it with the truth")]
     pub(crate) fn elsewhere(&self, room: &Name) -> u32 {
         self.elsewhere.count(room)
     }
@@ -126,6 +127,11 @@ impl Member {
     /// Whether some people may be missing from the numbers.
     pub(crate) fn is_partial(&self) -> bool {
         self.is_partial
+    }
+
+    /// How many other nodes there are.
+    pub(crate) fn others(&self) -> usize {
+        self.elsewhere.nodes().count()
     }
 
     /// What waits to be written, claimed or caught up with, in pieces.

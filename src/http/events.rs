@@ -13,6 +13,7 @@ use super::Shared;
 use super::address;
 use super::admission::{admit, last_seat};
 use super::body::Opened;
+use super::query::Query;
 use super::refusal::Refusal;
 use crate::ending::Ending;
 use crate::stream::{Kind, Wish};
@@ -22,24 +23,29 @@ pub(super) async fn events(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
-    open(&shared, &head, &body).inspect_err(|refusal| shared.refusals.count(*refusal))
+    let query = admit(&head, &body);
+    let answer = match query {
+        Ok(query) => open(&shared, &head, query).await,
+        Err(refusal) => Err(refusal),
+    };
+    answer.inspect_err(|refusal| shared.refusals.count(*refusal))
 }
 
 /// Opens the stream that is asked for, and answers with it.
-fn open(shared: &Shared, head: &Parts, body: &Body) -> Result<Response, Refusal> {
-    let query = admit(head, body)?;
+async fn open(shared: &Shared, head: &Parts, query: Query) -> Result<Response, Refusal> {
     let kind = if query.observes {
         Kind::Observer
     } else {
         Kind::Visitor { token: last_seat(head, &query), holds: query.holds }
     };
-    let stream = shared.streams.open(Wish {
+    let wish = Wish {
         rooms: &query.rooms,
         address: client_address(shared, head),
         ending: head.extensions.get::<Ending>().cloned().unwrap_or_default(),
         kind,
         wants: query.asks_for,
-    })?;
+    };
+    let stream = shared.streams.open(wish).await?;
     let opened = Opened::new(stream);
     let mut response = response(Body::new(opened.body()), head.version);
     response.extensions_mut().insert(opened);

@@ -12,6 +12,8 @@ use axum::response::{IntoResponse, Response};
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 use super::Shared;
+#[cfg(feature = "server")]
+use super::cluster;
 #[cfg(all(feature = "server", target_os = "linux"))]
 use super::process::Process;
 use super::refusal;
@@ -94,6 +96,10 @@ fn render(shared: &Shared) -> prometheus::Result<String> {
         "Times that a stream had fallen behind and skipped to the newest number.",
         tally.lagged.get(),
     )?;
+    #[cfg(feature = "server")]
+    if let Some(node) = shared.streams.node() {
+        cluster::register(&page, node, shared.rooms())?;
+    }
     #[cfg(all(feature = "server", target_os = "linux"))]
     page.register(Box::new(Process::now()?))?;
     TextEncoder::new().encode_to_string(&page.gather())

@@ -6,6 +6,8 @@ mod admission;
 mod assets;
 mod badge;
 mod body;
+#[cfg(feature = "server")]
+mod cluster;
 mod count;
 mod directory;
 mod embedded;
@@ -31,6 +33,8 @@ use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::Limits;
+#[cfg(feature = "server")]
+use crate::node::Node;
 use crate::origin::AllowedOrigin;
 use crate::rooms::{self, Rooms};
 #[cfg(feature = "server")]
@@ -84,6 +88,9 @@ pub struct Options {
     /// is to be made inside a tokio runtime then.
     #[cfg(feature = "server")]
     pub seats: Option<SeatsFile>,
+    /// This process as one of several that count the same rooms.
+    #[cfg(feature = "server")]
+    pub node: Option<Node>,
     /// Cancel it to end every stream cleanly and to take no new one. A server
     /// that waits for its connections before it stops needs this, for a stream
     /// never ends by itself.
@@ -109,6 +116,8 @@ impl Default for Options {
             metrics: true,
             #[cfg(feature = "server")]
             seats: None,
+            #[cfg(feature = "server")]
+            node: None,
             drain: CancellationToken::new(),
             drain_spread: Duration::from_secs(8),
         }
@@ -174,6 +183,10 @@ pub fn router(rooms: Rooms, options: Options) -> Router {
     #[cfg(feature = "server")]
     if let Some(file) = &options.seats {
         streams.go_on_from(file);
+    }
+    #[cfg(feature = "server")]
+    if let Some(node) = options.node {
+        streams.take_from(node);
     }
     let shared = Arc::new(Shared {
         streams,

@@ -327,7 +327,7 @@ mod tests {
             kind: Kind::Observer,
             wants: Extras::default(),
         };
-        let stream = streams.open(wish).unwrap_or_else(|why| panic!("{why:?}"));
+        let stream = streams.open(wish).await.unwrap_or_else(|why| panic!("{why:?}"));
         let mut response = Response::default();
         response.extensions_mut().insert(Opened::new(stream));
         Answers::new(&activity).execute(async move {

@@ -39,6 +39,16 @@ pub(crate) enum Who {
     Observer(Observer, Permit),
 }
 
+impl Who {
+    /// Their seat, if they have one.
+    pub(super) fn seat(&self) -> Option<&Arc<Seat>> {
+        match self {
+            Self::Counted(presence, _) => Some(presence.seat()),
+            Self::Observer(..) => None,
+        }
+    }
+}
+
 impl Guest {
     pub(crate) fn new(who: Who, tally: &Arc<Tally>) -> Self {
         tally.streams.up();
@@ -47,10 +57,7 @@ impl Guest {
 
     /// Their seat, if they have one.
     pub(crate) fn seat(&self) -> Option<&Arc<Seat>> {
-        match &self.who {
-            Some(Who::Counted(presence, _)) => Some(presence.seat()),
-            _ => None,
-        }
+        self.who.as_ref().and_then(Who::seat)
     }
 
     /// Notes why the stream ends, unless a cause is noted already.

@@ -54,6 +54,11 @@ impl Stream {
         Self { membership, line }
     }
 
+    #[cfg(feature = "server")]
+    fn line(&self) -> &Arc<Line> {
+        &self.line
+    }
+
     /// Takes the next frame out; `None` when the stream is over.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
         let mut state = self.line.state();

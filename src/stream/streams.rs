@@ -2,10 +2,14 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+#[cfg(feature = "server")]
+use std::sync::OnceLock;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::random_range;
 use tokio::runtime::{self, Handle};
+#[cfg(feature = "server")]
+use tokio::sync::oneshot;
 #[cfg(feature = "server")]
 use tracing::info;
 
@@ -14,11 +18,15 @@ use super::frame::Frame;
 use super::guest::{self, Guest, Who};
 use super::held::Held;
 use super::line::Line;
+#[cfg(feature = "server")]
+use super::line::TOKEN;
 use super::{Stream, Terms};
 use crate::ending::Ending;
 use crate::event;
 use crate::limits::Limits;
 use crate::name::Name;
+#[cfg(feature = "server")]
+use crate::node::{Arrived, Node};
 use crate::room::Subscription;
 use crate::rooms::{NoSeat, Rooms};
 #[cfg(feature = "server")]
@@ -31,6 +39,9 @@ pub(crate) struct Streams {
     limits: Arc<Limits>,
     pub(super) held: Arc<Held>,
     terms: Arc<Terms>,
+    /// This process among the others that count the same rooms.
+    #[cfg(feature = "server")]
+    node: OnceLock<Node>,
     /// Those of each runtime, for a task is woken where it runs.
     cores: Mutex<HashMap<runtime::Id, Arc<Fanouts>>>,
 }
@@ -79,7 +90,27 @@ impl Streams {
     pub(crate) fn new(rooms: Rooms, limits: Arc<Limits>, terms: Terms) -> Self {
         let held = Held::new(terms.drain.clone());
         let (terms, cores) = (Arc::new(terms), Mutex::default());
-        Self { rooms, limits, held, terms, cores }
+        Self {
+            rooms,
+            limits,
+            held,
+            terms,
+            #[cfg(feature = "server")]
+            node: OnceLock::new(),
+            cores,
+        }
+    }
+
+    /// Takes the clients of the other nodes over that come here.
+    #[cfg(feature = "server")]
+    pub(crate) fn take_from(&self, node: Node) {
+        let _there_is_one = self.node.set(node);
+    }
+
+    /// This process as one node of several, if it is.
+    #[cfg(feature = "server")]
+    pub(crate) fn node(&self) -> Option<&Node> {
+        self.node.get()
     }
 
     /// Writes down who sits where from now on, and counts those whom the last process has
@@ -116,30 +147,72 @@ impl Streams {
     }
 
     /// Opens the stream that somebody wishes. Its first frame waits in it.
-    pub(crate) fn open(&self, wish: Wish<'_>) -> Result<Stream, NoStream> {
+    ///
+    /// This waits only for the seat of somebody who comes from another node, and not long.
+    pub(crate) async fn open(&self, wish: Wish<'_>) -> Result<Stream, NoStream> {
         if self.terms.drain.is_cancelled() {
             return Err(NoStream::Draining);
         }
+        #[cfg(feature = "server")]
+        if let Some(Arrived { presence, heard, token, later }) = self.claim(&wish).await? {
+            let who = Who::Counted(presence, self.held_for(&wish.kind));
+            let stream = self.begin(&wish, who, Some(token), heard);
+            if let Some(later) = later {
+                tell_later(stream.line(), later);
+            }
+            return Ok(stream);
+        }
         let (who, heard) = self.find_place(&wish)?;
+        let token = who.seat().map(|seat| seat.token());
+        Ok(self.begin(&wish, who, token, heard))
+    }
+
+    /// Opens the stream of somebody who has their place, and is to come with this token the
+    /// next time.
+    fn begin(
+        &self,
+        wish: &Wish<'_>,
+        who: Who,
+        token: Option<Token>,
+        heard: Vec<Subscription>,
+    ) -> Stream {
         let guest = Guest::new(who, self.rooms.tally());
         let partial = wish.wants.partial.then(|| self.rooms.is_partial());
-        let first = self.first_frame(&guest, &heard, wish.wants, partial == Some(true));
+        let first = self.first_frame(token, &heard, wish.wants, partial == Some(true));
         let line = Line::new(guest, first, heard.iter().map(Subscription::room_id), &self.held);
         // Jittered, or those who came together would go together.
         let age = self.terms.max_age.map(|age| age.mul_f64(random_range(0.8..=1.0)));
         let membership = self.fanouts().join(&line, heard, age, partial);
-        Ok(Stream::new(line, membership))
+        Stream::new(line, membership)
+    }
+
+    /// Has somebody's seat move here who had it at another node, or who has come from this one
+    /// back to this one by way of others.
+    #[cfg(feature = "server")]
+    async fn claim(&self, wish: &Wish<'_>) -> Result<Option<Arrived>, NoStream> {
+        let Kind::Visitor { token: Some(token), .. } = wish.kind else { return Ok(None) };
+        let Some(node) = self.node.get() else { return Ok(None) };
+        if self.rooms.find_seat(token).is_some() || !node.knows(token, wish.rooms) {
+            return Ok(None);
+        }
+        let permit = self.limits.admit(wish.address, wish.rooms)?;
+        let claim = node.claim(wish.rooms, token, permit, wish.ending.clone(), &self.rooms);
+        claim.await?.ok_or(NoStream::Draining).map(Some)
+    }
+
+    /// Where the seat waits of one who has asked for that.
+    fn held_for(&self, kind: &Kind) -> Option<Arc<Held>> {
+        matches!(kind, Kind::Visitor { holds: true, .. }).then(|| self.held.clone())
     }
 
     /// What a stream is told first: of each room that it hears.
     fn first_frame(
         &self,
-        guest: &Guest,
+        token: Option<Token>,
         heard: &[Subscription],
         wants: Extras,
         is_partial: bool,
     ) -> Frame {
-        let token = guest.seat().map(|seat| seat.token());
         let mut first = event::preamble(guest::retry(), token).to_vec();
         if is_partial {
             // Before the numbers, so that nobody takes them for whole.
@@ -163,13 +236,14 @@ impl Streams {
     /// Joins the rooms, or takes a seat over; or only listens.
     fn find_place(&self, wish: &Wish<'_>) -> Result<(Who, Vec<Subscription>), NoStream> {
         let Wish { rooms, address, ref ending, .. } = *wish;
-        let (token, held) = match wish.kind {
+        let held = self.held_for(&wish.kind);
+        let token = match wish.kind {
             Kind::Observer => {
                 let permit = self.limits.admit(address, rooms)?;
                 let (observer, heard) = self.rooms.observe_all(rooms)?;
                 return Ok((Who::Observer(observer, permit), heard));
             }
-            Kind::Visitor { token, holds } => (token, holds.then(|| self.held.clone())),
+            Kind::Visitor { token, .. } => token,
         };
         let mut joined = match token {
             Some(token) => self.rooms.take_over(rooms, token, address, ending)?,
@@ -199,6 +273,17 @@ impl Streams {
         here.or_insert_with(|| Fanouts::new(self.terms.clone(), self.rooms.doubts().watch()))
             .clone()
     }
+}
+
+/// Tells a client its token once that is certain.
+#[cfg(feature = "server")]
+fn tell_later(line: &Arc<Line>, token: oneshot::Receiver<Token>) {
+    let line = Arc::downgrade(line);
+    tokio::spawn(async move {
+        if let (Ok(token), Some(line)) = (token.await, line.upgrade()) {
+            line.tell(TOKEN, &Frame::new(&event::token(token)));
+        }
+    });
 }
 
 impl<T: Into<NoSeat>> From<T> for NoStream {

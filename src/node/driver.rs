@@ -1,0 +1,309 @@
+//! The driver: carries what the protocol decides to Redis and into the rooms, and what
+//! happens there back to it.
+//!
+//! It has a thread of its own. Whoever joins or leaves posts that to the [`Inbox`] and goes
+//! on; whoever waits for a seat of another node is let in after 50 ms, whatever Redis does.
+
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
+use std::mem;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rand::random_range;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::arrival::Arrival;
+use super::inbox::{Inbox, Mail};
+use super::link::{Heard, Link, LinkError};
+use super::redis::Redis;
+use super::tally::NodeTally;
+use crate::cluster::member::{Input, Member, Output};
+use crate::cluster::place::{NodeId, SeatNumber};
+use crate::cluster::write::Answer;
+use crate::doubt::Doubt;
+use crate::exchange::Step;
+use crate::rooms::Rooms;
+use crate::token::Token;
+
+/// The pause before another link is opened, in milliseconds: after one that was open, and
+/// after one that could not be. Random, so that not all nodes come back together.
+const PAUSE_MS: Range<u64> = 10..100;
+const LONG_PAUSE_MS: Range<u64> = 50..250;
+
+pub(super) struct Driver {
+    member: Member,
+    rooms: Rooms,
+    redis: Arc<Redis>,
+    inbox: Arc<Inbox>,
+    tally: Arc<NodeTally>,
+    start: Instant,
+    wire: Wire,
+    /// Which of the servers was asked last.
+    server: usize,
+    /// Those who wait for their seats, and those who have one whose token is not certain.
+    arrivals: HashMap<SeatNumber, Arrival>,
+    unconfirmed: HashMap<SeatNumber, oneshot::Sender<Token>>,
+    doubt: Option<Doubt>,
+    /// When the write that is on its way was sent, and its number.
+    sent: (Instant, u64),
+    /// Whether it was said that Redis is not there, or fails.
+    complained: bool,
+}
+
+/// The way to Redis.
+enum Wire {
+    /// It is being opened, after a pause.
+    Down(Pin<Box<dyn Future<Output = Result<Link, LinkError>> + Send>>),
+    Up(Link),
+}
+
+impl Wire {
+    async fn next(&mut self) -> Result<Heard, Result<Link, LinkError>> {
+        match self {
+            Self::Down(opening) => Err(opening.await),
+            Self::Up(link) => Ok(link.hear().await),
+        }
+    }
+}
+
+impl Driver {
+    pub(super) fn new(
+        redis: Arc<Redis>,
+        inbox: Arc<Inbox>,
+        tally: Arc<NodeTally>,
+        rooms: Rooms,
+    ) -> Self {
+        let wire = open(&redis, 0, &inbox, Duration::ZERO);
+        Self {
+            member: Member::new(inbox.id, Duration::ZERO),
+            doubt: Some(rooms.doubt()),
+            rooms,
+            redis,
+            inbox,
+            tally,
+            start: Instant::now(),
+            wire,
+            server: 0,
+            arrivals: HashMap::new(),
+            unconfirmed: HashMap::new(),
+            sent: (Instant::now(), 0),
+            complained: false,
+        }
+    }
+
+    /// Runs until it is told to stop.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        self.take(Input::Time);
+        let inbox = self.inbox.clone();
+        loop {
+            let due = self.start + self.member.due();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = inbox.news() => {}
+                heard = self.wire.next() => match heard {
+                    Ok(heard) => self.hear(heard),
+                    Err(opened) => self.opened(opened),
+                },
+                () = sleep_until(due) => self.take(Input::Time),
+            }
+            // Before anything else is decided: who has left is not to be claimed.
+            for mail in inbox.take() {
+                self.read(mail);
+            }
+        }
+    }
+
+    fn read(&mut self, mail: Mail) {
+        match mail {
+            Mail::Join { seat, rooms } => self.take(Input::Join { seat, rooms }),
+            Mail::Arrive(arrival) => {
+                let (seat, from) = (arrival.entry.number(), arrival.from);
+                let rooms = arrival.rooms.clone();
+                self.arrivals.insert(seat, arrival);
+                self.take(Input::Return { seat, rooms, from });
+            }
+            Mail::Leave { seat } => {
+                self.unconfirmed.remove(&seat);
+                self.take(Input::Leave { seat });
+            }
+        }
+    }
+
+    fn opened(&mut self, opened: Result<Link, LinkError>) {
+        match opened {
+            Ok(link) => {
+                self.wire = Wire::Up(link);
+                self.tally.linked.set(1);
+                info!("connected to Redis");
+                self.take(Input::Opened);
+            }
+            Err(error) => {
+                self.complain("cannot reach Redis", &error);
+                self.server += 1;
+                self.reopen(LONG_PAUSE_MS);
+            }
+        }
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Input(input) => self.take(input),
+            Heard::Failed(input, error) => {
+                self.tally.failures.count();
+                self.complain("Redis did not do as asked", &error);
+                self.take(input);
+            }
+            Heard::Lost(error) => {
+                self.complain("lost the connection to Redis", &error);
+                self.reopen(PAUSE_MS);
+                self.take(Input::Lost);
+            }
+        }
+    }
+
+    /// Says what is wrong, once until all is well again.
+    fn complain(&mut self, what: &str, error: &LinkError) {
+        if !mem::replace(&mut self.complained, true) {
+            warn!(%error, "{what}; until it is back the numbers are partial");
+        }
+    }
+
+    fn reopen(&mut self, pause_ms: Range<u64>) {
+        if matches!(self.wire, Wire::Up(_)) {
+            self.tally.linked.set(0);
+            self.tally.links_lost.count();
+        }
+        let pause = Duration::from_millis(random_range(pause_ms));
+        self.wire = open(&self.redis, self.server, &self.inbox, pause);
+    }
+
+    /// Tells the protocol what has happened, and does what it says.
+    fn take(&mut self, input: Input) {
+        self.note(&input);
+        self.member.handle(self.start.elapsed(), input);
+        let (mut step, mut coming, mut confirmed) = (Step::default(), Vec::new(), HashSet::new());
+        while let Some(output) = self.member.next() {
+            match output {
+                Output::Write(write) => {
+                    self.tally.writes.count();
+                    self.sent = (Instant::now(), write.seq);
+                    self.ask(|link, node| link.write(node, &write));
+                }
+                Output::List { catch_up } => {
+                    self.tally.resyncs.count();
+                    self.ask(|link, _| link.list(catch_up));
+                }
+                Output::Read { catch_up, node } => self.ask(|link, _| link.read(catch_up, node)),
+                Output::Reopen => self.reopen(PAUSE_MS),
+                Output::Seat(seat) => coming.extend(self.arrivals.remove(&seat)),
+                Output::Token(seat) => drop(confirmed.insert(seat)),
+                Output::GiveUp(seat) => self.give_up(seat, &mut step),
+                Output::Elsewhere(room, count) => {
+                    step.elsewhere.insert(room, count.try_into().unwrap_or(usize::MAX));
+                }
+                Output::Partial(true) => self.doubt = Some(self.rooms.doubt()),
+                // Once all is done that makes it certain.
+                Output::Partial(false) => {}
+            }
+        }
+        self.carry_out(step, coming, confirmed);
+        if !self.member.is_partial() {
+            self.end_of_doubt();
+        }
+        self.tally.backlog.set(self.member.backlog());
+        self.tally.nodes.set(self.member.others());
+    }
+
+    /// Changes the rooms, and lets in who has a seat now.
+    fn carry_out(
+        &mut self,
+        mut step: Step,
+        coming: Vec<Arrival>,
+        mut confirmed: HashSet<SeatNumber>,
+    ) {
+        step.coming = coming.iter().map(|it| (it.seat.clone(), it.rooms.clone())).collect();
+        let heard = self.rooms.carry_out(&step);
+        for (arrival, heard) in coming.into_iter().zip(heard) {
+            self.tally.claimed.count();
+            let number = arrival.entry.number();
+            let later = (!confirmed.remove(&number)).then(|| {
+                let (sender, later) = oneshot::channel();
+                self.unconfirmed.insert(number, sender);
+                later
+            });
+            arrival.sit(&self.rooms, heard, later);
+        }
+        for seat in confirmed {
+            if let (Some(sender), Some(sitting)) =
+                (self.unconfirmed.remove(&seat), self.inbox.sitting(seat))
+            {
+                let _has_left = sender.send(sitting.token);
+            }
+        }
+    }
+
+    fn end_of_doubt(&mut self) {
+        if self.doubt.take().is_some() {
+            info!(nodes = self.member.others() + 1, "the numbers are those of all nodes");
+            self.complained = false;
+        }
+    }
+
+    fn note(&mut self, input: &Input) {
+        match input {
+            Input::Frame(frame) => {
+                self.tally.frames.count();
+                if frame.from == self.inbox.id && frame.seq == self.sent.1 {
+                    let lag = self.sent.0.elapsed().as_micros();
+                    self.tally.lag_micros.set(lag.try_into().unwrap_or(usize::MAX));
+                }
+            }
+            Input::Written { answer: Some(Answer::Lost(_)), .. } => {
+                self.tally.leases_lost.count();
+                let inbox = self.inbox.clone();
+                self.ask(|link, _| link.share_secret(inbox));
+            }
+            _ => {}
+        }
+    }
+
+    fn ask(&mut self, ask: impl FnOnce(&mut Link, NodeId)) {
+        if let Wire::Up(link) = &mut self.wire {
+            ask(link, self.inbox.id);
+        }
+    }
+
+    fn give_up(&mut self, seat: SeatNumber, step: &mut Step) {
+        self.tally.given_up.count();
+        // One who waits still is none here.
+        drop(self.arrivals.remove(&seat));
+        self.unconfirmed.remove(&seat);
+        step.going.extend(self.inbox.sitting(seat).map(|it| (it.token, it.rooms)));
+    }
+}
+
+impl Drop for Driver {
+    /// Numbers that nobody keeps right any more are in doubt for ever.
+    fn drop(&mut self) {
+        if thread::panicking() {
+            error!("the node has lost its cluster: it counts alone from now on");
+            mem::forget(self.rooms.doubt());
+        }
+    }
+}
+
+/// Opens a link to one of the servers, after a pause.
+fn open(redis: &Arc<Redis>, nth: usize, inbox: &Arc<Inbox>, pause: Duration) -> Wire {
+    let (redis, inbox) = (redis.clone(), inbox.clone());
+    Wire::Down(Box::pin(async move {
+        sleep(pause).await;
+        Link::open(&redis, nth, &inbox).await
+    }))
+}

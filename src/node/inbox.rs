@@ -1,0 +1,207 @@
+//! What the rest of the server tells the driver: who has come and who has left. Nobody who
+//! says so waits for anything but a lock that is never held for long.
+
+use std::collections::HashMap;
+use std::mem::take;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio::sync::Notify;
+
+use super::arrival::Arrival;
+use super::secret::{Secret, Vouched, place};
+use crate::cluster::place::{NodeId, Place, SeatNumber};
+use crate::name::Name;
+use crate::register::{Entry, Register};
+use crate::token::Token;
+
+/// What the driver has yet to hear, and who sits here.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    pub(super) id: NodeId,
+    next_seat: AtomicU32,
+    secret: RwLock<Secret>,
+    state: Mutex<State>,
+    news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    mail: Vec<Mail>,
+    seats: HashMap<SeatNumber, Sitting>,
+}
+
+#[derive(Debug)]
+pub(super) enum Mail {
+    /// Somebody has sat down.
+    Join { seat: SeatNumber, rooms: Arc<[Name]> },
+    /// Somebody wants to sit down whose seat is another node's.
+    Arrive(Arrival),
+    /// Somebody has left.
+    Leave { seat: SeatNumber },
+}
+
+/// Who sits here, or is about to.
+#[derive(Clone, Debug)]
+pub(super) struct Sitting {
+    pub(super) token: Token,
+    pub(super) rooms: Arc<[Name]>,
+    /// Who takes a seat over writes it down before the other strikes it out.
+    entries: usize,
+}
+
+/// What the other nodes know of a seat. Dropping it tells them that it was left.
+#[derive(Debug)]
+pub(super) struct SeatEntry {
+    inbox: Arc<Inbox>,
+    seat: SeatNumber,
+    stays: bool,
+}
+
+impl Inbox {
+    pub(super) fn new(id: NodeId) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            next_seat: AtomicU32::new(1),
+            secret: RwLock::new(Secret::random()),
+            state: Mutex::default(),
+            news: Notify::new(),
+        })
+    }
+
+    /// A seat that nobody had, and its token.
+    pub(super) fn new_seat(&self, rooms: &[Name]) -> Token {
+        let seat = self.next_seat.fetch_add(1, Ordering::Relaxed);
+        self.secret().token(Place { node: self.id, seat }, rooms)
+    }
+
+    /// What a token says, if a node gave it out.
+    pub(super) fn read(&self, token: Token, rooms: &[Name]) -> Option<Vouched> {
+        self.secret().read(token, rooms)
+    }
+
+    /// The secret, as bytes.
+    pub(super) fn secret_bytes(&self) -> Vec<u8> {
+        self.secret().bytes().to_vec()
+    }
+
+    /// Uses this secret from now on.
+    pub(super) fn follow_secret(&self, bytes: &[u8]) {
+        self.secret.write().unwrap_or_else(PoisonError::into_inner).follow(bytes);
+    }
+
+    fn secret(&self) -> impl std::ops::Deref<Target = Secret> + '_ {
+        self.secret.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that somebody is about to sit down whose seat is another node's.
+    pub(super) fn arrive(
+        self: &Arc<Self>,
+        token: Token,
+        rooms: Arc<[Name]>,
+        arrival: impl FnOnce(SeatEntry) -> Arrival,
+    ) {
+        let (entry, _is_new) = self.enter(token, rooms, |_| None);
+        self.post(Mail::Arrive(arrival(entry)));
+    }
+
+    /// Who sits there.
+    pub(super) fn sitting(&self, seat: SeatNumber) -> Option<Sitting> {
+        self.state().seats.get(&seat).cloned()
+    }
+
+    /// Takes what there is to hear, in order.
+    pub(super) fn take(&self) -> Vec<Mail> {
+        take(&mut self.state().mail)
+    }
+
+    /// Waits until there is something to hear.
+    pub(super) async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    fn post(&self, mail: Mail) {
+        self.state().mail.push(mail);
+        self.news.notify_one();
+    }
+
+    /// Notes who sits there, and says so if it is new.
+    fn enter(
+        self: &Arc<Self>,
+        token: Token,
+        rooms: Arc<[Name]>,
+        mail: impl FnOnce(SeatNumber) -> Option<Mail>,
+    ) -> (SeatEntry, bool) {
+        let seat = place(token).seat;
+        let mut state = self.state();
+        let sitting =
+            state.seats.entry(seat).or_insert_with(|| Sitting { token, rooms, entries: 0 });
+        sitting.entries += 1;
+        let is_new = sitting.entries == 1;
+        if is_new {
+            state.mail.extend(mail(seat));
+        }
+        drop(state);
+        (SeatEntry { inbox: self.clone(), seat, stays: false }, is_new)
+    }
+
+    fn leave(&self, seat: SeatNumber) {
+        let mut state = self.state();
+        let Some(sitting) = state.seats.get_mut(&seat) else { return };
+        sitting.entries -= 1;
+        if sitting.entries > 0 {
+            return;
+        }
+        state.seats.remove(&seat);
+        state.mail.push(Mail::Leave { seat });
+        drop(state);
+        self.news.notify_one();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Register for Inbox {
+    /// The same as before for the same rooms. A seat in others is another one, for its token
+    /// vouches for its rooms.
+    fn token(&self, rooms: &[Name], before: Option<Token>) -> Token {
+        let is_the_same = |before: &Token| {
+            let vouched = self.read(*before, rooms);
+            vouched.is_some_and(|it| it.is_in_rooms && it.place.node == self.id)
+        };
+        before.filter(is_the_same).unwrap_or_else(|| self.new_seat(rooms))
+    }
+
+    fn write(self: Arc<Self>, token: Token, rooms: &[&Name]) -> Box<dyn Entry> {
+        let rooms: Arc<[_]> = rooms.iter().copied().cloned().collect();
+        let joined = rooms.clone();
+        let (entry, is_new) =
+            self.enter(token, rooms, |seat| Some(Mail::Join { seat, rooms: joined }));
+        if is_new {
+            self.news.notify_one();
+        }
+        Box::new(entry)
+    }
+}
+
+impl SeatEntry {
+    pub(super) fn number(&self) -> SeatNumber {
+        self.seat
+    }
+}
+
+impl Entry for SeatEntry {
+    fn stay(mut self: Box<Self>) {
+        self.stays = true;
+    }
+}
+
+impl Drop for SeatEntry {
+    fn drop(&mut self) {
+        if !self.stays {
+            self.inbox.leave(self.seat);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! This process as one node of several that share their numbers through Redis.
+//!
+//! What the nodes say to each other is decided in [`cluster`](crate::cluster), which does no
+//! IO. The [`driver`] carries it to Redis over a [`link`], and into the rooms. The rest of
+//! the server posts to the [`inbox`] who has come and who has left, and has clients wait as
+//! [`arrival`]s who come back from another node with a token, which the shared [`secret`]
+//! shows to be genuine.
+
+mod arrival;
+mod driver;
+mod inbox;
+mod link;
+mod redis;
+mod secret;
+mod tally;
+
+use std::sync::Arc;
+use std::{io, thread};
+
+use tokio::runtime;
+use tokio::sync::oneshot;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use self::redis::{BadRedis, Redis};
+use crate::cluster::place::NodeId;
+use crate::ending::Ending;
+use crate::limits::Permit;
+use crate::name::Name;
+use crate::rooms::{Rooms, TooManyRooms};
+use crate::seat::Seat;
+use crate::token::Token;
+use arrival::Arrival;
+pub(crate) use arrival::Arrived;
+use driver::Driver;
+use inbox::Inbox;
+use secret::Vouched;
+use tally::NodeTally;
+
+/// This process as one node of several. A handle that is cheap to clone; the node is no more
+/// when the last one is dropped, and what it has written ends with its lease.
+#[derive(Clone, Debug)]
+pub struct Node(Arc<Handle>);
+
+#[derive(Debug)]
+struct Handle {
+    name: String,
+    inbox: Arc<Inbox>,
+    tally: Arc<NodeTally>,
+    _stop: DropGuard,
+}
+
+impl Node {
+    /// Begins to share the numbers of these rooms with all nodes of this Redis, whether that
+    /// can be reached or not. Nobody is in the rooms yet. The `name` is for people.
+    ///
+    /// # Errors
+    /// If the system gives us no thread.
+    pub fn start(redis: Redis, name: String, rooms: &Rooms) -> io::Result<Self> {
+        let (inbox, tally) = (Inbox::new(NodeId(rand::random())), Arc::<NodeTally>::default());
+        rooms.write_down(inbox.clone());
+        let stop = CancellationToken::new();
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stopped, rooms) = (stop.clone(), rooms.clone());
+        let (to_inbox, to_tally) = (inbox.clone(), tally.clone());
+        thread::Builder::new().name("cluster".into()).spawn(move || {
+            let _entered = runtime.enter();
+            let driver = Driver::new(Arc::new(redis), to_inbox, to_tally, rooms);
+            runtime.block_on(driver.run(stopped));
+        })?;
+        Ok(Self(Arc::new(Handle { name, inbox, tally, _stop: stop.drop_guard() })))
+    }
+
+    /// What people call it.
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    pub(crate) fn tally(&self) -> &NodeTally {
+        &self.0.tally
+    }
+
+    /// Whether a node gave this token out for these rooms.
+    pub(crate) fn knows(&self, token: Token, rooms: &[Name]) -> bool {
+        self.0.inbox.read(token, rooms).is_some_and(|vouched| vouched.is_in_rooms)
+    }
+
+    /// Has the seat of a client move here that comes with a token which a node gave out for
+    /// these rooms. `None` if it can't be had, because this process stops or because the client
+    /// has come once more meanwhile.
+    ///
+    /// # Errors
+    /// [`TooManyRooms`] if a room can't be had.
+    pub(crate) async fn claim(
+        &self,
+        rooms: &[Name],
+        token: Token,
+        permit: Permit,
+        ending: Ending,
+        all: &Rooms,
+    ) -> Result<Option<Arrived>, TooManyRooms> {
+        let inbox = &self.0.inbox;
+        let Some(Vouched { place: from, .. }) = inbox.read(token, rooms) else { return Ok(None) };
+        let keepers = all.keep(rooms)?.into_iter().map(|(keeper, _)| keeper).collect();
+        let (seated, waits) = oneshot::channel();
+        let (own, rooms) = (inbox.new_seat(rooms), Arc::<[_]>::from(rooms));
+        let seat = Seat::new(own, Some(permit));
+        inbox.arrive(own, rooms.clone(), |entry| Arrival {
+            seat,
+            entry,
+            rooms,
+            from,
+            brought: token,
+            ending,
+            keepers,
+            seated,
+        });
+        Ok(waits.await.ok())
+    }
+}

@@ -1,0 +1,152 @@
+//! The secret that all nodes share, by which they know each other's tokens.
+
+use std::iter;
+
+use rand::random;
+use ring::hmac::{self, HMAC_SHA256, Key};
+
+use crate::cluster::place::{NodeId, Place};
+use crate::name::Name;
+use crate::token::Token;
+
+/// What a token says of the seat that it names, once it is known to be genuine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Vouched {
+    pub(super) place: Place,
+    /// Whether the seat is in these very rooms.
+    pub(super) is_in_rooms: bool,
+}
+
+/// A token of a node is its seat's place, and two codes (HMAC-SHA256, [RFC 2104], each cut to
+/// 32 bits): of the place, and of the place with its rooms. Nobody can make one up, nor have
+/// somebody counted out of a room that they are not in.
+///
+/// [RFC 2104]: https://www.rfc-editor.org/rfc/rfc2104
+#[derive(Clone, Debug)]
+pub(super) struct Secret {
+    bytes: [u8; LENGTH],
+    key: Key,
+    /// The one before it. Tokens that were given out with that are good still.
+    before: Option<Key>,
+}
+
+const LENGTH: usize = 32;
+
+impl Secret {
+    /// One that nobody knows.
+    pub(super) fn random() -> Self {
+        Self::new(random(), None)
+    }
+
+    fn new(bytes: [u8; LENGTH], before: Option<Key>) -> Self {
+        Self { bytes, key: Key::new(HMAC_SHA256, &bytes), before }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// This one in its place, if it is one and another.
+    pub(super) fn follow(&mut self, bytes: &[u8]) {
+        if let Ok(bytes) = <[u8; LENGTH]>::try_from(bytes)
+            && bytes != self.bytes
+        {
+            *self = Self::new(bytes, Some(self.key.clone()));
+        }
+    }
+
+    /// The token of a seat in these rooms.
+    pub(super) fn token(&self, place: Place, rooms: &[Name]) -> Token {
+        let mut bytes = [0; 16];
+        bytes[..4].copy_from_slice(&place.node.0.to_be_bytes());
+        bytes[4..8].copy_from_slice(&place.seat.to_be_bytes());
+        bytes[8..12].copy_from_slice(&code(&self.key, place, &[]).to_be_bytes());
+        bytes[12..].copy_from_slice(&code(&self.key, place, rooms).to_be_bytes());
+        Token::from_bytes(bytes)
+    }
+
+    /// What a token says to one who asks for these rooms, if a node gave it out.
+    pub(super) fn read(&self, token: Token, rooms: &[Name]) -> Option<Vouched> {
+        let place = place(token);
+        let [.., a, b, c, d, e, f, g, h] = token.bytes();
+        // As numbers, whose comparison takes the same time wherever they differ.
+        let of_place = u32::from_be_bytes([a, b, c, d]);
+        let of_rooms = u32::from_be_bytes([e, f, g, h]);
+        let mut keys = iter::once(&self.key).chain(&self.before);
+        let key = keys.find(|key| code(key, place, &[]) == of_place)?;
+        Some(Vouched { place, is_in_rooms: code(key, place, rooms) == of_rooms })
+    }
+}
+
+/// The place that a token names, if it is genuine.
+pub(super) fn place(token: Token) -> Place {
+    let [a, b, c, d, e, f, g, h, ..] = token.bytes();
+    let node = NodeId(u32::from_be_bytes([a, b, c, d]));
+    Place { node, seat: u32::from_be_bytes([e, f, g, h]) }
+}
+
+/// The code of a place, in these rooms or in general.
+fn code(key: &Key, place: Place, rooms: &[Name]) -> u32 {
+    let mut rooms: Vec<_> = rooms.iter().map(Name::as_str).collect();
+    // In whatever order they are asked for.
+    rooms.sort_unstable();
+    let mut context = hmac::Context::with_key(key);
+    context.update(&place.node.0.to_be_bytes());
+    context.update(&place.seat.to_be_bytes());
+    for room in rooms {
+        context.update(&room.len().to_be_bytes());
+        context.update(room.as_bytes());
+    }
+    context.sign().as_ref().iter().take(4).fold(0, |code, byte| code << 8 | u32::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLACE: Place = Place { node: NodeId(7), seat: 12 };
+
+    fn names(texts: &[&str]) -> Vec<Name> {
+        texts.iter().map(|text| Name::new(text).expect("a good name")).collect()
+    }
+
+    #[test]
+    fn a_token_names_its_place_and_its_rooms_in_any_order() {
+        let secret = Secret::random();
+        let token = secret.token(PLACE, &names(&["a", "b"]));
+        let whole = Some(Vouched { place: PLACE, is_in_rooms: true });
+        assert_eq!(secret.read(token, &names(&["a", "b"])), whole);
+        assert_eq!(secret.read(token, &names(&["b", "a"])), whole);
+        for others in [&["a"][..], &["a", "b", "c"], &["ab"], &[]] {
+            let vouched = secret.read(token, &names(others)).expect("it is genuine");
+            assert!(!vouched.is_in_rooms, "{others:?}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_was_changed_or_made_up_is_none() {
+        let (secret, rooms) = (Secret::random(), names(&["lobby"]));
+        let token = secret.token(PLACE, &rooms).bytes();
+        for bit in 0..128 {
+            let mut changed = token;
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let read = secret.read(Token::from_bytes(changed), &rooms);
+            assert!(read.is_none_or(|vouched| !vouched.is_in_rooms), "bit {bit}");
+            assert_eq!(read.is_none(), bit < 96, "bit {bit}");
+        }
+        assert_eq!(Secret::random().read(Token::from_bytes(token), &rooms), None);
+    }
+
+    #[test]
+    fn the_last_secret_is_good_still_and_the_one_before_it_is_not() {
+        let (mut secret, rooms) = (Secret::random(), names(&["lobby"]));
+        let tokens = [1, 2, 3].map(|nth| {
+            secret.follow(&[nth; LENGTH]);
+            secret.token(PLACE, &rooms)
+        });
+        secret.follow(&[3; LENGTH]);
+        secret.follow(b"too short");
+        let good = tokens.map(|token| secret.read(token, &rooms).is_some());
+        assert_eq!(good, [false, true, true]);
+    }
+}
