@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fetches what the tests need beyond cargo, node, npm, python3 and gcc: from
 # Debian curl, two browsers with a font, python3-venv, and what tests/faults bring
-# on: proxies, slow attackers, a second HTTP/2, valgrind; from npm and PyPI the
+# on: proxies, slow attackers, a second HTTP/2, valgrind, Redis; from npm and PyPI the
 # clients, in tests/node_modules and target/venv. Silent when all is there.
 set -euo pipefail
 
@@ -33,6 +33,7 @@ missing_packages() {
   command -v ip >/dev/null || echo iproute2
   command -v openssl >/dev/null || echo openssl
   command -v valgrind >/dev/null || echo valgrind
+  command -v redis-server >/dev/null || echo redis-server
 }
 
 need_packages missing_packages

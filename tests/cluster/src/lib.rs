@@ -15,7 +15,10 @@ pub mod name;
 mod node;
 mod person;
 mod plan;
+mod real;
 mod redis;
+mod twins;
 mod world;
 
+pub use twins::compare;
 pub use world::{Seen, run};

@@ -66,6 +66,18 @@ impl Redis {
         Some(Snapshot { version: hash.version, rooms, remaining: hash.end - now })
     }
 
+    pub(crate) fn forget_hash(&mut self, node: NodeId) {
+        self.hashes.remove(&node);
+    }
+
+    pub(crate) fn forget_taken(&mut self, node: NodeId) {
+        self.taken.remove(&node);
+    }
+
+    pub(crate) fn forget_gone(&mut self, place: Place) {
+        self.gone.remove(&place);
+    }
+
     fn alive(hashes: &mut HashMap<NodeId, Hash>, node: NodeId, now: Duration) -> Option<&mut Hash> {
         hashes.get_mut(&node).filter(|hash| hash.end > now)
     }
