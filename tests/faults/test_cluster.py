@@ -1,0 +1,341 @@
+"""Several nodes that count together through Redis: the number is the same on each of them,
+and nobody is counted twice, or not at all, whatever becomes of a node or of Redis.
+
+The bounds in docs/cluster.md are those that are tested here.
+"""
+
+import contextlib
+import random
+import signal
+import time
+
+from redis import Redis
+from support import FaultTest
+from visitor import H2Visitor, Visitor
+from waiting import eventually, measured
+
+#: How long the share of a node counts that is not heard any more.
+LEASE = 10.0
+#: What a machine that has much to do may add.
+SOON = 3.0
+
+
+class ClusterTest(FaultTest):
+    def setUp(self):
+        super().setUp()
+        self.redis = Redis(self)
+
+    def node(self, *args, redis=None, **options):
+        """A node whose numbers are whole once this returns."""
+        url = (redis or self.redis).url
+        node = self.server("--redis", url, "--keep-alive", "1s", *args, **options)
+        self.is_whole(node)
+        return node
+
+    def is_whole(self, *nodes, within=20.0):
+        for node in nodes:
+            eventually("whether the numbers are whole", lambda: partial(node), False, within)
+
+    def nodes(self, number):
+        nodes = [self.node() for _ in range(number)]
+        for node in nodes:
+            others = "headcount_cluster_nodes"
+            eventually("the other nodes", lambda: node.metrics()[others], number - 1)
+        return nodes
+
+    def all_count(self, nodes, count, room="lobby", within=20.0):
+        for node in nodes:
+            eventually("the count", lambda: node.count(room), count, within)
+
+    def watch(self, node, room="lobby"):
+        """One who is told the numbers and is not counted."""
+        return self.visit(node, room, asks={"observe": "1", "tell": "partial"})
+
+    def come_back(self, visitors, nodes, room="lobby"):
+        """Has them open their streams anew, one after the other, with their tokens."""
+        return [
+            self.visit(node, room, visitor.token) for visitor, node in zip(visitors, nodes)
+        ]
+
+
+def partial(node):
+    return node.get("/count").json().get("partial", False)
+
+
+class Together(ClusterTest):
+    def test_a_join_and_a_leave_are_told_on_every_node_at_once(self):
+        nodes = self.nodes(3)
+        watchers = [self.watch(node, "a") for node in nodes]
+        delays = []
+        for turn in range(30):
+            node = nodes[turn % 3]
+            others = [watcher for watcher in watchers if watcher is not watchers[turn % 3]]
+            start = time.monotonic()
+            visitor = Visitor(node, "a")
+            for watcher in others:
+                watcher.sees(1)
+                delays.append(watcher.events[-1].at - start)
+            start = time.monotonic()
+            visitor.close()
+            for watcher in others:
+                watcher.sees(0)
+                delays.append(watcher.events[-1].at - start)
+        measured("a join or leave is told at another node within", max(delays))
+        for watcher in watchers:
+            expected = [0] + [1, 0] * 30
+            watcher.wait("every step", lambda it: len(it.history) == len(expected))
+            self.assertEqual(watcher.history, expected)
+
+    def test_every_node_tells_the_whole_number_also_where_nobody_is(self):
+        nodes = self.nodes(3)
+        for count in (1, 2, 3):
+            self.visit(nodes[0], "a")
+        self.visit(nodes[1], ["a", "b"])
+        self.all_count(nodes, 4, "a")
+        self.all_count(nodes, 1, "b")
+        badge = nodes[2].get("/badge.svg?room=a").body.decode()
+        self.assertIn(">4<", badge)
+        self.assertEqual(self.visit(nodes[2], "a").newest, 5)
+
+    def test_counters_with_another_prefix_do_not_meet(self):
+        ours = self.node()
+        theirs = self.node("--redis-prefix", "other")
+        self.visit(ours, "a")
+        self.assertEqual(self.visit(theirs, "a").newest, 1)
+        self.all_count([ours, theirs], 1, "a")
+
+    def test_nodes_agree_with_the_truth_after_a_storm(self):
+        chance = random.Random(7)
+        nodes = self.nodes(3)
+        rooms = ["a", "b", ["a", "b"]]
+        here = []
+        for _ in range(400):
+            if here and chance.random() < 0.4:
+                visitor, room = here.pop(chance.randrange(len(here)))
+                visitor.close()
+                if chance.random() < 0.5:
+                    kind = chance.choice((Visitor, H2Visitor))
+                    node = chance.choice(nodes)
+                    here.append((self.visit(node, room, visitor.token, kind=kind), room))
+            else:
+                room = chance.choice(rooms)
+                here.append((self.visit(chance.choice(nodes), room), room))
+        for room in ("a", "b"):
+            self.all_count(nodes, sum(room in rooms for _, rooms in here), room)
+
+
+class Returns(ClusterTest):
+    def test_who_comes_back_to_another_node_moves_no_number(self):
+        nodes = self.nodes(3)
+        watchers = [self.watch(node, "a") for node in nodes]
+        first = self.visit(nodes[0], "a")
+        for watcher in watchers:
+            watcher.sees(1)
+        # Its connection is there still, and nobody has noticed that the client is not.
+        second = self.visit(nodes[1], "a", first.token)
+        self.assertEqual(second.newest, 1)
+        self.assertNotEqual(second.token, first.token)
+        first.wait("its end", lambda it: it.ended)
+        third = self.visit(nodes[2], "a", second.token)
+        second.wait("its end", lambda it: it.ended)
+        # And with a token from which they have moved on.
+        fourth = self.visit(nodes[0], "a", first.token)
+        third.wait("its end", lambda it: it.ended)
+        self.assertEqual(fourth.newest, 1)
+        for watcher in watchers:
+            watcher.pump()
+            self.assertEqual(watcher.history, [0, 1])
+        fourth.close()
+        self.all_count(nodes, 0, "a")
+
+    def test_every_room_of_a_stream_moves(self):
+        nodes = self.nodes(2)
+        watchers = [self.watch(node, ["a", "b"]) for node in nodes]
+        first = self.visit(nodes[0], ["a", "b"])
+        second = self.visit(nodes[1], ["b", "a"], first.token, kind=H2Visitor)
+        self.assertEqual(second.numbers, {"a": 1, "b": 1})
+        first.wait("its end", lambda it: it.ended)
+        second.close()
+        self.all_count(nodes, 0, "a")
+        self.all_count(nodes, 0, "b")
+        for watcher in watchers:
+            watcher.pump()
+            self.assertEqual(watcher.history, [0, 0, 1, 1, 0, 0])
+
+    def test_a_token_that_no_node_gave_out_moves_nothing(self):
+        nodes = self.nodes(2)
+        here = [self.visit(nodes[0], "a") for _ in range(3)]
+        self.all_count(nodes, 3, "a")
+        token = here[0].token
+        made_up = [token[:16] + "0" * 16, token[:8] + "00000002" + token[16:], "7" * 32]
+        for nth, token in enumerate(made_up):
+            self.assertEqual(self.visit(nodes[1], "a", token).newest, 4 + nth)
+        self.all_count(nodes, 6, "a")
+        nodes[0].signal(signal.SIGKILL)
+        nodes[0].wait()
+        for nth, token in enumerate(made_up):
+            self.assertEqual(self.visit(nodes[1], "a", token).newest, 7 + nth)
+        # A genuine one is not good for a room that it was not given out for.
+        self.assertEqual(self.visit(nodes[1], "b", here[0].token).newest, 1)
+        self.assertEqual(self.visit(nodes[1], "a", here[0].token).newest, 9)
+
+
+class Deaths(ClusterTest):
+    def test_a_node_that_dies_takes_only_those_with_it_who_do_not_return(self):
+        nodes = self.nodes(3)
+        people = [self.visit(nodes[0], "a") for _ in range(500)]
+        watchers = [self.watch(node, "a") for node in nodes[1:]]
+        for watcher in watchers:
+            watcher.sees(500)
+        nodes[0].signal(signal.SIGKILL)
+        nodes[0].wait()
+        died = time.monotonic()
+        stay = people[:450]
+        self.come_back(stay, nodes[1:] * len(stay), "a")
+        measured("450 people come back within", time.monotonic() - died)
+        self.all_count(nodes[1:], 450, "a", LEASE + SOON)
+        measured("after kill -9 of a node all is right within", time.monotonic() - died)
+        for watcher in watchers:
+            watcher.pump()
+            self.assertLessEqual(max(watcher.history), 500)
+            self.assertGreaterEqual(min(watcher.history[1:]), 450)
+
+    def test_a_rolling_deploy_moves_no_number(self):
+        nodes = self.nodes(3)
+        people = [(self.visit(nodes[n % 3], "a"), n % 3) for n in range(300)]
+        self.all_count(nodes, 300, "a")
+        watcher = self.watch(nodes[2], "a")
+        history = []
+        for turn in range(3):
+            old = nodes[turn]
+            old.signal(signal.SIGTERM)
+            old.wait()
+            if turn == 2:
+                watcher.pump()
+                history += watcher.history
+            nodes[turn] = self.node()
+            moved = []
+            for visitor, at in people:
+                if at == turn:
+                    at = random.Random(visitor.token).randrange(3)
+                    visitor = self.visit(nodes[at], "a", visitor.token)
+                moved.append((visitor, at))
+            people = moved
+            self.all_count(nodes, 300, "a")
+        self.assertEqual(set(history[1:]) | {300}, {300}, history)
+
+    def test_a_node_that_sleeps_is_dropped_and_is_right_when_it_wakes(self):
+        nodes = self.nodes(2)
+        asleep, awake = nodes
+        for node in nodes:
+            for _ in range(5):
+                self.visit(node, "a")
+        watcher, own = self.watch(awake, "a"), self.watch(asleep, "a")
+        watcher.sees(10)
+        asleep.signal(signal.SIGSTOP)
+        slept = time.monotonic()
+        watcher.wait("it is dropped", lambda it: it.newest == 5, LEASE + SOON)
+        measured("a node that sleeps is dropped after", time.monotonic() - slept)
+        self.assertTrue(any(event.partial for event in watcher.events), "it was said before")
+        self.visit(awake, "a")
+        while time.monotonic() < slept + 15:
+            watcher.pump()
+            time.sleep(0.05)
+        asleep.signal(signal.SIGCONT)
+        woke = time.monotonic()
+        self.all_count(nodes, 11, "a", 2 + SOON)
+        self.is_whole(*nodes)
+        measured("a node that wakes is right within", time.monotonic() - woke)
+        own.wait("its watcher is told", lambda it: it.newest == 11)
+
+    def test_a_node_that_is_started_again_at_once_counts_nobody_twice(self):
+        nodes = self.nodes(2)
+        people = [self.visit(nodes[0], "a") for _ in range(20)]
+        watcher = self.watch(nodes[1], "a")
+        watcher.sees(20)
+        nodes[0].signal(signal.SIGKILL)
+        nodes[0].wait()
+        again = self.node(listen=f"127.0.0.1:{nodes[0].port}")
+        self.come_back(people, [again] * 20, "a")
+        self.all_count([again, nodes[1]], 20, "a")
+        watcher.pump()
+        self.assertEqual(watcher.history, [0, 20] if watcher.history[0] == 0 else [20])
+
+
+class RedisLost(ClusterTest):
+    def test_whatever_becomes_of_redis_streams_stay_and_all_is_right_soon_after(self):
+        def crash(seconds):
+            self.redis.kill()
+            time.sleep(seconds)
+            self.redis.start()
+
+        def stop(seconds):
+            self.redis.signal(signal.SIGSTOP)
+            time.sleep(seconds)
+            self.redis.signal(signal.SIGCONT)
+
+        faults = {
+            "kill -9 and back after 1 s": lambda: crash(1),
+            "kill -9 and back after 15 s": lambda: crash(15),
+            "FLUSHALL": lambda: self.redis.do("FLUSHALL"),
+            "CLIENT KILL TYPE pubsub": lambda: self.redis.do("CLIENT", "KILL", "TYPE", "pubsub"),
+            "CLIENT KILL TYPE normal": lambda: self.redis.do("CLIENT", "KILL", "TYPE", "normal"),
+            "CLIENT PAUSE for 5 s": lambda: (
+                self.redis.do("CLIENT", "PAUSE", "5000", "ALL"), time.sleep(5)
+            ),
+            "SIGSTOP for 5 s": lambda: stop(5),
+            "SIGSTOP for 12 s": lambda: stop(12),
+        }
+        nodes = self.nodes(3)
+        people = [self.visit(nodes[n % 3], "a") for n in range(9)]
+        for name, fault in faults.items():
+            with self.subTest(fault=name):
+                self.all_count(nodes, len(people), "a")
+                gone = people.pop(0)
+                fault()
+                back = time.monotonic()
+                gone.close()
+                people.append(self.visit(nodes[len(people) % 3], "a"))
+                people.append(self.visit(nodes[len(people) % 3], "a"))
+                self.all_count(nodes, len(people), "a")
+                self.is_whole(*nodes)
+                measured(f"after {name} all is right within", time.monotonic() - back)
+                for visitor in people:
+                    visitor.pump()
+                    self.assertIsNone(visitor.ended)
+
+    def test_while_redis_is_away_joins_do_not_wait_and_the_number_says_so(self):
+        nodes = self.nodes(2)
+        here = [self.visit(node, "a", asks={"tell": "partial"}) for node in nodes]
+        here[0].sees(2)
+        self.redis.kill()
+        for visitor in here:
+            visitor.wait("it is said", lambda it: it.events[-1].partial)
+        start = time.monotonic()
+        new = self.visit(nodes[0], "a", asks={"tell": "partial"})
+        back = self.visit(nodes[0], "a", here[1].token, asks={"tell": "partial"})
+        measured("a join and a return while Redis is away take", time.monotonic() - start)
+        for visitor in (new, back):
+            self.assertTrue(visitor.events[0].partial)
+        # One is new, and one has come back from the other node.
+        self.assertEqual(back.newest, 3)
+        here[0].wait("the others are given up", lambda it: it.newest == 3, LEASE + SOON)
+        self.redis.start()
+        self.is_whole(*nodes)
+        self.all_count(nodes, 3, "a")
+        here[1].wait("its end", lambda it: it.ended)
+
+    def test_a_storm_of_joins_and_leaves_while_redis_is_away_costs_no_memory(self):
+        node = self.node()
+        with contextlib.closing(Visitor(node, "a")):
+            self.redis.kill()
+            def storm():
+                for _ in range(300):
+                    Visitor(node, "a").close()
+            storm()
+            eventually("the leaves", lambda: node.count("a"), 1)
+            before = node.metrics()["headcount_cluster_backlog"]
+            storm()
+            eventually("the leaves", lambda: node.count("a"), 1)
+            after = node.metrics()["headcount_cluster_backlog"]
+            self.assertLess(after, before + 350)
