@@ -14,8 +14,14 @@ pub(crate) trait Register: Debug + Send + Sync {
         before.unwrap_or_else(Token::random)
     }
 
-    /// Writes down a seat in these rooms.
-    fn write(self: Arc<Self>, token: Token, rooms: &[&Name]) -> Box<dyn Entry>;
+    /// Writes down a seat in these rooms, which follows the one of another token if it has one
+    /// `before`. What is written of that is struck out later.
+    fn write(
+        self: Arc<Self>,
+        token: Token,
+        rooms: &[&Name],
+        before: Option<Token>,
+    ) -> Box<dyn Entry>;
 }
 
 /// What is written of one seat. Dropping it strikes it out.

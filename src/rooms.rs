@@ -255,7 +255,8 @@ impl Rooms {
         let rooms: Box<[_]> = heard.iter().map(|heard| heard.room().clone()).collect();
         if let Some(register) = self.0.register.get() {
             let names: Vec<_> = rooms.iter().map(|room| room.name()).collect();
-            seat.set_entry(register.clone().write(seat.token(), &names));
+            let before = left.map(|left| left.token());
+            seat.set_entry(register.clone().write(seat.token(), &names, before));
         }
         self.sit(rooms, seat, left)
     }

@@ -20,7 +20,7 @@ pub(crate) struct Claim {
     pub(crate) from: Place,
     /// Their seat here.
     pub(crate) to: SeatNumber,
-    /// The rooms that they were in there, and are in here.
+    /// The rooms that they were in there and are in here, as far as that is known.
     pub(crate) rooms: Arc<[Name]>,
     /// What it made of the hash that they came from, if it was carried out already. If the
     /// hash has that version or another generation, nobody is taken from it a second time;

@@ -27,11 +27,14 @@ pub(crate) enum Input {
     /// Nothing but time has passed. It is said at the latest when it is
     /// [due](Member::due).
     Time,
-    /// Somebody has sat down in these rooms.
-    Join { seat: SeatNumber, rooms: Arc<[Name]> },
+    /// Somebody has sat down in these rooms, perhaps in place of the seat that they had here
+    /// `before`.
+    Join { seat: SeatNumber, rooms: Arc<[Name]>, before: Option<SeatNumber> },
     /// Somebody wants to sit down who has this verified token. They are let in with
-    /// [`Output::Seat`], and told the numbers that come with it.
-    Return { seat: SeatNumber, rooms: Arc<[Name]>, from: Place },
+    /// [`Output::Seat`], and told the numbers that come with it. `had` are the rooms that the
+    /// token vouches for: the same, or none if those were others. Then their node finds out
+    /// itself where they are missing, if it lives.
+    Return { seat: SeatNumber, rooms: Arc<[Name]>, from: Place, had: Arc<[Name]> },
     /// Somebody has left their seat, or will not wait for it any longer.
     Leave { seat: SeatNumber },
     /// There is a link to Redis, and the subscription is confirmed.
@@ -164,8 +167,11 @@ impl Member {
     fn take(&mut self, input: Input) {
         match input {
             Input::Time => (),
-            Input::Join { seat, rooms } => self.outbox.join(seat, rooms, None),
-            Input::Return { seat, rooms, from } => self.come_back(seat, rooms, from),
+            Input::Join { seat, rooms, before } => {
+                before.into_iter().for_each(|before| self.leave(before));
+                self.outbox.join(seat, rooms, None);
+            }
+            Input::Return { seat, rooms, from, had } => self.come_back(seat, rooms, from, had),
             Input::Leave { seat } => self.leave(seat),
             Input::Opened => self.open(),
             Input::Lost => self.close(),
@@ -176,7 +182,7 @@ impl Member {
         }
     }
 
-    fn come_back(&mut self, seat: SeatNumber, rooms: Arc<[Name]>, from: Place) {
+    fn come_back(&mut self, seat: SeatNumber, rooms: Arc<[Name]>, from: Place, had: Arc<[Name]>) {
         let mut standing = Standing::Waiting;
         if let Some(old) = self.outbox.brought(from) {
             // They came with this token before, and have not heard of their new seat.
@@ -190,8 +196,9 @@ impl Member {
                 self.outputs.push_back(Output::Token(seat));
             }
         }
-        self.outbox.join(seat, rooms.clone(), Some(from));
-        self.claims.add(Claim { from, to: seat, rooms, unless: None }, standing, self.now);
+        self.outbox.join(seat, rooms, Some(from));
+        let claim = Claim { from, to: seat, rooms: had, unless: None };
+        self.claims.add(claim, standing, self.now);
     }
 
     fn leave(&mut self, seat: SeatNumber) {

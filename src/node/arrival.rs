@@ -22,6 +22,8 @@ pub(super) struct Arrival {
     pub(super) rooms: Arc<[Name]>,
     /// The seat that they had.
     pub(super) from: Place,
+    /// Whether that was in the same rooms.
+    pub(super) had_rooms: bool,
     /// What they came with.
     pub(super) brought: Token,
     pub(super) ending: Ending,
@@ -31,6 +33,11 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
+    /// The rooms that it is known to have been in.
+    pub(super) fn had(&self) -> Arc<[Name]> {
+        if self.had_rooms { self.rooms.clone() } else { Arc::default() }
+    }
+
     /// Has them sit in the rooms that they are in by now, and hear these. Their client is told
     /// the token of their seat, or `later` on, if that is not certain yet.
     pub(super) fn sit(

@@ -17,7 +17,7 @@ use rand::random_range;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::arrival::Arrival;
 use super::inbox::{Inbox, Mail};
@@ -113,7 +113,6 @@ impl Driver {
                 },
                 () = sleep_until(due) => self.take(Input::Time),
             }
-            // Before anything else is decided: who has left is not to be claimed.
             for mail in inbox.take() {
                 self.read(mail);
             }
@@ -122,12 +121,12 @@ impl Driver {
 
     fn read(&mut self, mail: Mail) {
         match mail {
-            Mail::Join { seat, rooms } => self.take(Input::Join { seat, rooms }),
+            Mail::Join { seat, rooms, before } => self.take(Input::Join { seat, rooms, before }),
             Mail::Arrive(arrival) => {
                 let (seat, from) = (arrival.entry.number(), arrival.from);
-                let rooms = arrival.rooms.clone();
+                let (rooms, had) = (arrival.rooms.clone(), arrival.had());
                 self.arrivals.insert(seat, arrival);
-                self.take(Input::Return { seat, rooms, from });
+                self.take(Input::Return { seat, rooms, from, had });
             }
             Mail::Leave { seat } => {
                 self.unconfirmed.remove(&seat);
@@ -141,7 +140,7 @@ impl Driver {
             Ok(link) => {
                 self.wire = Wire::Up(link);
                 self.tally.linked.set(1);
-                info!("connected to Redis");
+                debug!("connected to Redis");
                 self.take(Input::Opened);
             }
             Err(error) => {
@@ -171,7 +170,7 @@ impl Driver {
     /// Says what is wrong, once until all is well again.
     fn complain(&mut self, what: &str, error: &LinkError) {
         if !mem::replace(&mut self.complained, true) {
-            warn!(%error, "{what}; until it is back the numbers are partial");
+            warn!(%error, "{what}");
         }
     }
 
@@ -208,7 +207,7 @@ impl Driver {
                 Output::Elsewhere(room, count) => {
                     step.elsewhere.insert(room, count.try_into().unwrap_or(usize::MAX));
                 }
-                Output::Partial(true) => self.doubt = Some(self.rooms.doubt()),
+                Output::Partial(true) => self.doubt(),
                 // Once all is done that makes it certain.
                 Output::Partial(false) => {}
             }
@@ -247,6 +246,11 @@ impl Driver {
                 let _has_left = sender.send(sitting.token);
             }
         }
+    }
+
+    fn doubt(&mut self) {
+        info!("the numbers are partial: some people at other nodes may be missing");
+        self.doubt = Some(self.rooms.doubt());
     }
 
     fn end_of_doubt(&mut self) {
@@ -293,9 +297,9 @@ impl Drop for Driver {
     /// Numbers that nobody keeps right any more are in doubt for ever.
     fn drop(&mut self) {
         if thread::panicking() {
-            error!("the node has lost its cluster: it counts alone from now on");
-            mem::forget(self.rooms.doubt());
+            error!("what this node shares with the others has failed: it counts alone");
         }
+        mem::forget(self.rooms.doubt());
     }
 }
 

@@ -33,8 +33,8 @@ struct State {
 
 #[derive(Debug)]
 pub(super) enum Mail {
-    /// Somebody has sat down.
-    Join { seat: SeatNumber, rooms: Arc<[Name]> },
+    /// Somebody has sat down, perhaps in place of their seat `before`.
+    Join { seat: SeatNumber, rooms: Arc<[Name]>, before: Option<SeatNumber> },
     /// Somebody wants to sit down whose seat is another node's.
     Arrive(Arrival),
     /// Somebody has left.
@@ -101,8 +101,9 @@ impl Inbox {
         rooms: Arc<[Name]>,
         arrival: impl FnOnce(SeatEntry) -> Arrival,
     ) {
-        let (entry, _is_new) = self.enter(token, rooms, |_| None);
-        self.post(Mail::Arrive(arrival(entry)));
+        let entry = self.enter(self.state(), token, rooms);
+        self.state().mail.push(Mail::Arrive(arrival(entry)));
+        self.news.notify_one();
     }
 
     /// Who sits there.
@@ -120,29 +121,17 @@ impl Inbox {
         self.news.notified().await;
     }
 
-    fn post(&self, mail: Mail) {
-        self.state().mail.push(mail);
-        self.news.notify_one();
-    }
-
-    /// Notes who sits there, and says so if it is new.
+    /// Notes who sits there.
     fn enter(
         self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
         token: Token,
         rooms: Arc<[Name]>,
-        mail: impl FnOnce(SeatNumber) -> Option<Mail>,
-    ) -> (SeatEntry, bool) {
+    ) -> SeatEntry {
         let seat = place(token).seat;
-        let mut state = self.state();
-        let sitting =
-            state.seats.entry(seat).or_insert_with(|| Sitting { token, rooms, entries: 0 });
-        sitting.entries += 1;
-        let is_new = sitting.entries == 1;
-        if is_new {
-            state.mail.extend(mail(seat));
-        }
-        drop(state);
-        (SeatEntry { inbox: self.clone(), seat, stays: false }, is_new)
+        let sitting = state.seats.entry(seat);
+        sitting.or_insert_with(|| Sitting { token, rooms, entries: 0 }).entries += 1;
+        SeatEntry { inbox: self.clone(), seat, stays: false }
     }
 
     fn leave(&self, seat: SeatNumber) {
@@ -174,15 +163,22 @@ impl Register for Inbox {
         before.filter(is_the_same).unwrap_or_else(|| self.new_seat(rooms))
     }
 
-    fn write(self: Arc<Self>, token: Token, rooms: &[&Name]) -> Box<dyn Entry> {
+    fn write(
+        self: Arc<Self>,
+        token: Token,
+        rooms: &[&Name],
+        before: Option<Token>,
+    ) -> Box<dyn Entry> {
         let rooms: Arc<[_]> = rooms.iter().copied().cloned().collect();
-        let joined = rooms.clone();
-        let (entry, is_new) =
-            self.enter(token, rooms, |seat| Some(Mail::Join { seat, rooms: joined }));
-        if is_new {
+        let (seat, mut state) = (place(token).seat, self.state());
+        if !state.seats.contains_key(&seat) {
+            // The other is told of both at once, or one person would be two for a moment.
+            let before = before.map(|before| place(before).seat);
+            let before = before.filter(|before| state.seats.remove(before).is_some());
+            state.mail.push(Mail::Join { seat, rooms: rooms.clone(), before });
             self.news.notify_one();
         }
-        Box::new(entry)
+        Box::new(self.enter(state, token, rooms))
     }
 }
 

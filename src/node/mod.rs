@@ -79,13 +79,13 @@ impl Node {
         &self.0.tally
     }
 
-    /// Whether a node gave this token out for these rooms.
-    pub(crate) fn knows(&self, token: Token, rooms: &[Name]) -> bool {
-        self.0.inbox.read(token, rooms).is_some_and(|vouched| vouched.is_in_rooms)
+    /// Whether a node gave this token out.
+    pub(crate) fn knows(&self, token: Token) -> bool {
+        self.0.inbox.read(token, &[]).is_some()
     }
 
-    /// Has the seat of a client move here that comes with a token which a node gave out for
-    /// these rooms. `None` if it can't be had, because this process stops or because the client
+    /// Has the seat of a client move here that comes with a token which a node gave out.
+    /// `None` if it can't be had, because this process stops or because the client
     /// has come once more meanwhile.
     ///
     /// # Errors
@@ -99,7 +99,9 @@ impl Node {
         all: &Rooms,
     ) -> Result<Option<Arrived>, TooManyRooms> {
         let inbox = &self.0.inbox;
-        let Some(Vouched { place: from, .. }) = inbox.read(token, rooms) else { return Ok(None) };
+        let Some(Vouched { place: from, is_in_rooms: had_rooms }) = inbox.read(token, rooms) else {
+            return Ok(None);
+        };
         let keepers = all.keep(rooms)?.into_iter().map(|(keeper, _)| keeper).collect();
         let (seated, waits) = oneshot::channel();
         let (own, rooms) = (inbox.new_seat(rooms), Arc::<[_]>::from(rooms));
@@ -109,6 +111,7 @@ impl Node {
             entry,
             rooms,
             from,
+            had_rooms,
             brought: token,
             ending,
             keepers,

@@ -230,7 +230,12 @@ impl LeftSeat {
 }
 
 impl Register for SeatsRegister {
-    fn write(self: Arc<Self>, token: Token, rooms: &[&Name]) -> Box<dyn Entry> {
+    fn write(
+        self: Arc<Self>,
+        token: Token,
+        rooms: &[&Name],
+        _before: Option<Token>,
+    ) -> Box<dyn Entry> {
         let mut slots = self.slots();
         let taken: Vec<_> = rooms.iter().map(|room| (slots.take(), slots.room(room))).collect();
         drop(slots);

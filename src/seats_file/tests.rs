@@ -35,7 +35,7 @@ fn name(text: &str) -> Name {
 
 fn write(file: &SeatsFile, token: Token, rooms: &[&str]) -> Box<dyn Entry> {
     let names: Vec<_> = rooms.iter().map(|room| name(room)).collect();
-    file.register().write(token, &names.iter().collect::<Vec<_>>())
+    file.register().write(token, &names.iter().collect::<Vec<_>>(), None)
 }
 
 /// Whoever is found in the file, in an order of its own.
@@ -236,7 +236,7 @@ fn a_disk_that_is_full_is_no_reason_to_refuse_anybody() {
     let (slots, fails, misses) = Default::default();
     let register = Arc::new(SeatsRegister { file, slots, fails, misses });
     let room = name("a");
-    drop(register.clone().write(token(1), &[&room]));
+    drop(register.clone().write(token(1), &[&room], None));
     assert!(register.fails.load(Ordering::Relaxed), "it is said");
 }
 

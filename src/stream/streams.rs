@@ -192,7 +192,7 @@ impl Streams {
     async fn claim(&self, wish: &Wish<'_>) -> Result<Option<Arrived>, NoStream> {
         let Kind::Visitor { token: Some(token), .. } = wish.kind else { return Ok(None) };
         let Some(node) = self.node.get() else { return Ok(None) };
-        if self.rooms.find_seat(token).is_some() || !node.knows(token, wish.rooms) {
+        if self.rooms.find_seat(token).is_some() || !node.knows(token) {
             return Ok(None);
         }
         let permit = self.limits.admit(wish.address, wish.rooms)?;

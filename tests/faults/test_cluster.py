@@ -162,6 +162,26 @@ class Returns(ClusterTest):
             watcher.pump()
             self.assertEqual(watcher.history, [0, 0, 1, 1, 0, 0])
 
+    def test_who_comes_back_for_other_rooms_has_left_the_first(self):
+        nodes = self.nodes(2)
+        first = self.visit(nodes[0], ["a", "b"])
+        self.all_count(nodes, 1, "b")
+        second = self.visit(nodes[1], ["b", "c"], first.token)
+        first.wait("its end", lambda it: it.ended)
+        self.all_count(nodes, 0, "a")
+        self.all_count(nodes, 1, "b")
+        self.all_count(nodes, 1, "c")
+        # On one node it is the same seat all the while.
+        watcher = self.watch(nodes[0], "b")
+        third = self.visit(nodes[1], "b", second.token)
+        second.wait("its end", lambda it: it.ended)
+        self.all_count(nodes, 0, "c")
+        fourth = self.visit(nodes[0], "b", third.token)
+        third.wait("its end", lambda it: it.ended)
+        fourth.pump()
+        watcher.pump()
+        self.assertEqual((watcher.history, fourth.history), ([1], [1]))
+
     def test_a_token_that_no_node_gave_out_moves_nothing(self):
         nodes = self.nodes(2)
         here = [self.visit(nodes[0], "a") for _ in range(3)]
@@ -175,9 +195,11 @@ class Returns(ClusterTest):
         nodes[0].wait()
         for nth, token in enumerate(made_up):
             self.assertEqual(self.visit(nodes[1], "a", token).newest, 7 + nth)
-        # A genuine one is not good for a room that it was not given out for.
-        self.assertEqual(self.visit(nodes[1], "b", here[0].token).newest, 1)
-        self.assertEqual(self.visit(nodes[1], "a", here[0].token).newest, 9)
+        # A genuine one counts nobody out of a room that it was not given out for.
+        self.visit(nodes[1], "b")
+        self.assertEqual(self.visit(nodes[1], "b", here[0].token).newest, 2)
+        self.all_count(nodes[1:], 6, "a", LEASE + SOON)
+        self.all_count(nodes[1:], 2, "b")
 
 
 class Deaths(ClusterTest):

@@ -131,11 +131,12 @@ impl World {
             if let Some(from) = person.token {
                 person.tokens_used.insert(from);
                 node.waiting.insert(seat, who);
-                self.input(slot, Input::Return { seat, rooms, from });
+                let had = rooms.clone();
+                self.input(slot, Input::Return { seat, rooms, from, had });
             } else {
                 node.waiting.insert(seat, who);
                 self.let_in(slot, place);
-                self.input(slot, Input::Join { seat, rooms });
+                self.input(slot, Input::Join { seat, rooms, before: None });
             }
         }
         let stay = self.chance.millis(300..12_000);
