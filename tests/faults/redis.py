@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -11,11 +12,20 @@ import tempfile
 from waiting import DEADLINE, eventually
 
 
-def free_port():
-    """A port that nobody had just now. Redis can't take a socket over."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+def is_free(port):
+    with socket.socket() as sock, contextlib.suppress(OSError):
+        sock.bind(("127.0.0.1", port))
+        return True
+
+
+def free_port(*more):
+    """A port that nobody has just now, nor those that are so much higher. Redis can't take
+    a socket over, and what the system gives out at random is not to be in its way."""
+    for _ in range(1000):
+        port = random.randrange(15_000, 22_000)
+        if all(is_free(port + above) for above in (0, *more)):
+            return port
+    raise AssertionError("no port is free")
 
 
 class Failed(Exception):
@@ -74,8 +84,52 @@ class Redis:
                 ask(sock, file, "AUTH", *name, password or self.password)
             return ask(sock, file, *words)
 
-    def keys(self):
-        return sorted(self.do("KEYS", "*"))
+    def roles(self):
+        """What it says of its primary or its replicas."""
+        return self.do("INFO", "replication")
+
+    def info(self):
+        """What it says of its cluster."""
+        return dict(line.split(":", 1) for line in self.do("CLUSTER", "INFO").split())
+
+
+class RedisCluster:
+    """Three primaries and their replicas, all on this machine."""
+
+    #: After so long without an answer a primary is taken for dead.
+    NODE_TIMEOUT = 2.0
+
+    def __init__(self, test):
+        settings = (
+            "--cluster-enabled", "yes", "--cluster-node-timeout", int(self.NODE_TIMEOUT * 1000),
+            "--repl-diskless-sync-delay", "0",
+        )
+        # The port on which they talk to each other is 10,000 higher.
+        ports = [free_port(10_000) for _ in range(6)]
+        self.servers = [Redis(test, *settings, port=port) for port in ports]
+        addresses = [f"127.0.0.1:{port}" for port in ports]
+        create = ["redis-cli", "--cluster", "create", *addresses, "--cluster-replicas", "1"]
+        subprocess.run([*create, "--cluster-yes"], check=True, timeout=60, capture_output=True)
+        for server in self.servers:
+            eventually("the cluster's state", lambda: server.info()["cluster_state"], "ok", 60.0)
+        for replica in self.servers[3:]:
+            # One that has nothing yet is promoted by nobody.
+            eventually("its primary's data", lambda: "link_status:up" in replica.roles(), True, 60.0)
+
+    @property
+    def urls(self):
+        return ",".join(server.url for server in self.servers[:2])
+
+    def owner(self, key):
+        """The primary that has a key, and its process."""
+        slot = self.servers[0].do("CLUSTER", "KEYSLOT", key)
+        for first, last, primary, *_ in self.running().do("CLUSTER", "SLOTS"):
+            if first <= slot <= last:
+                return next(server for server in self.servers if server.port == primary[1])
+        raise AssertionError(f"nobody has {slot}")
+
+    def running(self):
+        return next(server for server in self.servers if server.process.poll() is None)
 
 
 def ask(sock, file, *words):

@@ -9,7 +9,7 @@ import random
 import signal
 import time
 
-from redis import Redis
+from redis import Redis, RedisCluster
 from support import FaultTest
 from visitor import H2Visitor, Visitor
 from waiting import eventually, measured
@@ -27,8 +27,8 @@ class ClusterTest(FaultTest):
 
     def node(self, *args, redis=None, **options):
         """A node whose numbers are whole once this returns."""
-        url = (redis or self.redis).url
-        node = self.server("--redis", url, "--keep-alive", "1s", *args, **options)
+        redis = redis or self.redis.url
+        node = self.server("--redis", redis, "--keep-alive", "1s", *args, **options)
         self.is_whole(node)
         return node
 
@@ -36,8 +36,8 @@ class ClusterTest(FaultTest):
         for node in nodes:
             eventually("whether the numbers are whole", lambda: partial(node), False, within)
 
-    def nodes(self, number):
-        nodes = [self.node() for _ in range(number)]
+    def nodes(self, number, *args, **options):
+        nodes = [self.node(*args, **options) for _ in range(number)]
         for node in nodes:
             others = "headcount_cluster_nodes"
             eventually("the other nodes", lambda: node.metrics()[others], number - 1)
@@ -346,6 +346,25 @@ class RedisLost(ClusterTest):
         self.is_whole(*nodes)
         self.all_count(nodes, 3, "a")
         here[1].wait("its end", lambda it: it.ended)
+
+    def test_after_a_failover_in_a_redis_cluster_all_is_right(self):
+        redis = RedisCluster(self)
+        nodes = self.nodes(2, redis=redis.urls)
+        here = [self.visit(node, "a") for node in nodes]
+        self.all_count(nodes, 2, "a")
+        owner = redis.owner("{headcount}:nodes")
+        owner.kill()
+        died = time.monotonic()
+        self.visit(nodes[0], "a")
+        eventually("the new owner", lambda: redis.owner("{headcount}:nodes") is not owner, True)
+        promoted = time.monotonic()
+        measured("a replica is promoted within", promoted - died)
+        self.all_count(nodes, 3, "a")
+        self.is_whole(*nodes)
+        measured("after the promotion all is right within", time.monotonic() - promoted)
+        for visitor in here:
+            visitor.pump()
+            self.assertIsNone(visitor.ended)
 
     def test_a_storm_of_joins_and_leaves_while_redis_is_away_costs_no_memory(self):
         node = self.node()
