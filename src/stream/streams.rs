@@ -121,10 +121,10 @@ impl Streams {
             return Err(NoStream::Draining);
         }
         let (who, heard) = self.find_place(&wish)?;
-        let guest = Guest::new(who, self.rooms.tally());
+        let guest = Guest::new(who, &self.held, self.rooms.tally());
         let partial = wish.wants.partial.then(|| self.rooms.is_partial());
         let first = self.first_frame(&guest, &heard, wish.wants, partial == Some(true));
-        let line = Line::new(guest, first, heard.iter().map(Subscription::room_id), &self.held);
+        let line = Line::new(guest, first, heard.iter().map(Subscription::room_id));
         // Jittered, or those who came together would go together.
         let age = self.terms.max_age.map(|age| age.mul_f64(random_range(0.8..=1.0)));
         let membership = self.fanouts().join(&line, heard, age, partial);
@@ -163,13 +163,13 @@ impl Streams {
     /// Joins the rooms, or takes a seat over; or only listens.
     fn find_place(&self, wish: &Wish<'_>) -> Result<(Who, Vec<Subscription>), NoStream> {
         let Wish { rooms, address, ref ending, .. } = *wish;
-        let (token, held) = match wish.kind {
+        let (token, holds) = match wish.kind {
             Kind::Observer => {
                 let permit = self.limits.admit(address, rooms)?;
                 let (observer, heard) = self.rooms.observe_all(rooms)?;
                 return Ok((Who::Observer(observer, permit), heard));
             }
-            Kind::Visitor { token, holds } => (token, holds.then(|| self.held.clone())),
+            Kind::Visitor { token, holds } => (token, holds),
         };
         let mut joined = match token {
             Some(token) => self.rooms.take_over(rooms, token, address, ending)?,
@@ -178,9 +178,9 @@ impl Streams {
         if let (Some(_), Some(token)) = (&joined, token) {
             self.held.welcome_back(token);
         }
-        if let (None, Some(held)) = (&joined, &held) {
+        if joined.is_none() && holds {
             let succeed = |left: &_| self.rooms.succeed(rooms, left, address, ending);
-            joined = held.give(rooms, |left| left.is_at(address), succeed)?;
+            joined = self.held.give(rooms, |left| left.is_at(address), succeed)?;
         }
         let (presence, heard) = match joined {
             Some(returned) => returned,
@@ -189,7 +189,7 @@ impl Streams {
                 self.rooms.admit(rooms, Some(permit), ending.clone())?
             }
         };
-        Ok((Who::Counted(presence, held), heard))
+        Ok((Who::Counted { presence, holds }, heard))
     }
 
     /// The fan-outs of the runtime that asks.
