@@ -68,8 +68,8 @@ impl Guest {
     /// Ends the stream for a reason of the server's own. A client that is sent away has
     /// not left.
     pub(crate) fn end(mut self, reason: Reason) {
-        self.note(reason);
         let held = &self.held;
+        self.note(reason);
         match (self.who.take(), reason) {
             (Some(Who::Counted { presence, .. }), Reason::AgedOut) => {
                 held.clone().keep_aged(presence);
