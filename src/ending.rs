@@ -55,10 +55,13 @@ impl Reason {
 /// itself is only dropped. They share this cell: the first cause noted is the
 /// reason. When nobody noted any, the client gave up its stream.
 #[derive(Clone, Debug, Default)]
-pub struct Ending {
-    noted: Arc<OnceLock<Reason>>,
+pub struct Ending(Arc<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    reason: OnceLock<Reason>,
     /// Where the end of the whole connection is noted, if it has many streams.
-    connection: Option<Arc<OnceLock<Reason>>>,
+    connection: Option<Ending>,
 }
 
 impl Ending {
@@ -66,19 +69,24 @@ impl Ending {
     /// of: it has a cause of its own, or that of the connection.
     #[must_use]
     pub fn of_one_stream(&self) -> Self {
-        Self { noted: Arc::default(), connection: Some(self.noted.clone()) }
+        let noted = Noted { connection: Some(self.clone()), ..Noted::default() };
+        Self(Arc::new(noted))
     }
 
     /// Notes why the stream ends, unless a cause is noted already.
     pub fn note(&self, reason: Reason) {
-        let _already_noted = self.noted.set(reason);
+        let _already_noted = self.0.reason.set(reason);
     }
 
     /// The cause that was noted first.
     #[must_use]
     pub fn reason(&self) -> Reason {
-        let connection = || self.connection.as_ref()?.get();
-        self.noted.get().or_else(connection).copied().unwrap_or(Reason::ClientClosed)
+        self.noted().unwrap_or(Reason::ClientClosed)
+    }
+
+    fn noted(&self) -> Option<Reason> {
+        let of_connection = || self.0.connection.as_ref()?.noted();
+        self.0.reason.get().copied().or_else(of_connection)
     }
 }
 

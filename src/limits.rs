@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::name::Name;
@@ -22,9 +22,9 @@ pub(crate) struct Limits {
 #[derive(Debug, Default)]
 struct Taken {
     places: usize,
-    by_address: HashMap<IpAddr, usize>,
-    rooms: HashMap<IpAddr, usize>,
-    by_room: HashMap<(IpAddr, Name), usize>,
+    by_address: HashMap<Network, usize>,
+    rooms: HashMap<Network, usize>,
+    by_room: HashMap<(Network, Name), usize>,
 }
 
 /// Why there is no place for a stream.
@@ -44,7 +44,7 @@ pub enum Full {
 pub(crate) struct Permit {
     limits: Arc<Limits>,
     /// Known where an address has a limit.
-    address: Option<IpAddr>,
+    address: Option<Network>,
     /// Those that count among the rooms of an address.
     rooms: Box<[Name]>,
 }
@@ -85,10 +85,10 @@ impl Limits {
     }
 
     /// The address that counts, if one does.
-    fn limited(&self, address: Option<IpAddr>) -> Option<IpAddr> {
+    fn limited(&self, address: Option<IpAddr>) -> Option<Network> {
         let has_limit =
             self.max_streams_per_address.is_some() || self.max_rooms_per_address.is_some();
-        address.filter(|_| has_limit).map(network)
+        address.filter(|_| has_limit).map(Network::of)
     }
 
     /// Those of the rooms that count among the rooms of an address.
@@ -98,9 +98,9 @@ impl Limits {
     }
 
     /// Whether an address may have one place more, in these rooms.
-    fn check(&self, taken: &Taken, address: Option<IpAddr>, rooms: &[Name]) -> Result<(), Full> {
+    fn check(&self, taken: &Taken, address: Option<Network>, rooms: &[Name]) -> Result<(), Full> {
         let Some(address) = address else { return Ok(()) };
-        let has = |counts: &HashMap<IpAddr, usize>| counts.get(&address).copied().unwrap_or(0);
+        let has = |counts: &HashMap<Network, usize>| counts.get(&address).copied().unwrap_or(0);
         if self.max_streams_per_address.is_some_and(|max| has(&taken.by_address) >= max) {
             return Err(Full::StreamsOfAddress);
         }
@@ -113,7 +113,7 @@ impl Limits {
     }
 
     /// Counts a place for its address.
-    fn charge(&self, taken: &mut Taken, address: Option<IpAddr>, rooms: &[Name]) {
+    fn charge(&self, taken: &mut Taken, address: Option<Network>, rooms: &[Name]) {
         let Some(address) = address else { return };
         if self.max_streams_per_address.is_some() {
             *taken.by_address.entry(address).or_default() += 1;
@@ -128,7 +128,7 @@ impl Limits {
     }
 
     /// Undoes what [`charge`](Self::charge) did.
-    fn discharge(&self, taken: &mut Taken, address: Option<IpAddr>, rooms: &[Name]) {
+    fn discharge(&self, taken: &mut Taken, address: Option<Network>, rooms: &[Name]) {
         let Some(address) = address else { return };
         if self.max_streams_per_address.is_some() {
             one_less(&mut taken.by_address, address);
@@ -147,10 +147,21 @@ impl Limits {
 
 /// Whose limit an address counts for: with IPv6 that of its whole /64, of which one
 /// client has every address (RFC 4291, section 2.5.4).
-pub(crate) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
-        v4 => v4,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Network {
+    V4(Ipv4Addr),
+    V6([u16; 4]),
+}
+
+impl Network {
+    pub(crate) fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => Self::V4(v4),
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                Self::V6([a, b, c, d])
+            }
+        }
     }
 }
 
@@ -168,7 +179,7 @@ fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) -> usize {
 impl Permit {
     /// Whether it counts for this address.
     pub(crate) fn is_at(&self, address: Option<IpAddr>) -> bool {
-        self.address.is_none() || self.address == address.map(network)
+        self.address.is_none() || self.address == address.map(Network::of)
     }
 
     /// Gives the place to a client at `address` that is in these `rooms`, if that may have
@@ -321,7 +332,8 @@ mod tests {
         assert_eq!(again.err(), Some(Full::StreamsOfAddress));
         first.move_to(at("2001:db8::3"), &room("a")).expect("it has it already");
         limits.admit(at("2001:db8:0:1::1"), &room("a")).expect("another network");
-        assert_eq!(network(at("::ffff:192.0.2.1").expect("one")), A.expect("one"));
+        let (mapped, plain) = (at("::ffff:192.0.2.1"), at("192.0.2.1"));
+        assert_eq!(mapped.map(Network::of), plain.map(Network::of));
     }
 
     #[test]

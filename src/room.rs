@@ -9,6 +9,7 @@
 
 use std::fmt;
 use std::future::pending;
+use std::num::NonZeroU64;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ pub(crate) type Vacated = Box<dyn Fn(&Arc<Room>) + Send + Sync>;
 /// A room and the people in it.
 pub(crate) struct Room {
     /// No other room has it, not even a later one of the same name.
-    id: u64,
+    id: NonZeroU64,
     name: Name,
     /// A blocking lock: it is held for one change, never across an `.await`.
     state: Mutex<State>,
@@ -65,7 +66,7 @@ struct State {
 impl Room {
     /// A room that nobody has entered yet, but so many people `elsewhere`.
     pub(crate) fn new(
-        id: u64,
+        id: NonZeroU64,
         name: Name,
         elsewhere: usize,
         vacated: Vacated,
@@ -401,7 +402,7 @@ impl Subscription {
     }
 
     /// The id of the room that is heard.
-    pub(crate) fn room_id(&self) -> u64 {
+    pub(crate) fn room_id(&self) -> NonZeroU64 {
         self.room.id
     }
 

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::slice;
 use std::sync::atomic::{self, AtomicU64};
 use std::sync::{Arc, OnceLock, PoisonError, Weak};
@@ -51,7 +52,7 @@ struct Registry {
     /// large room's fan-out must not keep the others' doors shut.
     rooms: Mutex<Directory>,
     max_rooms: usize,
-    next_id: AtomicU64,
+    next_room: AtomicU64,
     /// Every seat that is counted somewhere.
     seats: Arc<Mutex<Seats>>,
     doubts: Arc<Doubts>,
@@ -89,7 +90,7 @@ impl Rooms {
         let registry = Registry {
             rooms: Mutex::default(),
             max_rooms,
-            next_id: AtomicU64::default(),
+            next_room: AtomicU64::default(),
             seats: Arc::new(Mutex::new(Seats::default())),
             doubts: Arc::default(),
             register: OnceLock::new(),
@@ -465,7 +466,8 @@ impl Rooms {
             }
         };
         let (tally, journal) = (self.0.tally.clone(), self.0.journal.clone());
-        let id = self.0.next_id.fetch_add(1, atomic::Ordering::Relaxed);
+        let nth = self.0.next_room.fetch_add(1, atomic::Ordering::Relaxed);
+        let id = NonZeroU64::MIN.saturating_add(nth);
         let elsewhere = rooms.elsewhere(name);
         let room = Room::new(id, name.clone(), elsewhere, Box::new(vacated), tally, journal);
         rooms.open.insert(name.clone(), room.clone());

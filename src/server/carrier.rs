@@ -21,13 +21,13 @@ pub(super) struct Carrier {
     stream: Stream,
     /// Since the stream is over.
     patience: Option<Pin<Box<Sleep>>>,
-    _pass: Box<Pass>,
+    _pass: Pass,
 }
 
 impl Carrier {
-    pub(super) fn new(mut stream: Stream, io: impl Io, chunked: bool, mut pass: Box<Pass>) -> Self {
+    pub(super) fn new(mut stream: Stream, wire: Wire<impl Io>, mut pass: Pass) -> Self {
         pass.stays();
-        stream.attach(Box::new(Wire::new(io, chunked)));
+        stream.attach(Box::new(wire));
         Self { stream, patience: None, _pass: pass }
     }
 }
@@ -46,5 +46,21 @@ impl Future for Carrier {
             Some(patience) => patience.as_mut().poll(cx),
             None => Poll::Pending,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::socket::Socket;
+    use tokio::net::TcpStream;
+
+    /// Beside the stream itself, and what tokio has of its task and its socket.
+    #[test]
+    fn a_stream_over_http_1_takes_two_blocks_of_64_bytes_more() {
+        assert!(size_of::<Carrier>() <= 64, "{}", size_of::<Carrier>());
+        // Of these tokio has 32; mio adds 8 to check how it is used, if this is a debug build.
+        let added = size_of::<Wire<Socket>>() - size_of::<TcpStream>();
+        assert!(added <= 32, "{added}");
     }
 }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::limits::network;
+use crate::limits::Network;
 
 /// So long a connection may be idle before it goes sooner than those that are being
 /// answered: whoever was just let in has yet to ask.
@@ -44,12 +44,12 @@ struct Inside {
     busy: BTreeMap<u64, Closable>,
     next: u64,
     /// Kept only where there is a limit for an address.
-    by_address: HashMap<IpAddr, OfAddress>,
+    by_address: HashMap<Network, OfAddress>,
 }
 
 #[derive(Debug)]
 struct Closable {
-    address: Option<IpAddr>,
+    address: Option<Network>,
     since: Instant,
     close: oneshot::Sender<()>,
 }
@@ -84,7 +84,7 @@ pub(super) struct Entered {
 #[derive(Debug)]
 pub(super) struct Pass {
     gate: Arc<Gate>,
-    address: Option<IpAddr>,
+    address: Option<Network>,
     place: Place,
 }
 
@@ -137,7 +137,7 @@ impl Gate {
         let peer = peer.to_canonical();
         let is_limited = self.max_per_address.is_some()
             && !self.proxies.iter().any(|proxies| proxies.contains(&peer));
-        let address = is_limited.then(|| network(peer));
+        let address = is_limited.then(|| Network::of(peer));
         let mut inside = self.lock();
         if let (Some(address), Some(max)) = (&address, self.max_per_address)
             && let Some(of_address) = inside.by_address.get(address)

@@ -233,7 +233,7 @@ pub(super) async fn serve<T: Io>(
             if let Some(stream) = stream {
                 // In a task of its own, which is small: this one held hyper.
                 let chunked = traffic.chunked.load(Ordering::Relaxed);
-                serving.carry(stream, io, chunked, pass);
+                serving.carry(stream, io, chunked, *pass);
             }
         }
     }

@@ -16,6 +16,7 @@ use super::carrier::Carrier;
 use super::gate::Pass;
 use super::tls::Tls;
 use super::transport::Io;
+use super::wire::Wire;
 use super::workers::Workers;
 use crate::ending::Ending;
 use crate::stream::{Stream, Terms};
@@ -106,8 +107,10 @@ impl Serving {
     }
 
     /// Carries a stream on, in a task of its own.
-    pub(super) fn carry(&self, stream: Stream, io: impl Io, chunked: bool, pass: Box<Pass>) {
-        self.tasks.spawn(Carrier::new(stream, io, chunked, pass));
+    pub(super) fn carry(&self, stream: Stream, io: impl Io, chunked: bool, pass: Pass) {
+        let wire = Wire::new(io, chunked, self.terms.patience);
+        // Boxed: a task takes a multiple of 128 bytes, 104 of which are tokio's.
+        self.tasks.spawn(Box::pin(Carrier::new(stream, wire, pass)));
     }
 
     /// Waits until the drain has begun and what was sent before it has come. Who

@@ -2,8 +2,9 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -25,8 +26,9 @@ const UNSENT: u32 = 2048;
 pub(super) struct Socket {
     tcp: TcpStream,
     ending: Ending,
-    patience: Patience,
-    watched: AtomicBool,
+    /// How long the system has patience with the client when no stream watches it, in
+    /// milliseconds. Known once one does.
+    unwatched: OnceLock<u32>,
 }
 
 impl Socket {
@@ -39,7 +41,7 @@ impl Socket {
         options.set_tcp_user_timeout(Some(patience.for_answer()))?;
         options.set_tcp_notsent_lowat(UNSENT)?;
         tcp::retry_soon(&tcp);
-        Ok(Self { tcp, ending, patience, watched: AtomicBool::new(false) })
+        Ok(Self { tcp, ending, unwatched: OnceLock::new() })
     }
 
     /// What the system knows of the client; `None` where it does not tell.
@@ -49,11 +51,12 @@ impl Socket {
 
     /// Leaves it to the stream's watch to find out that the client has vanished, if there
     /// is something to be seen; the system ends it long after that, should that fail.
-    pub(super) fn leave_to_watch(&self) {
+    pub(super) fn leave_to_watch(&self, patience: Patience) {
         if self.link().is_some()
-            && SockRef::from(&self.tcp).set_tcp_user_timeout(Some(self.patience.too_long())).is_ok()
+            && SockRef::from(&self.tcp).set_tcp_user_timeout(Some(patience.too_long())).is_ok()
         {
-            self.watched.store(true, Ordering::Relaxed);
+            let unwatched = patience.for_answer().as_millis().try_into().unwrap_or(u32::MAX);
+            let _it_is_watched = self.unwatched.set(unwatched);
         }
     }
 
@@ -83,8 +86,9 @@ impl Socket {
 impl Drop for Socket {
     /// What is still to be sent is the system's to try, for no longer than usual.
     fn drop(&mut self) {
-        if *self.watched.get_mut() {
-            let _ = SockRef::from(&self.tcp).set_tcp_user_timeout(Some(self.patience.for_answer()));
+        if let Some(unwatched) = self.unwatched.get() {
+            let unwatched = Duration::from_millis((*unwatched).into());
+            let _ = SockRef::from(&self.tcp).set_tcp_user_timeout(Some(unwatched));
         }
     }
 }

@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::ReadBuf;
 
 use super::transport::Io;
-use crate::stream::{Frame, Link, Sink};
+use crate::stream::{Frame, Link, Patience, Sink};
 
 /// What a client says is read in pieces of this size, and forgotten.
 const UNHEARD: usize = 512;
@@ -28,9 +28,9 @@ pub(super) struct Wire<T> {
 }
 
 impl<T: Io> Wire<T> {
-    pub(super) fn new(io: T, chunked: bool) -> Self {
+    pub(super) fn new(io: T, chunked: bool, patience: Patience) -> Self {
         if let Some(socket) = io.socket() {
-            socket.leave_to_watch();
+            socket.leave_to_watch(patience);
         }
         Self { io, chunked, writing: None, ended: false }
     }
@@ -112,6 +112,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use crate::event::Event;
+    use crate::http::Options;
 
     /// As many bytes as an event of one digit has, with its chunk around it.
     const EVENT: usize = 33;
@@ -119,7 +120,7 @@ mod tests {
     /// A connection that takes so many bytes until its client reads.
     fn wire(capacity: usize, chunked: bool) -> (Wire<DuplexStream>, DuplexStream) {
         let (client, server) = duplex(capacity);
-        (Wire::new(server, chunked), client)
+        (Wire::new(server, chunked, Options::default().terms().patience), client)
     }
 
     fn frame(count: usize) -> Frame {

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::iter;
 use std::mem::take;
+use std::num::NonZeroU64;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::panicking;
@@ -38,7 +39,7 @@ const SPREAD_PER_STREAM: Duration = Duration::from_millis(1);
 /// The fan-outs of one core.
 pub(super) struct Fanouts {
     /// By the room's id.
-    by_room: Mutex<HashMap<u64, Fanout>>,
+    by_room: Mutex<HashMap<NonZeroU64, Fanout>>,
     terms: Arc<Terms>,
     /// How many reasons there are to take the numbers for partial.
     doubts: watch::Receiver<usize>,
@@ -65,7 +66,7 @@ struct All {
 struct Teller {
     members: Arc<Members>,
     fanouts: Weak<Fanouts>,
-    room: u64,
+    room: NonZeroU64,
 }
 
 /// A stream's places in the fan-outs of its rooms.
@@ -144,7 +145,7 @@ impl Fanouts {
         (members, None)
     }
 
-    fn by_room(&self) -> MutexGuard<'_, HashMap<u64, Fanout>> {
+    fn by_room(&self) -> MutexGuard<'_, HashMap<NonZeroU64, Fanout>> {
         self.by_room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

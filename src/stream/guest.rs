@@ -27,13 +27,18 @@ pub(crate) const SHORT_RETRY_MS: RangeInclusive<u64> = 100..=1000;
 /// One who has an open stream.
 pub(crate) struct Guest {
     who: Option<Who>,
+    /// Where their seat waits when they leave, if it does.
+    held: Arc<Held>,
     tally: Arc<Tally>,
 }
 
 pub(crate) enum Who {
-    /// Somebody who is counted, whose place among the limits is their seat's, and
-    /// whose seat is to wait there if they leave and have asked for it.
-    Counted(Presence, Option<Arc<Held>>),
+    /// Somebody who is counted, whose place among the limits is their seat's.
+    Counted {
+        presence: Presence,
+        /// Whether they have asked for their seat to wait when they leave.
+        holds: bool,
+    },
     /// Somebody who is not.
     #[expect(dead_code, reason = "their `Drop` is what they are for")]
     Observer(Observer, Permit),
@@ -43,16 +48,16 @@ impl Who {
     /// Their seat, if they have one.
     pub(super) fn seat(&self) -> Option<&Arc<Seat>> {
         match self {
-            Self::Counted(presence, _) => Some(presence.seat()),
+            Self::Counted { presence, .. } => Some(presence.seat()),
             Self::Observer(..) => None,
         }
     }
 }
 
 impl Guest {
-    pub(crate) fn new(who: Who, tally: &Arc<Tally>) -> Self {
+    pub(crate) fn new(who: Who, held: &Arc<Held>, tally: &Arc<Tally>) -> Self {
         tally.streams.up();
-        Self { who: Some(who), tally: tally.clone() }
+        Self { who: Some(who), held: held.clone(), tally: tally.clone() }
     }
 
     /// Their seat, if they have one.
@@ -62,18 +67,21 @@ impl Guest {
 
     /// Notes why the stream ends, unless a cause is noted already.
     pub(crate) fn note(&self, reason: Reason) {
-        if let Some(Who::Counted(presence, _)) = &self.who {
+        if let Some(Who::Counted { presence, .. }) = &self.who {
             presence.ending().note(reason);
         }
     }
 
     /// Ends the stream for a reason of the server's own. A client that is sent away has
     /// not left.
-    pub(crate) fn end(mut self, reason: Reason, held: &Arc<Held>) {
+    pub(crate) fn end(mut self, reason: Reason) {
+        let held = &self.held;
         self.note(reason);
         match (self.who.take(), reason) {
-            (Some(Who::Counted(presence, _)), Reason::AgedOut) => held.clone().keep_aged(presence),
-            (Some(Who::Counted(presence, _)), Reason::Shutdown) => held.leave_behind(presence),
+            (Some(Who::Counted { presence, .. }), Reason::AgedOut) => {
+                held.clone().keep_aged(presence);
+            }
+            (Some(Who::Counted { presence, .. }), Reason::Shutdown) => held.leave_behind(presence),
             (who, _) => drop(who),
         }
     }
@@ -83,8 +91,8 @@ impl Drop for Guest {
     /// They have left, if the stream was not ended.
     fn drop(&mut self) {
         self.tally.streams.down();
-        if let Some(Who::Counted(presence, Some(held))) = self.who.take() {
-            held.keep(presence);
+        if let Some(Who::Counted { presence, holds: true }) = self.who.take() {
+            self.held.clone().keep(presence);
         }
     }
 }

@@ -190,7 +190,7 @@ fn find(waiting: &ByRoom, rooms: &[Name], theirs: &impl Fn(&Seat) -> bool) -> Op
     let seats = || rooms.iter().filter_map(|room| waiting.get(room)).flatten();
     let waits_in = |seat: &Arc<Seat>| seats().filter(|other| Arc::ptr_eq(other, seat)).count();
     let own = seats().rfind(|seat| theirs(seat));
-    own.or_else(|| seats().rfind(|seat| waits_in(seat) == seat.rooms())).cloned()
+    own.or_else(|| seats().rfind(|seat| waits_in(seat) == seat.rooms() as usize)).cloned()
 }
 
 fn remove(waiting: &mut ByRoom, room: &Name, seat: &Arc<Seat>) {

@@ -4,6 +4,7 @@
 //! Whatever ends a stream, its guest is taken out of the line once, and what became of
 //! them is done before anybody can see that the stream is over.
 
+use std::num::NonZeroU64;
 use std::ops::AddAssign;
 use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +16,6 @@ use tokio::time::Instant;
 
 use super::frame::Frame;
 use super::guest::{Guest, farewell};
-use super::held::Held;
 use super::mailbox::Mailbox;
 use super::sink::Sink;
 use super::watch::Link;
@@ -33,7 +33,6 @@ pub(crate) struct Line {
     /// Held for what does not wait.
     state: Mutex<State>,
     rooms: Rooms,
-    held: Arc<Held>,
 }
 
 pub(super) struct State {
@@ -42,8 +41,6 @@ pub(super) struct State {
     pub(super) sink: Option<Box<dyn Sink>>,
     /// Until the stream is over.
     pub(super) guest: Option<Guest>,
-    /// The client is gone: there is no use in telling it anything.
-    pub(super) lost: bool,
     /// Who empties the mailbox, and who waits for the end.
     pub(super) reader: Option<Waker>,
     pub(super) watcher: Option<Waker>,
@@ -57,7 +54,7 @@ enum Rooms {
 
 struct InRoom {
     /// The room's id.
-    room: u64,
+    room: NonZeroU64,
     /// The stream's place in the room's fan-out, which alone uses it.
     place: AtomicUsize,
 }
@@ -84,20 +81,18 @@ impl Line {
     pub(super) fn new(
         guest: Guest,
         first: Frame,
-        rooms: impl ExactSizeIterator<Item = u64>,
-        held: &Arc<Held>,
+        rooms: impl ExactSizeIterator<Item = NonZeroU64>,
     ) -> Arc<Self> {
         let seat = guest.seat().cloned();
         let state = State {
             mailbox: Mailbox::new(first),
             sink: None,
             guest: Some(guest),
-            lost: false,
             reader: None,
             watcher: None,
         };
         let (state, rooms) = (Mutex::new(state), Rooms::new(rooms));
-        let line = Arc::new(Self { state, rooms, held: held.clone() });
+        let line = Arc::new(Self { state, rooms });
         if let Some(seat) = seat {
             // Whoever takes the seat over ends this stream. The seat is the guest's, so
             // the circle ends with the stream.
@@ -121,7 +116,7 @@ impl Line {
     pub(super) fn end(&self, reason: Reason) {
         let Some(guest) = self.state().guest.take() else { return };
         // Before the farewell: one who never reads it is gone all the same.
-        guest.end(reason, &self.held);
+        guest.end(reason);
         let mut state = self.state();
         state.mailbox.close(farewell(reason).map(|text| Frame::new(&text)));
         state.wake();
@@ -133,8 +128,7 @@ impl Line {
         guest.note(reason);
         drop(guest);
         let mut state = self.state();
-        state.lost = true;
-        state.mailbox.close(None);
+        state.mailbox.lose();
         state.wake();
     }
 
@@ -158,7 +152,7 @@ impl Line {
     }
 
     /// The ids of its rooms.
-    pub(super) fn rooms(&self) -> impl Iterator<Item = u64> {
+    pub(super) fn rooms(&self) -> impl Iterator<Item = NonZeroU64> {
         self.rooms.all().iter().map(|in_room| in_room.room)
     }
 
@@ -193,7 +187,7 @@ impl Line {
 }
 
 impl Rooms {
-    fn new(ids: impl ExactSizeIterator<Item = u64>) -> Self {
+    fn new(ids: impl ExactSizeIterator<Item = NonZeroU64>) -> Self {
         let is_one = ids.len() == 1;
         let mut rooms = ids.map(|room| InRoom { room, place: AtomicUsize::new(0) });
         match rooms.next() {

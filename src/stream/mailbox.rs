@@ -9,16 +9,19 @@ use crate::room;
 /// then the newest number of each room, never an old one after it.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
-    /// How many wait before the newest of a room takes the place of the one before it.
-    depth: usize,
     /// Boxed, for most streams have none, and what is touched for each event shall be
     /// small.
     #[expect(clippy::box_collection, reason = "three words more for each stream")]
     waiting: Option<Box<VecDeque<Letter>>>,
     /// How many were taken out.
     taken: u64,
+    /// Whether the newest of a room takes the place of one that waits already, or only once
+    /// some wait.
+    only_newest: bool,
     /// What waits is the last.
     closed: bool,
+    /// The client is gone: there is no use in telling it anything.
+    lost: bool,
 }
 
 /// A frame, and of which of the stream's rooms it tells, if it is of one alone.
@@ -28,13 +31,13 @@ impl Mailbox {
     /// A mailbox with the stream's first frame in it.
     pub(crate) fn new(first: Frame) -> Self {
         let waiting = Some(Box::new(VecDeque::from([(None, first)])));
-        Self { depth: room::CAPACITY, waiting, taken: 0, closed: false }
+        Self { waiting, taken: 0, only_newest: false, closed: false, lost: false }
     }
 
     /// Keeps only the newest of each room from now on: what empties it has another frame
     /// in its hands.
     pub(crate) fn keep_newest(&mut self) {
-        self.depth = 0;
+        self.only_newest = true;
     }
 
     /// Notes that the client was told something without waiting for it.
@@ -45,9 +48,10 @@ impl Mailbox {
     /// Puts a frame in that tells of this of the stream's rooms. Answers whether another
     /// was given up for it.
     pub(crate) fn put(&mut self, room: u8, frame: Frame) -> bool {
+        let depth = if self.only_newest { 0 } else { room::CAPACITY };
         let waiting = self.waiting.get_or_insert_default();
         let is_of_it = |letter: &Letter| letter.0 == Some(room);
-        let full = waiting.len() > self.depth;
+        let full = waiting.len() > depth;
         let given_up = if full { waiting.iter().rposition(is_of_it) } else { None };
         given_up.map(|place| waiting.remove(place));
         waiting.push_back((Some(room), frame));
@@ -60,6 +64,12 @@ impl Mailbox {
             self.waiting.get_or_insert_default().push_back((None, farewell));
         }
         self.closed = true;
+    }
+
+    /// Gives up what waits, and takes no more.
+    pub(crate) fn lose(&mut self) {
+        self.waiting = None;
+        (self.closed, self.lost) = (true, true);
     }
 
     /// Takes the next one out.
@@ -78,6 +88,10 @@ impl Mailbox {
 
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost
     }
 
     /// How many frames were taken so far.

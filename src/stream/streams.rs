@@ -26,7 +26,7 @@ use crate::event;
 use crate::limits::Limits;
 use crate::name::Name;
 #[cfg(feature = "server")]
-use crate::node::{Arrived, Node};
+use crate::node::Node;
 use crate::room::Subscription;
 use crate::rooms::{NoSeat, Rooms};
 #[cfg(feature = "server")]
@@ -154,12 +154,7 @@ impl Streams {
             return Err(NoStream::Draining);
         }
         #[cfg(feature = "server")]
-        if let Some(Arrived { presence, heard, token, later }) = self.claim(&wish).await? {
-            let who = Who::Counted(presence, self.held_for(&wish.kind));
-            let stream = self.begin(&wish, who, Some(token), heard);
-            if let Some(later) = later {
-                tell_later(stream.line(), later);
-            }
+        if let Some(stream) = self.claim(&wish).await? {
             return Ok(stream);
         }
         let (who, heard) = self.find_place(&wish)?;
@@ -176,33 +171,33 @@ impl Streams {
         token: Option<Token>,
         heard: Vec<Subscription>,
     ) -> Stream {
-        let guest = Guest::new(who, self.rooms.tally());
+        let guest = Guest::new(who, &self.held, self.rooms.tally());
         let partial = wish.wants.partial.then(|| self.rooms.is_partial());
         let first = self.first_frame(token, &heard, wish.wants, partial == Some(true));
-        let line = Line::new(guest, first, heard.iter().map(Subscription::room_id), &self.held);
+        let line = Line::new(guest, first, heard.iter().map(Subscription::room_id));
         // Jittered, or those who came together would go together.
         let age = self.terms.max_age.map(|age| age.mul_f64(random_range(0.8..=1.0)));
         let membership = self.fanouts().join(&line, heard, age, partial);
         Stream::new(line, membership)
     }
 
-    /// Has somebody's seat move here who had it at another node, or who has come from this one
-    /// back to this one by way of others.
+    /// Opens the stream of somebody whose seat is another node's, or was, and moves here.
     #[cfg(feature = "server")]
-    async fn claim(&self, wish: &Wish<'_>) -> Result<Option<Arrived>, NoStream> {
-        let Kind::Visitor { token: Some(token), .. } = wish.kind else { return Ok(None) };
+    async fn claim(&self, wish: &Wish<'_>) -> Result<Option<Stream>, NoStream> {
+        let Kind::Visitor { token: Some(token), holds } = wish.kind else { return Ok(None) };
         let Some(node) = self.node.get() else { return Ok(None) };
         if self.rooms.find_seat(token).is_some() || !node.knows(token) {
             return Ok(None);
         }
         let permit = self.limits.admit(wish.address, wish.rooms)?;
         let claim = node.claim(wish.rooms, token, permit, wish.ending.clone(), &self.rooms);
-        claim.await?.ok_or(NoStream::Draining).map(Some)
-    }
-
-    /// Where the seat waits of one who has asked for that.
-    fn held_for(&self, kind: &Kind) -> Option<Arc<Held>> {
-        matches!(kind, Kind::Visitor { holds: true, .. }).then(|| self.held.clone())
+        let arrived = claim.await?.ok_or(NoStream::Draining)?;
+        let who = Who::Counted { presence: arrived.presence, holds };
+        let stream = self.begin(wish, who, Some(arrived.token), arrived.heard);
+        if let Some(later) = arrived.later {
+            tell_later(stream.line(), later);
+        }
+        Ok(Some(stream))
     }
 
     /// What a stream is told first: of each room that it hears.
@@ -236,14 +231,13 @@ impl Streams {
     /// Joins the rooms, or takes a seat over; or only listens.
     fn find_place(&self, wish: &Wish<'_>) -> Result<(Who, Vec<Subscription>), NoStream> {
         let Wish { rooms, address, ref ending, .. } = *wish;
-        let held = self.held_for(&wish.kind);
-        let token = match wish.kind {
+        let (token, holds) = match wish.kind {
             Kind::Observer => {
                 let permit = self.limits.admit(address, rooms)?;
                 let (observer, heard) = self.rooms.observe_all(rooms)?;
                 return Ok((Who::Observer(observer, permit), heard));
             }
-            Kind::Visitor { token, .. } => token,
+            Kind::Visitor { token, holds } => (token, holds),
         };
         let mut joined = match token {
             Some(token) => self.rooms.take_over(rooms, token, address, ending)?,
@@ -252,9 +246,9 @@ impl Streams {
         if let (Some(_), Some(token)) = (&joined, token) {
             self.held.welcome_back(token);
         }
-        if let (None, Some(held)) = (&joined, &held) {
+        if joined.is_none() && holds {
             let succeed = |left: &_| self.rooms.succeed(rooms, left, address, ending);
-            joined = held.give(rooms, |left| left.is_at(address), succeed)?;
+            joined = self.held.give(rooms, |left| left.is_at(address), succeed)?;
         }
         let (presence, heard) = match joined {
             Some(returned) => returned,
@@ -263,7 +257,7 @@ impl Streams {
                 self.rooms.admit(rooms, Some(permit), ending.clone())?
             }
         };
-        Ok((Who::Counted(presence, held), heard))
+        Ok((Who::Counted { presence, holds }, heard))
     }
 
     /// The fan-outs of the runtime that asks.

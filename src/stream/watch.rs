@@ -34,7 +34,7 @@ const TICK: Duration = Duration::from_millis(20);
 /// How long a client may leave unanswered what it was sent, and how long untaken.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    /// In milliseconds, for each connection has them.
+    /// In milliseconds, as the system has them.
     silent: u32,
     stalled: u32,
 }

@@ -120,10 +120,15 @@ impl Core {
         self.carry_all((presence, vec![subscription]))
     }
 
+    fn guest(&self, presence: Presence) -> Guest {
+        let who = Who::Counted { presence, holds: false };
+        Guest::new(who, &self.streams.held, self.rooms().tally())
+    }
+
     /// A stream whose first frame was taken, and whose others wait to be.
     fn open(&self, (presence, heard): (Presence, Vec<Subscription>)) -> Stream {
-        let guest = Guest::new(Who::Counted(presence, None), self.rooms().tally());
-        let line = Line::new(guest, Frame::new(b":\n\n"), ids(&heard), &self.streams.held);
+        let guest = self.guest(presence);
+        let line = Line::new(guest, Frame::new(b":\n\n"), ids(&heard));
         let membership = self.streams.fanouts().join(&line, heard, None, None);
         let mut stream = Stream::new(line, membership);
         let mut cx = Context::from_waker(Waker::noop());
@@ -157,7 +162,7 @@ impl Core {
     }
 }
 
-fn ids(heard: &[Subscription]) -> impl ExactSizeIterator<Item = u64> {
+fn ids(heard: &[Subscription]) -> impl ExactSizeIterator<Item = NonZeroU64> {
     heard.iter().map(Subscription::room_id)
 }
 
@@ -540,11 +545,11 @@ async fn a_stream_that_opened_while_doubt_began_or_ended_is_told_so() {
         let others: Vec<_> = (0..rooms_before).map(|_| core.join()).collect();
         settle().await;
         let (presence, subscription) = core.subscribe();
-        let guest = Guest::new(Who::Counted(presence, None), core.rooms().tally());
+        let guest = core.guest(presence);
         // Its first frame was made before the change, and it joins its fan-out after it.
         let _doubt = (!was_partial).then(|| core.rooms().doubt());
         let heard = vec![subscription];
-        let line = Line::new(guest, Frame::new(b":\n\n"), ids(&heard), &core.streams.held);
+        let line = Line::new(guest, Frame::new(b":\n\n"), ids(&heard));
         let membership = core.streams.fanouts().join(&line, heard, None, Some(was_partial));
         let mut stream = Stream::new(line, membership);
         settle().await;
