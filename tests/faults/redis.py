@@ -35,14 +35,16 @@ class Failed(Exception):
 class Redis:
     """A `redis-server` that keeps nothing on the disk, and answers once this returns."""
 
-    def __init__(self, test, *args, port=None, password=None):
+    def __init__(self, test, *args, port=None, password=None, bind="127.0.0.1", namespace=None):
         self.port = port or free_port()
         self.password = password
+        self.host = bind
+        self._entered = namespace.entered if namespace else contextlib.nullcontext
         directory = tempfile.TemporaryDirectory()
         test.addCleanup(directory.cleanup)
         self.directory = pathlib.Path(directory.name)
         self.command = [
-            shutil.which("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1",
+            shutil.which("redis-server"), "--port", str(self.port), "--bind", bind,
             "--save", "", "--dir", directory.name, *map(str, args),
         ]
         self.process = None
@@ -51,10 +53,10 @@ class Redis:
 
     @property
     def url(self):
-        return f"redis://127.0.0.1:{self.port}"
+        return f"redis://{self.host}:{self.port}"
 
     def start(self):
-        with open(self.directory / "log", "ab") as log:
+        with open(self.directory / "log", "ab") as log, self._entered():
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
         eventually("whether Redis answers", self._answers, True)
 
@@ -75,13 +77,13 @@ class Redis:
             self.process.send_signal(signal.SIGCONT)
             self.kill()
 
-    def do(self, *words, user=None, password=None):
+    def do(self, *words):
         """Has Redis do something, and gives its answer: text, a number or a list."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=DEADLINE) as sock:
-            file = sock.makefile("rb")
-            if password or self.password:
-                name = [user] if user else []
-                ask(sock, file, "AUTH", *name, password or self.password)
+        with self._entered():
+            sock = socket.create_connection((self.host, self.port), timeout=DEADLINE)
+        with sock, sock.makefile("rb") as file:
+            if self.password:
+                ask(sock, file, "AUTH", self.password)
             return ask(sock, file, *words)
 
     def roles(self):

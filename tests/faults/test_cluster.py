@@ -6,13 +6,18 @@ The bounds in docs/cluster.md are those that are tested here.
 
 import contextlib
 import random
+import re
 import signal
+import subprocess
 import time
 
-from redis import Redis, RedisCluster
+from certificate import certificate
+from redis import Redis, RedisCluster, free_port
+from server import BINARY, ROOT
 from support import FaultTest
+import test_cable
 from visitor import H2Visitor, Visitor
-from waiting import eventually, measured
+from waiting import DEADLINE, eventually, measured
 
 #: How long the share of a node counts that is not heard any more.
 LEASE = 10.0
@@ -31,6 +36,10 @@ class ClusterTest(FaultTest):
         node = self.server("--redis", redis, "--keep-alive", "1s", *args, **options)
         self.is_whole(node)
         return node
+
+    def is_partial(self, *nodes, within=20.0):
+        for node in nodes:
+            eventually("whether the numbers are partial", lambda: partial(node), True, within)
 
     def is_whole(self, *nodes, within=20.0):
         for node in nodes:
@@ -380,3 +389,136 @@ class RedisLost(ClusterTest):
             eventually("the leaves", lambda: node.count("a"), 1)
             after = node.metrics()["headcount_cluster_backlog"]
             self.assertLess(after, before + 350)
+
+
+class Guarded(ClusterTest):
+    def test_the_rights_in_the_docs_are_enough_and_no_more_than_that(self):
+        page = (ROOT / "docs" / "cluster.md").read_text()
+        rules = re.search(r"^ACL SETUSER (.+)$", page, re.MULTILINE)[1].split()
+        self.redis.do("ACL", "SETUSER", *rules)
+        user, password = rules[0], next(rule[1:] for rule in rules if rule[0] == ">")
+        url = f"redis://{user}:{password}@127.0.0.1:{self.redis.port}"
+        nodes = self.nodes(2, redis=url)
+        first = self.visit(nodes[0], "a")
+        self.all_count(nodes, 1, "a")
+        self.visit(nodes[1], "a", first.token)
+        self.visit(nodes[1], "a").close()
+        self.all_count(nodes, 1, "a")
+        self.redis.do("FLUSHALL")
+        self.visit(nodes[0], "a")
+        self.all_count(nodes, 2, "a")
+        self.is_whole(*nodes)
+        for node in nodes:
+            self.assertEqual(node.metrics()["headcount_cluster_failures_total"], 0)
+        scripts = "".join(path.read_text() for path in (ROOT / "src" / "cluster").glob("*.lua"))
+        called = {name.lower() for name in re.findall(r"redis\.call\('(\w+)'", scripts)}
+        called |= {"get", "set", "subscribe", "publish", "evalsha", "script|load", "zrange"}
+        self.assertEqual({rule[1:] for rule in rules if rule[0] == "+"}, called)
+
+    def test_a_password_that_is_wrong_is_said_and_one_that_changes_does_no_harm(self):
+        self.redis.do("CONFIG", "SET", "requirepass", "first")
+        self.redis.password = "first"
+        secret = self.redis.directory / "password"
+        secret.write_text("wrong\n")
+        wrong = self.server("--redis", self.redis.url, "--redis-password-file", secret)
+        [line] = eventually("what it says", lambda: wrong.logged("cannot reach Redis"), len)
+        self.assertIn("WRONGPASS", line["error"])
+        self.assertEqual(self.visit(wrong, "a").newest, 1)
+
+        secret.write_text("first\n")
+        node = self.node("--redis-password-file", secret)
+        visitor = self.visit(node, "a", asks={"tell": "partial"})
+        self.redis.do("CONFIG", "SET", "requirepass", "second")
+        self.redis.password = "second"
+        self.redis.do("CLIENT", "KILL", "TYPE", "normal")
+        self.redis.do("CLIENT", "KILL", "TYPE", "pubsub")
+        visitor.wait("it is said", lambda it: it.events[-1].partial)
+        self.redis.do("CONFIG", "SET", "requirepass", "first")
+        self.redis.password = "first"
+        self.is_whole(node)
+        log = "\n".join(wrong.lines + node.lines)
+        for password in ("wrong", "first", "second"):
+            self.assertNotIn(f"{password}@", log)
+
+    def test_redis_is_reached_over_tls_and_only_if_its_certificate_is_good(self):
+        directory = self.redis.directory
+        # Not one that signs others: rustls takes those for no server's own.
+        leaf = ("-addext", "basicConstraints=critical,CA:FALSE")
+        (good, key), (other, _) = (
+            certificate(directory, name, more=leaf) for name in ("good", "other")
+        )
+        port = free_port()
+        Redis(
+            self, "--tls-port", port, "--tls-cert-file", good, "--tls-key-file", key,
+            "--tls-auth-clients", "no",
+        )
+        url = f"rediss://127.0.0.1:{port}"
+        nodes = [self.node("--redis-ca", good, redis=url) for _ in range(2)]
+        self.visit(nodes[0], "a")
+        self.all_count(nodes, 1, "a")
+        for ca in (["--redis-ca", other], []):
+            node = self.server("--redis", url, *ca)
+            eventually("what it says", lambda: node.logged("cannot reach Redis"), len)
+            self.assertTrue(partial(node))
+
+    def test_what_can_not_be_used_is_said_and_nothing_is_started(self):
+        for args, expected in (
+            (["--redis", "http://127.0.0.1"], "expected redis://HOST:PORT"),
+            (["--redis", "redis://:secret@127.0.0.1:port"], "expected redis://HOST:PORT"),
+            (["--redis", self.redis.url, "--redis-prefix", "{a}"], "without braces"),
+            (["--redis", self.redis.url, "--redis-ca", "/nowhere"], "cannot read /nowhere"),
+            (["--redis", self.redis.url, "--seats", "/nowhere"], "cannot be used with"),
+            (["--redis-ca", "/nowhere"], "--redis <URL>"),
+        ):
+            command = [BINARY, "--listen", "127.0.0.1:0", *args]
+            failed = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
+            self.assertNotEqual(failed.returncode, 0)
+            self.assertIn(expected, failed.stderr)
+            self.assertNotIn("secret", failed.stderr)
+
+    def test_a_redis_without_memory_costs_nothing_but_the_whole_number(self):
+        nodes = self.nodes(2)
+        here = [self.visit(node, "a") for node in nodes]
+        self.all_count(nodes, 2, "a")
+        self.redis.do("CONFIG", "SET", "maxmemory", "1")
+        self.is_partial(*nodes)
+        self.visit(nodes[0], "a")
+        self.redis.do("CONFIG", "SET", "maxmemory", "0")
+        back = time.monotonic()
+        self.all_count(nodes, 3, "a")
+        self.is_whole(*nodes)
+        measured("after Redis has memory again all is right within", time.monotonic() - back)
+        for visitor in here:
+            visitor.pump()
+            self.assertIsNone(visitor.ended)
+
+
+class Cut(ClusterTest):
+    setUpClass = test_cable.CableTest.setUpClass
+
+    def setUp(self):
+        FaultTest.setUp(self)
+        self.here, self.there = test_cable.Namespace(), test_cable.Namespace()
+        self.addCleanup(self.here.close)
+        self.addCleanup(self.there.close)
+        self.cable = test_cable.Cable(1, self.here, self.there)
+        self.redis = Redis(self, "--protected-mode", "no", bind="10.77.1.1", namespace=self.here)
+
+    def test_a_node_whose_cable_is_cut_says_so_and_is_right_soon_after(self):
+        near, far = (self.node(namespace=end) for end in (self.here, self.there))
+        with self.here.entered():
+            one = self.visit(near, "a", asks={"tell": "partial"})
+        with self.there.entered():
+            other = self.visit(far, "a", asks={"tell": "partial"})
+        self.all_count([near, far], 2, "a")
+        self.cable.pull()
+        cut = time.monotonic()
+        other.wait("it is said", lambda it: it.events[-1].partial)
+        measured("a node that is cut off says so within", time.monotonic() - cut)
+        one.wait("it is said", lambda it: it.events[-1].partial)
+        one.wait("the other node is dropped", lambda it: it.newest == 1, LEASE + SOON)
+        self.cable.plug_in()
+        back = time.monotonic()
+        self.all_count([near, far], 2, "a")
+        self.is_whole(near, far)
+        measured("after the cable is back all is right within", time.monotonic() - back)
