@@ -98,6 +98,13 @@ RECIPES = (
 )
 
 
+#: Those for three nodes. Where the second and the third are is the test's to say.
+NGINX_CLUSTER = Recipe(
+    "nginx-cluster.conf", {"listen 80;": "listen 127.0.0.1:{port};"} | NGINX_IDLE
+)
+HAPROXY_CLUSTER = Recipe("haproxy-cluster.cfg", {"bind :80": "bind fd@{fd}"} | HAPROXY_IDLE)
+
+
 def reserved(host):
     """A port that nobody else is given while the socket is open. Caddy, which takes
     no socket over, can listen there beside it; but on all addresses or none, so the

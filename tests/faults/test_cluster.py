@@ -11,11 +11,12 @@ import signal
 import subprocess
 import time
 
+import proxies
+import test_cable
 from certificate import certificate
 from redis import Redis, RedisCluster, free_port
 from server import BINARY, ROOT
 from support import FaultTest
-import test_cable
 from visitor import H2Visitor, Visitor
 from waiting import DEADLINE, eventually, measured
 
@@ -254,6 +255,32 @@ class Deaths(ClusterTest):
             people = moved
             self.all_count(nodes, 300, "a")
         self.assertEqual(set(history[1:]) | {300}, {300}, history)
+
+    def test_behind_nginx_a_stop_of_a_node_moves_no_number(self):
+        self.stops_behind(proxies.NGINX_CLUSTER)
+
+    def test_behind_haproxy_a_stop_of_a_node_moves_no_number(self):
+        self.stops_behind(proxies.HAPROXY_CLUSTER)
+
+    def stops_behind(self, recipe):
+        nodes = self.nodes(3)
+        for place, node in enumerate(nodes[1:], 3001):
+            recipe.tokens[f"127.0.0.1:{place}"] = f"127.0.0.1:{node.port}"
+        proxy = proxies.Proxy(self, recipe, nodes[0])
+        people = [self.visit(proxy, "a") for _ in range(30)]
+        self.all_count(nodes, 30, "a")
+        watcher = self.watch(nodes[0], "a")
+        streams = [node.metrics()["headcount_streams"] for node in nodes]
+        self.assertGreater(min(streams), 5)
+        nodes[2].signal(signal.SIGTERM)
+        nodes[2].wait()
+        ended = lambda: [visitor for visitor in people if visitor.ended]
+        self.until("their ends", lambda: len(ended()) == streams[2])
+        for visitor in ended():
+            self.visit(proxy, "a", visitor.token)
+        self.all_count(nodes[:2], 30, "a")
+        watcher.pump()
+        self.assertEqual(set(watcher.history), {30}, watcher.history)
 
     def test_a_node_that_sleeps_is_dropped_and_is_right_when_it_wakes(self):
         nodes = self.nodes(2)
