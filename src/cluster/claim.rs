@@ -36,6 +36,9 @@ struct Pending {
     /// The first write that carried it. Each write after that does so too.
     sent: Option<u64>,
     standing: Standing,
+    /// Seats that they had here before, with the same token. Until the claim is carried
+    /// out, it is these that another node finds if they go there.
+    former: Vec<SeatNumber>,
 }
 
 /// Where somebody is while their claim is not confirmed.
@@ -59,7 +62,26 @@ pub(crate) struct Claims {
 
 impl Claims {
     pub(crate) fn add(&mut self, claim: Claim, standing: Standing, now: Duration) {
-        self.pending.push_back(Pending { claim, since: now, sent: None, standing });
+        let pending = Pending { claim, since: now, sent: None, standing, former: Vec::new() };
+        self.pending.push_back(pending);
+    }
+
+    /// Adds the claim of somebody who has the seat `old` here, and is to have another one
+    /// in its place. Answers how they stand.
+    pub(crate) fn replace(&mut self, old: SeatNumber, claim: Claim, now: Duration) -> Standing {
+        let nth = self.pending.iter().position(|pending| pending.claim.to == old);
+        let before = nth.and_then(|nth| self.pending.remove(nth));
+        let (standing, mut former) =
+            before.map_or((Standing::Moved, Vec::new()), |before| (before.standing, before.former));
+        former.push(old);
+        self.pending.push_back(Pending { claim, since: now, sent: None, standing, former });
+        standing
+    }
+
+    /// The seat that has taken the place of `former`, which Redis does not know yet.
+    pub(crate) fn successor(&self, former: SeatNumber) -> Option<SeatNumber> {
+        let mut pending = self.pending.iter();
+        pending.find(|it| it.former.contains(&former)).map(|it| it.claim.to)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -133,7 +155,8 @@ impl Claims {
     pub(crate) fn repeat(&mut self, now: Duration) {
         for (claim, _) in self.recent.drain(..).rev() {
             let standing = Standing::Moved;
-            self.pending.push_front(Pending { claim, since: now, sent: None, standing });
+            let pending = Pending { claim, since: now, sent: None, standing, former: Vec::new() };
+            self.pending.push_front(pending);
         }
     }
 

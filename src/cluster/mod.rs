@@ -23,6 +23,18 @@
 //! `tests/cluster` is another. What Redis does is in [`script`]; how it is talked to, in
 //! [`json`] and [`reply`].
 //!
+//! # What a number says
+//!
+//! A node whose number is not partial is right, but for what is on its way. Where it is
+//! partial, people may be missing. Nobody is counted twice, but where no node can know:
+//!
+//! - A node is cut off, and one of its guests leaves it for another node and comes back with
+//!   that one's token, before it has noticed that they left. It counts both until their
+//!   lost connection is noticed or Redis is back, and is partial for that time.
+//! - Redis forgets who was moved where (a failover, a `FLUSHALL`), and the node that could
+//!   say so again is dead too. Whoever it had claimed may be counted in the share of a dead
+//!   node until that one's lease is over.
+//!
 //! # What is in Redis
 //!
 //! All keys have one prefix with a hash tag, so that they lie in one slot of a Redis

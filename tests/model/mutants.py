@@ -579,10 +579,16 @@ MUTANTS = [
         "src/cluster/member.rs",
         [
             (
-                "            self.elsewhere.leaves(claim.from.node, &claim.rooms);\n",
+                "            self.elsewhere.leaves(&claim.rooms);\n",
                 "            let _ = &claim;\n",
             )
         ],
+    ),
+    (
+        "count somebody whom Redis has moved here in the share that is not read anew",
+        CLUSTER,
+        "src/cluster/member.rs",
+        [("                self.elsewhere.moves(&claim.rooms);\n", "")],
     ),
     (
         "tell a token that nobody else knows of",

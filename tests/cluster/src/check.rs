@@ -54,18 +54,11 @@ impl World {
         })
     }
 
-    /// Whether the node in `slot`, which is in doubt, may count this person twice: here, and
-    /// in the share of a node that it can't know they have left.
-    fn may_count_twice(&self, person: &Person, slot: usize) -> bool {
-        // Their token does not name the place where all others count them. They never
-        // heard of that one, and this node still waits for Redis, which knows.
-        let has_old_token = person.is_astray;
-        // They have come to a node that is cut off, perhaps from a place that they took
-        // since it is.
-        let is_cut_off = self.well(slot).is_none_or(|since| self.now < since);
-        let doubt = self.nodes[slot].as_ref().map_or(Duration::ZERO, |node| node.doubt);
-        let has_come = |sitting: &Sitting| sitting.slot == slot && sitting.since >= doubt;
-        has_old_token || is_cut_off && person.seats.iter().any(has_come)
+    /// How often the node in `slot`, which is in doubt, may count this person more than once.
+    /// They have left it for another node, which it has not heard of, and come back with the
+    /// token of that one: it has no way to know that its former guest is the same.
+    fn may_count_again(person: &Person, slot: usize) -> usize {
+        person.seats.iter().filter(|sitting| sitting.slot == slot).count().saturating_sub(1)
     }
 
     /// Whether every node has heard of this person, who has sat on one for a time.
@@ -93,7 +86,7 @@ impl World {
             let mut most = people().filter(|person| self.may_count(person, slot)).count();
             most += people().filter(|person| self.may_have_missed(person, slot)).count();
             if is_partial {
-                most += people().filter(|person| self.may_count_twice(person, slot)).count();
+                most += people().map(|person| Self::may_count_again(person, slot)).sum::<usize>();
             }
             let least = people().filter(|person| self.must_count(person)).count();
             self.seen.checks += 1;

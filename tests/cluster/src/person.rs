@@ -24,8 +24,6 @@ pub(crate) struct Person {
     pub(crate) died: Option<Duration>,
     /// Whether they are on their way to another node.
     pub(crate) is_coming: bool,
-    /// Whether they came with another token than that of their last seat.
-    pub(crate) is_astray: bool,
     /// The tokens that they have shown to other nodes.
     pub(crate) tokens_used: BTreeSet<Place>,
 }

@@ -111,6 +111,11 @@ pub(crate) struct World {
     pub(crate) amnesia: Duration,
     /// Whether it has, and is not back yet.
     is_amnesic: bool,
+    /// Until when a dead node's share may have people whom it had claimed, or who were claimed
+    /// from it, if Redis has forgotten that.
+    ghosts: Duration,
+    /// When a node last died.
+    death: Duration,
     pub(crate) seen: Seen,
     pub(crate) wrong: Option<String>,
 }
@@ -134,7 +139,6 @@ impl World {
                 stood_up: None,
                 died: None,
                 is_coming: false,
-                is_astray: false,
                 tokens_used: BTreeSet::new(),
             }
         });
@@ -156,6 +160,8 @@ impl World {
             health: vec![(0, Duration::ZERO); plan.nodes],
             redis_health: (0, Duration::ZERO),
             amnesia: Duration::ZERO,
+            ghosts: Duration::ZERO,
+            death: Duration::ZERO,
             is_amnesic: false,
             rooms,
             seen: Seen::default(),
