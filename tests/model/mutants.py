@@ -31,7 +31,7 @@ PACE = ["-p", "headcount", "--lib", "pace::"]
 FANOUT = ["-p", "headcount", "--lib", "stream::"]
 SERVER = ["-p", "headcount", "--lib", "server::"]
 SEATS = ["-p", "headcount", "--lib", "seats_file"]
-CLUSTER = ["-p", "headcount-cluster"]
+CLUSTER = ["-p", "headcount-cluster", "--test=seeds"]
 
 # (what is done wrong, which tests must see it, the file, [(the code, the mutated code)])
 MUTANTS = [

@@ -7,9 +7,14 @@ use std::time::Duration;
 use crate::cluster::place::{NodeId, Place, SeatNumber};
 use crate::name::Name;
 
+/// How many rooms there are.
+pub(crate) const ROOMS: usize = 4;
+
 #[derive(Debug)]
 pub(crate) struct Person {
     pub(crate) rooms: Arc<[Name]>,
+    /// The same, as one answer for each room.
+    pub(crate) is_in: [bool; ROOMS],
     /// What their client has heard last.
     pub(crate) token: Option<Place>,
     /// Where their client is connected.

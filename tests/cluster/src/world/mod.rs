@@ -5,7 +5,9 @@ mod faults;
 mod people;
 mod server;
 
+use std::array;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chance::Chance;
@@ -14,7 +16,7 @@ use crate::cluster::place::{NodeId, Place};
 use crate::link::{Command, Link, Message};
 use crate::name::Name;
 use crate::node::Node;
-use crate::person::Person;
+use crate::person::{Person, ROOMS};
 use crate::plan::{END, Fault, Plan};
 use crate::redis::Redis;
 
@@ -124,14 +126,17 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut chance = Chance::new(seed);
         let plan = Plan::new(seed, &mut chance);
-        let names = ["lobby", "a", "b", "c"].iter().filter_map(|name| Name::new(name).ok());
+        let names: [_; ROOMS] = ["lobby", "a", "b", "c"];
+        let names = names.iter().filter_map(|name| Name::new(name).ok());
         let rooms: Vec<Name> = names.collect();
         let people = (0..plan.people).map(|_| {
             let first = chance.below(rooms.len());
             let count = if chance.percent(70) { 1 } else { 2 };
             let own = (first..first + count).map(|nth| rooms[nth % rooms.len()].clone());
+            let own: Arc<[Name]> = own.collect();
             Person {
-                rooms: own.collect(),
+                is_in: array::from_fn(|nth| own.contains(&rooms[nth])),
+                rooms: own,
                 token: None,
                 at: None,
                 seats: Vec::new(),
