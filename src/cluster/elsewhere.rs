@@ -180,9 +180,19 @@ impl Elsewhere {
 
     /// Puts a node's share in the place of the one before it.
     pub(crate) fn insert(&mut self, node: NodeId, share: Share) {
-        self.remove(node);
+        let old = self.shares.remove(&node);
+        let before = |room: &Name| u64::from(old.as_ref().map_or(0, |old| old.count(room)));
+        // Most of them have not changed, and of those nobody is told.
         for (room, count) in share.rooms() {
-            self.change(room, |sum| sum.there += u64::from(count));
+            let (before, after) = (before(room), u64::from(count));
+            if before != after {
+                self.change(room, |sum| sum.there = sum.there - before + after);
+            }
+        }
+        for (room, count) in old.iter().flat_map(Share::rooms) {
+            if share.count(room) == 0 {
+                self.change(room, |sum| sum.there -= u64::from(count));
+            }
         }
         self.shares.insert(node, share);
     }

@@ -484,6 +484,7 @@ impl Member {
 #[cfg(test)]
 mod tests {
     use super::super::frame::{Move, Part, Version};
+    use super::super::{MOST_LEFT, MOST_LEFT_AT_ONCE, SPARE_ROOMS};
     use super::*;
 
     const OWN: NodeId = NodeId(1);
@@ -606,5 +607,31 @@ mod tests {
         assert!(outputs.iter().any(|it| matches!(it, Output::Seat(1))), "{outputs:?}");
         assert_eq!(member.elsewhere(&Name::default()), 0);
         assert!(member.is_partial());
+    }
+
+    #[test]
+    fn what_waits_does_not_grow_while_redis_is_away() {
+        let mut member = member();
+        member.handle(Duration::from_secs(1), Input::Lost);
+        let mut most = 0;
+        for nth in 0..200_000 {
+            let now = Duration::from_millis(1_000 + u64::from(nth) * 10);
+            let room = Name::new(&format!("/{nth}")).expect("a good name");
+            member.handle(now, Input::Join { seat: nth, rooms: [room].into() });
+            member.handle(now, Input::Leave { seat: nth });
+            while member.next().is_some() {}
+            most = most.max(member.backlog());
+        }
+        assert!(most <= MOST_LEFT + SPARE_ROOMS + 1, "{most}");
+        // When it is back, not all of it is said at once.
+        let now = Duration::from_secs(10_000);
+        member.handle(now, Input::Opened);
+        member.handle(now, Input::Opened);
+        let outputs = Vec::from_iter(std::iter::from_fn(|| member.next()));
+        let left = outputs.iter().filter_map(|output| match output {
+            Output::Write(write) => Some((write.rooms.len(), write.left.len())),
+            _ => None,
+        });
+        assert_eq!(left.collect::<Vec<_>>(), [(0, MOST_LEFT_AT_ONCE)]);
     }
 }

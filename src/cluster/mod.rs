@@ -108,6 +108,12 @@ pub(crate) const MOST_CLAIMS: usize = 500;
 /// How many people who left are remembered while they can't be written.
 pub(crate) const MOST_LEFT: usize = 65_536;
 
+/// How many of them one write carries, for the same reason.
+pub(crate) const MOST_LEFT_AT_ONCE: usize = 1_000;
+
+/// So many rooms more than there are may wait to be written. With more, the whole share is.
+pub(crate) const SPARE_ROOMS: usize = 1_000;
+
 /// How many bytes a frame may have. The whole share of a node with 100,000 rooms, whose names
 /// are as long as may be, has half as many; Redis itself cuts off subscribers for whom more
 /// than this waits.

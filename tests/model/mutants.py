@@ -559,7 +559,7 @@ MUTANTS = [
         "write on when Redis has lost the share",
         CLUSTER,
         "src/cluster/outbox.rs",
-        [("        self.unwritten.is_whole = true;\n", "        self.base = 0;\n")],
+        [("        self.unwritten.become_whole();\n", "        self.base = 0;\n")],
     ),
     (
         "forget the claims that Redis has lost",
