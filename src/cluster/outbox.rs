@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::claim::Claims;
 use super::place::{Place, SeatNumber};
 use super::write::Write;
-use super::{BEAT, MOST_LEFT, MOST_LEFT_AT_ONCE, RETRY, SPARE_ROOMS, TICK};
+use super::{BEAT, LEFT_MEMORY, MOST_LEFT, MOST_LEFT_AT_ONCE, RETRY, SPARE_ROOMS, TICK};
 use crate::name::Name;
 
 /// A node's own share, and how far it is written.
@@ -44,7 +44,8 @@ struct Seat {
 struct Unwritten {
     is_whole: bool,
     rooms: HashSet<Name>,
-    left: VecDeque<SeatNumber>,
+    /// And since when. What Redis would have forgotten by now is not told it.
+    left: VecDeque<(SeatNumber, Duration)>,
     seen: BTreeSet<SeatNumber>,
 }
 
@@ -90,9 +91,9 @@ impl Outbox {
     }
 
     /// Takes a seat out of the numbers. Leaving twice is leaving once.
-    pub(crate) fn leave(&mut self, seat: SeatNumber) {
+    pub(crate) fn leave(&mut self, seat: SeatNumber, now: Duration) {
         if self.remove(seat) {
-            self.unwritten.left.push_back(seat);
+            self.unwritten.left.push_back((seat, now));
             self.unwritten.forget_left();
         }
     }
@@ -155,6 +156,9 @@ impl Outbox {
     /// What to write now.
     pub(crate) fn send(&mut self, claims: &mut Claims, now: Duration) -> Write {
         let mut written = mem::take(&mut self.unwritten);
+        while written.left.front().is_some_and(|(_, since)| *since + LEFT_MEMORY <= now) {
+            written.left.pop_front();
+        }
         let at_once = written.left.len().min(MOST_LEFT_AT_ONCE);
         self.unwritten.left = written.left.split_off(at_once);
         self.seq += 1;
@@ -193,7 +197,7 @@ impl Outbox {
             base: self.base,
             whole: written.is_whole.then_some(self.generation),
             rooms: rooms.into_iter().map(|room| (room.clone(), count(&room))).collect(),
-            left: written.left.iter().copied().collect(),
+            left: written.left.iter().map(|(seat, _)| *seat).collect(),
             seen: written.seen.iter().copied().collect(),
             claims: claimed,
         };
