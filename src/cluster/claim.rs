@@ -4,7 +4,9 @@
 //! A claim travels with a write: the same script that counts them here takes them away
 //! there. It may be carried out twice, for Redis remembers who was moved where.
 
-use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +38,9 @@ struct Pending {
     /// The first write that carried it. Each write after that does so too.
     sent: Option<u64>,
     standing: Standing,
+    /// Seats that they had here before, with the same token. Until the claim is carried
+    /// out, it is these that another node finds if they go there.
+    former: Vec<SeatNumber>,
 }
 
 /// Where somebody is while their claim is not confirmed.
@@ -53,13 +58,75 @@ pub(crate) enum Standing {
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     pending: VecDeque<Pending>,
+    /// The seats here of those, and how often, to find out at once about all others.
+    seats: HashMap<SeatNumber, usize>,
+    /// What has taken the place of the former seats of those.
+    successors: HashMap<SeatNumber, SeatNumber>,
+    /// How many of them wait, and how many are seated. There may be thousands, and each
+    /// input asks.
+    waiting: usize,
+    seated: usize,
     /// Confirmed, and when. If Redis loses what it wrote last, they are made again.
     recent: VecDeque<(Claim, Duration)>,
 }
 
 impl Claims {
     pub(crate) fn add(&mut self, claim: Claim, standing: Standing, now: Duration) {
-        self.pending.push_back(Pending { claim, since: now, sent: None, standing });
+        self.push(Pending { claim, since: now, sent: None, standing, former: Vec::new() });
+    }
+
+    fn push(&mut self, pending: Pending) {
+        self.count_in(&pending);
+        self.pending.push_back(pending);
+    }
+
+    fn count_in(&mut self, pending: &Pending) {
+        let to = pending.claim.to;
+        *self.seats.entry(to).or_default() += 1;
+        self.successors.extend(pending.former.iter().map(|former| (*former, to)));
+        self.waiting += usize::from(pending.standing == Standing::Waiting);
+        self.seated += usize::from(pending.standing == Standing::Seated);
+    }
+
+    fn count_out(&mut self, pending: &Pending) {
+        if let Entry::Occupied(mut seats) = self.seats.entry(pending.claim.to) {
+            *seats.get_mut() -= 1;
+            if *seats.get() == 0 {
+                seats.remove();
+            }
+        }
+        for former in &pending.former {
+            self.successors.remove(former);
+        }
+        self.waiting -= usize::from(pending.standing == Standing::Waiting);
+        self.seated -= usize::from(pending.standing == Standing::Seated);
+    }
+
+    fn remove(&mut self, seat: SeatNumber) -> Option<Pending> {
+        if !self.seats.contains_key(&seat) {
+            return None;
+        }
+        let nth = self.pending.iter().position(|pending| pending.claim.to == seat)?;
+        let pending = self.pending.remove(nth)?;
+        self.count_out(&pending);
+        Some(pending)
+    }
+
+    /// Adds the claim of somebody who has the seat `old` here, and is to have another one
+    /// in its place. Answers how they stand.
+    pub(crate) fn replace(&mut self, old: SeatNumber, claim: Claim, now: Duration) -> Standing {
+        let (standing, mut former) = match self.remove(old) {
+            Some(before) => (before.standing, before.former),
+            None => (Standing::Moved, Vec::new()),
+        };
+        former.push(old);
+        self.push(Pending { claim, since: now, sent: None, standing, former });
+        standing
+    }
+
+    /// The seat that has taken the place of `former`, which Redis does not know yet.
+    pub(crate) fn successor(&self, former: SeatNumber) -> Option<SeatNumber> {
+        self.successors.get(&former).copied()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -87,12 +154,9 @@ impl Claims {
         self.pending.iter().skip(MOST_CLAIMS).map(|pending| &pending.claim)
     }
 
-    /// Those who are counted here, while they are in the share of another node still.
-    pub(crate) fn seated(&self) -> impl Iterator<Item = &Claim> {
-        self.pending
-            .iter()
-            .filter(|pending| pending.standing == Standing::Seated)
-            .map(|pending| &pending.claim)
+    /// Whether somebody is counted here who is in the share of another node still.
+    pub(crate) fn is_one_seated(&self) -> bool {
+        self.seated > 0
     }
 
     /// Takes the claims that were carried out with this node's write that was published as
@@ -100,12 +164,14 @@ impl Claims {
     pub(crate) fn confirm(&mut self, frame: &Frame, now: Duration) -> Vec<(Claim, Standing)> {
         let is_sent = |pending: &Pending| pending.sent.is_some_and(|sent| sent <= frame.seq);
         let mut confirmed = Vec::new();
-        self.pending.retain(|pending| {
-            if is_sent(pending) {
-                confirmed.push((pending.claim.clone(), pending.standing));
+        for pending in mem::take(&mut self.pending) {
+            if is_sent(&pending) {
+                self.count_out(&pending);
+                confirmed.push((pending.claim, pending.standing));
+            } else {
+                self.pending.push_back(pending);
             }
-            !is_sent(pending)
-        });
+        }
         // Those who had been moved already since they got their token were moved from another
         // place than it names. Both are to be known.
         let version =
@@ -131,9 +197,11 @@ impl Claims {
 
     /// Has the recent claims be made again: Redis has lost them.
     pub(crate) fn repeat(&mut self, now: Duration) {
-        for (claim, _) in self.recent.drain(..).rev() {
+        for (claim, _) in mem::take(&mut self.recent).into_iter().rev() {
             let standing = Standing::Moved;
-            self.pending.push_front(Pending { claim, since: now, sent: None, standing });
+            let pending = Pending { claim, since: now, sent: None, standing, former: Vec::new() };
+            self.count_in(&pending);
+            self.pending.push_front(pending);
         }
     }
 
@@ -141,12 +209,14 @@ impl Claims {
     /// carried out and is done with, or it was not, and its client, who has heard of no
     /// other token, comes with the old one.
     pub(crate) fn drop(&mut self, seat: SeatNumber) -> Option<(Claim, Standing)> {
-        let nth = self.pending.iter().position(|pending| pending.claim.to == seat)?;
-        self.pending.remove(nth).map(|pending| (pending.claim, pending.standing))
+        self.remove(seat).map(|pending| (pending.claim, pending.standing))
     }
 
     /// Takes those who need not wait any longer: all of them if it `is_vain`.
     pub(crate) fn seat(&mut self, is_vain: bool, now: Duration) -> Vec<Claim> {
+        if self.waiting == 0 {
+            return Vec::new();
+        }
         let is_over = |pending: &&mut Pending| {
             pending.standing == Standing::Waiting && (is_vain || pending.since + PATIENCE <= now)
         };
@@ -154,11 +224,21 @@ impl Claims {
             pending.standing = Standing::Seated;
             pending.claim.clone()
         };
-        self.pending.iter_mut().filter(is_over).map(seat).collect()
+        // If all are vain, those who came last are all that there are.
+        let most = if is_vain { self.waiting } else { usize::MAX };
+        let last = self.pending.iter_mut().rev().filter(is_over).take(most);
+        let mut seated: Vec<_> = last.map(seat).collect();
+        seated.reverse();
+        self.waiting -= seated.len();
+        self.seated += seated.len();
+        seated
     }
 
     /// When the next of them need not wait any longer.
     pub(crate) fn next_seat(&self) -> Option<Duration> {
+        if self.waiting == 0 {
+            return None;
+        }
         let waits = self.pending.iter().find(|pending| pending.standing == Standing::Waiting);
         waits.map(|pending| pending.since + PATIENCE)
     }
@@ -171,8 +251,10 @@ impl Claims {
         }
         let mut given_up = Vec::new();
         while self.pending.front().is_some_and(|first| first.since + MEMORY <= now) {
-            let first = self.pending.pop_front().filter(|first| first.standing == Standing::Seated);
-            given_up.extend(first.map(|pending| pending.claim));
+            if let Some(first) = self.pending.pop_front() {
+                self.count_out(&first);
+                given_up.extend((first.standing == Standing::Seated).then_some(first.claim));
+            }
         }
         given_up
     }

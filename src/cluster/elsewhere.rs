@@ -14,11 +14,28 @@ use crate::name::Name;
 #[derive(Debug, Default)]
 pub(crate) struct Elsewhere {
     shares: BTreeMap<NodeId, Share>,
-    /// People who came here before Redis could move them: they are in that node's share
-    /// still, or will be once it is read.
-    leaving: HashMap<NodeId, HashMap<Name, u32>>,
-    sums: HashMap<Name, u32>,
+    sums: HashMap<Name, Sum>,
+    /// How many of those who are here were moved, which catching up will show.
+    moved: HashMap<Name, u64>,
     changed: HashSet<Name>,
+}
+
+/// How many people of a room are elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sum {
+    /// In all shares.
+    there: u64,
+    /// Of these, how many are here, for all that is known: they came before Redis could
+    /// move them, or before this node has read of it. They are in the share that their
+    /// token names, or in another one if they were moved since this node fell behind, or
+    /// in none yet; so they are taken from the sum.
+    here: u64,
+}
+
+impl Sum {
+    fn count(self) -> u32 {
+        self.there.saturating_sub(self.here).try_into().unwrap_or(u32::MAX)
+    }
 }
 
 /// A frame was missed.
@@ -28,7 +45,7 @@ pub(crate) struct Gap;
 impl Elsewhere {
     /// How many people of this room are elsewhere.
     pub(crate) fn count(&self, room: &Name) -> u32 {
-        self.sums.get(room).copied().unwrap_or_default()
+        self.sums.get(room).copied().unwrap_or_default().count()
     }
 
     pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeId> {
@@ -85,11 +102,7 @@ impl Elsewhere {
         match self.shares.get(&part.node).map(|share| share.judge(part)) {
             Some(Verdict::Next) => {
                 for (room, count) in &part.rooms {
-                    let before = self.seen(part.node, room);
-                    if let Some(share) = self.shares.get_mut(&part.node) {
-                        share.set(room, *count);
-                    }
-                    self.add(room, before, self.seen(part.node, room));
+                    self.set(part.node, room, *count);
                 }
                 if let Some(share) = self.shares.get_mut(&part.node) {
                     share.version = part.version;
@@ -106,41 +119,48 @@ impl Elsewhere {
     }
 
     /// Takes somebody away from a share that no frame takes them away from.
-    pub(crate) fn take(&mut self, node: NodeId, rooms: &[Name]) {
+    fn take(&mut self, node: NodeId, rooms: &[Name]) {
         for room in rooms {
-            let before = self.seen(node, room);
-            if let Some(share) = self.shares.get_mut(&node) {
-                share.set(room, share.count(room).saturating_sub(1));
-            }
-            self.add(room, before, self.seen(node, room));
+            let count = self.shares.get(&node).map_or(0, |share| share.count(room));
+            self.set(node, room, count.saturating_sub(1));
         }
     }
 
-    /// Notes that somebody is here who is in that node's share still.
-    pub(crate) fn leaves(&mut self, node: NodeId, rooms: &[Name]) {
+    fn set(&mut self, node: NodeId, room: &Name, count: u32) {
+        if let Some(share) = self.shares.get_mut(&node) {
+            let before = share.count(room);
+            share.set(room, count);
+            self.change(room, |sum| sum.there = sum.there - u64::from(before) + u64::from(count));
+        }
+    }
+
+    /// Notes that somebody is here who is in another node's share still.
+    pub(crate) fn leaves(&mut self, rooms: &[Name]) {
         for room in rooms {
-            let before = self.seen(node, room);
-            *self.leaving.entry(node).or_default().entry(room.clone()).or_default() += 1;
-            self.add(room, before, self.seen(node, room));
+            self.change(room, |sum| sum.here += 1);
         }
     }
 
     /// Notes that they are not in that share any more.
-    pub(crate) fn has_left(&mut self, node: NodeId, rooms: &[Name]) {
+    pub(crate) fn has_left(&mut self, rooms: &[Name]) {
         for room in rooms {
-            let before = self.seen(node, room);
-            if let Some(leaving) = self.leaving.get_mut(&node) {
-                if let Some(count) = leaving.get_mut(room) {
-                    *count -= 1;
-                    if *count == 0 {
-                        leaving.remove(room);
-                    }
-                }
-                if leaving.is_empty() {
-                    self.leaving.remove(&node);
-                }
-            }
-            self.add(room, before, self.seen(node, room));
+            self.change(room, |sum| sum.here = sum.here.saturating_sub(1));
+        }
+    }
+
+    /// Notes that somebody was moved here, which the shares do not show before
+    /// [everything is read](Self::is_read).
+    pub(crate) fn moves(&mut self, rooms: &[Name]) {
+        self.leaves(rooms);
+        for room in rooms {
+            *self.moved.entry(room.clone()).or_default() += 1;
+        }
+    }
+
+    /// Notes that the shares are up to date.
+    pub(crate) fn is_read(&mut self) {
+        for (room, moved) in mem::take(&mut self.moved) {
+            self.change(&room, |sum| sum.here = sum.here.saturating_sub(moved));
         }
     }
 
@@ -160,22 +180,28 @@ impl Elsewhere {
 
     /// Puts a node's share in the place of the one before it.
     pub(crate) fn insert(&mut self, node: NodeId, share: Share) {
-        self.remove(node);
-        let rooms: Vec<_> = share.rooms().cloned().collect();
-        self.shares.insert(node, share);
-        for room in rooms {
-            self.add(&room, 0, self.seen(node, &room));
+        let old = self.shares.remove(&node);
+        let before = |room: &Name| u64::from(old.as_ref().map_or(0, |old| old.count(room)));
+        // Most of them have not changed, and of those nobody is told.
+        for (room, count) in share.rooms() {
+            let (before, after) = (before(room), u64::from(count));
+            if before != after {
+                self.change(room, |sum| sum.there = sum.there - before + after);
+            }
         }
+        for (room, count) in old.iter().flat_map(Share::rooms) {
+            if share.count(room) == 0 {
+                self.change(room, |sum| sum.there -= u64::from(count));
+            }
+        }
+        self.shares.insert(node, share);
     }
 
     /// Drops a node's share.
     pub(crate) fn remove(&mut self, node: NodeId) {
-        let Some(share) = self.shares.get(&node) else { return };
-        let seen = |room: &Name| (room.clone(), self.seen(node, room));
-        let rooms: Vec<_> = share.rooms().map(seen).collect();
-        self.shares.remove(&node);
-        for (room, count) in rooms {
-            self.add(&room, count, 0);
+        let Some(share) = self.shares.remove(&node) else { return };
+        for (room, count) in share.rooms() {
+            self.change(room, |sum| sum.there -= u64::from(count));
         }
     }
 
@@ -189,23 +215,17 @@ impl Elsewhere {
         }
     }
 
-    /// How many people of this room are at that node and nowhere else.
-    fn seen(&self, node: NodeId, room: &Name) -> u32 {
-        let count = self.shares.get(&node).map_or(0, |share| share.count(room));
-        let leaving = self.leaving.get(&node).and_then(|leaving| leaving.get(room));
-        count.saturating_sub(leaving.copied().unwrap_or_default())
-    }
-
-    fn add(&mut self, room: &Name, before: u32, after: u32) {
-        if before == after {
-            return;
-        }
-        let sum = self.count(room) - before + after;
-        if sum == 0 {
+    fn change(&mut self, room: &Name, change: impl FnOnce(&mut Sum)) {
+        let before = self.sums.get(room).copied().unwrap_or_default();
+        let mut after = before;
+        change(&mut after);
+        if after == Sum::default() {
             self.sums.remove(room);
-        } else {
-            self.sums.insert(room.clone(), sum);
+        } else if after != before {
+            self.sums.insert(room.clone(), after);
         }
-        self.changed.insert(room.clone());
+        if after.count() != before.count() {
+            self.changed.insert(room.clone());
+        }
     }
 }

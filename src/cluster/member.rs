@@ -183,32 +183,32 @@ impl Member {
     }
 
     fn come_back(&mut self, seat: SeatNumber, rooms: Arc<[Name]>, from: Place, had: Arc<[Name]>) {
-        let mut standing = Standing::Waiting;
+        let claim = Claim { from, to: seat, rooms: had, unless: None };
         if let Some(old) = self.outbox.brought(from) {
             // They came with this token before, and have not heard of their new seat.
-            self.outbox.leave(old);
+            self.outbox.leave(old, self.now);
             self.outputs.push_back(Output::GiveUp(old));
-            standing = self.claims.drop(old).map_or(Standing::Moved, |(_, standing)| standing);
+            let standing = self.claims.replace(old, claim, self.now);
             if standing != Standing::Waiting {
                 self.outputs.push_back(Output::Seat(seat));
             }
             if standing == Standing::Moved {
                 self.outputs.push_back(Output::Token(seat));
             }
+        } else {
+            self.claims.add(claim, Standing::Waiting, self.now);
         }
         self.outbox.join(seat, rooms, Some(from));
-        let claim = Claim { from, to: seat, rooms: had, unless: None };
-        self.claims.add(claim, standing, self.now);
     }
 
     fn leave(&mut self, seat: SeatNumber) {
-        self.outbox.leave(seat);
+        self.outbox.leave(seat, self.now);
         self.drop_claim(seat);
     }
 
     fn drop_claim(&mut self, seat: SeatNumber) {
         if let Some((claim, Standing::Seated)) = self.claims.drop(seat) {
-            self.elsewhere.has_left(claim.from.node, &claim.rooms);
+            self.elsewhere.has_left(&claim.rooms);
         }
     }
 
@@ -287,6 +287,13 @@ impl Member {
         let own = self.id;
         for moved in frame.moves.iter().filter(|moved| moved.from.node == own) {
             self.give_up(moved.from.seat);
+            // They came here once more with the token that they went there with, and Redis
+            // has not heard of that.
+            let successor = self.claims.successor(moved.from.seat);
+            if let Some(seat) = successor.filter(|_| frame.from != own) {
+                self.leave(seat);
+                self.outputs.push_back(Output::GiveUp(seat));
+            }
         }
         for part in frame.shares.iter().filter(|part| part.node == own) {
             self.outbox.compare(&part.rooms);
@@ -310,14 +317,7 @@ impl Member {
         let now = self.now;
         let Some(link) = &mut self.link else { return };
         if let Some(catch_up) = &mut link.catch_up {
-            if frame.from == self.id && frame.moves.iter().any(|moved| moved.is_lost) {
-                // Whom it has moved is taken away at once.
-                let mut own = Frame::clone(frame);
-                own.moves.clear();
-                catch_up.hear(&Arc::new(own), now);
-            } else {
-                catch_up.hear(frame, now);
-            }
+            catch_up.hear(frame, now);
             self.elsewhere.renew(frame.from, now);
             // Somebody who is not on the list, or has joined since.
             let is_whole = frame.shares.iter().any(|part| part.node == frame.from && part.is_whole);
@@ -349,12 +349,12 @@ impl Member {
             }
             match standing {
                 Standing::Waiting => self.outputs.push_back(Output::Seat(claim.to)),
-                Standing::Seated => self.elsewhere.has_left(claim.from.node, &claim.rooms),
+                Standing::Seated => self.elsewhere.has_left(&claim.rooms),
                 Standing::Moved => continue,
             }
             // The frame that takes them away there waits until everything is read.
             if catches_up {
-                self.elsewhere.take(claim.from.node, &claim.rooms);
+                self.elsewhere.moves(&claim.rooms);
             }
         }
     }
@@ -399,10 +399,10 @@ impl Member {
         }
         for claim in self.claims.seat(self.link.is_none(), now) {
             self.outputs.push_back(Output::Seat(claim.to));
-            self.elsewhere.leaves(claim.from.node, &claim.rooms);
+            self.elsewhere.leaves(&claim.rooms);
         }
         for claim in self.claims.forget(now) {
-            self.elsewhere.has_left(claim.from.node, &claim.rooms);
+            self.elsewhere.has_left(&claim.rooms);
         }
         self.look_at_catch_up();
         if self.link.is_some() && self.outbox.due(&self.claims).is_some_and(|due| due <= now) {
@@ -457,13 +457,15 @@ impl Member {
         self.elsewhere.expire(now);
         if is_one_missed {
             self.catch_up(Outbox::pause(now));
+        } else {
+            self.elsewhere.is_read();
         }
     }
 
     fn is_in_doubt(&self) -> bool {
         let is_settled = |link: &Link| link.catch_up.is_none();
         !self.link.as_ref().is_some_and(is_settled)
-            || self.claims.seated().next().is_some()
+            || self.claims.is_one_seated()
             || self.elsewhere.shares().any(|share| share.lease.doubt() <= self.now)
     }
 
@@ -488,5 +490,161 @@ impl Member {
             by(share.lease.doubt());
         }
         due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::{Move, Part, Version};
+    use super::super::{MOST_LEFT, MOST_LEFT_AT_ONCE, SPARE_ROOMS};
+    use super::*;
+
+    const OWN: NodeId = NodeId(1);
+    const OTHER: NodeId = NodeId(2);
+
+    fn lobby() -> Arc<[Name]> {
+        [Name::default()].into()
+    }
+
+    /// A node that has heard everything, with nobody else around.
+    fn member() -> Member {
+        let mut member = Member::new(OWN, Duration::ZERO);
+        member.handle(Duration::ZERO, Input::Opened);
+        let outputs = answered(&mut member, Duration::ZERO);
+        assert!(matches!(outputs.last(), Some(Output::Partial(false))), "{outputs:?}");
+        member
+    }
+
+    /// Does what the member asks for, in a Redis that moves those whom it claims and that
+    /// no other node writes to.
+    fn answered(member: &mut Member, now: Duration) -> Vec<Output> {
+        let mut outputs = Vec::new();
+        while let Some(output) = member.next() {
+            match &output {
+                Output::Write(write) => {
+                    let answer = Answer::Done(frame_of(OWN, write), vec![]);
+                    let written = Input::Written { seq: write.seq, answer: Some(answer) };
+                    member.handle(now, Input::Frame(frame_of(OWN, write)));
+                    member.handle(now, written);
+                }
+                Output::List { catch_up } => {
+                    let nodes = Some(vec![OWN]);
+                    member.handle(now, Input::Listed { catch_up: *catch_up, nodes });
+                }
+                _ => (),
+            }
+            outputs.push(output);
+        }
+        outputs
+    }
+
+    fn frame_of(node: NodeId, write: &Write) -> Arc<Frame> {
+        let part = Part {
+            node,
+            version: Version { generation: 1, number: write.seq },
+            is_whole: write.whole.is_some(),
+            rooms: write.rooms.clone(),
+        };
+        let moves = write.claims.iter().map(|claim| Move {
+            from: claim.from,
+            to: claim.to,
+            rooms: claim.rooms.clone(),
+            is_lost: false,
+        });
+        Arc::new(Frame { from: node, seq: write.seq, shares: vec![part], moves: moves.collect() })
+    }
+
+    /// Their first token is all that they have: the event with the second one was lost.
+    #[test]
+    fn somebody_who_goes_elsewhere_with_an_old_token_leaves_every_seat_they_had_here() {
+        let mut member = member();
+        let from = Place { node: NodeId(3), seat: 9 };
+        let mut now = Duration::from_secs(1);
+        member.handle(now, Input::Return { seat: 1, rooms: lobby(), from, had: lobby() });
+        answered(&mut member, now);
+        now += Duration::from_millis(1);
+        // They come once more. Redis, which is not told at once, knows of seat 1.
+        member.handle(now, Input::Return { seat: 2, rooms: lobby(), from, had: lobby() });
+        let mut outputs = Vec::from_iter(std::iter::from_fn(|| member.next()));
+        assert!(matches!(outputs[..], [Output::GiveUp(1), Output::Seat(2), ..]), "{outputs:?}");
+        let write = Write {
+            seq: 1,
+            base: 0,
+            whole: Some(1),
+            rooms: vec![(Name::default(), 1)],
+            left: vec![],
+            seen: vec![],
+            claims: vec![Claim {
+                from: Place { node: OWN, seat: 1 },
+                to: 5,
+                rooms: lobby(),
+                unless: None,
+            }],
+        };
+        member.handle(now, Input::Frame(frame_of(OTHER, &write)));
+        outputs = Vec::from_iter(std::iter::from_fn(|| member.next()));
+        assert!(outputs.iter().any(|it| matches!(it, Output::GiveUp(2))), "{outputs:?}");
+        assert_eq!(member.elsewhere(&Name::default()), 1);
+        // And nothing of them is left to be written.
+        now += Duration::from_millis(500);
+        let seq = member.outbox.seq();
+        member.handle(now, Input::Written { seq, answer: None });
+        now += Duration::from_millis(500);
+        member.handle(now, Input::Time);
+        let written = std::iter::from_fn(|| member.next()).find_map(|output| match output {
+            Output::Write(write) => Some(write),
+            _ => None,
+        });
+        let written = written.expect("a write");
+        assert_eq!((written.rooms, written.left), (vec![(Name::default(), 0)], vec![1, 2]));
+        assert!(written.claims.is_empty());
+    }
+
+    #[test]
+    fn somebody_who_came_from_a_place_that_is_not_known_yet_is_counted_once() {
+        let mut member = member();
+        let now = Duration::from_secs(1);
+        let frame = |seq, whole, count, claims| {
+            let (rooms, base) = (vec![(Name::default(), count)], 0);
+            frame_of(OTHER, &Write { seq, base, whole, rooms, left: vec![], seen: vec![], claims })
+        };
+        member.handle(now, Input::Frame(frame(1, Some(1), 1, vec![])));
+        assert_eq!(member.elsewhere(&Name::default()), 1);
+        // The link is lost, and with it the news that they went to node 3. Now they come from
+        // there, and are let in though Redis can't say who they are.
+        member.handle(now, Input::Lost);
+        let from = Place { node: NodeId(3), seat: 9 };
+        member.handle(now, Input::Return { seat: 1, rooms: lobby(), from, had: lobby() });
+        let outputs = Vec::from_iter(std::iter::from_fn(|| member.next()));
+        assert!(outputs.iter().any(|it| matches!(it, Output::Seat(1))), "{outputs:?}");
+        assert_eq!(member.elsewhere(&Name::default()), 0);
+        assert!(member.is_partial());
+    }
+
+    #[test]
+    fn what_waits_does_not_grow_while_redis_is_away() {
+        let mut member = member();
+        member.handle(Duration::from_secs(1), Input::Lost);
+        let mut most = 0;
+        for nth in 0..200_000 {
+            let now = Duration::from_millis(1_000 + u64::from(nth) * 10);
+            let room = Name::new(&format!("/{nth}")).expect("a good name");
+            member.handle(now, Input::Join { seat: nth, rooms: [room].into() });
+            member.handle(now, Input::Leave { seat: nth });
+            while member.next().is_some() {}
+            most = most.max(member.backlog());
+        }
+        assert!(most <= MOST_LEFT + SPARE_ROOMS + 1, "{most}");
+        // When it is back, not all of it is said at once, and nothing that is of no use.
+        let now = Duration::from_millis(1_000 + 200_000 * 10);
+        member.handle(now, Input::Opened);
+        member.handle(now, Input::Opened);
+        let outputs = Vec::from_iter(std::iter::from_fn(|| member.next()));
+        let left = outputs.iter().filter_map(|output| match output {
+            Output::Write(write) => Some((write.rooms.len(), write.left.len())),
+            _ => None,
+        });
+        assert_eq!(left.collect::<Vec<_>>(), [(0, MOST_LEFT_AT_ONCE)]);
+        assert_eq!(member.backlog(), 1 + 20_000 / 10 - 1);
     }
 }

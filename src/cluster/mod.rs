@@ -23,6 +23,18 @@
 //! `tests/cluster` is another. What Redis does is in [`script`]; how it is talked to, in
 //! [`json`] and [`reply`].
 //!
+//! # What a number says
+//!
+//! A node whose number is not partial is right, but for what is on its way. Where it is
+//! partial, people may be missing. Nobody is counted twice, but where no node can know:
+//!
+//! - A node is cut off, and one of its guests leaves it for another node and comes back with
+//!   that one's token, before it has noticed that they left. It counts both until their
+//!   lost connection is noticed or Redis is back, and is partial for that time.
+//! - Redis forgets who was moved where (a failover, a `FLUSHALL`), and the node that could
+//!   say so again is dead too. Whoever it had claimed may be counted in the share of a dead
+//!   node until that one's lease is over.
+//!
 //! # What is in Redis
 //!
 //! All keys have one prefix with a hash tag, so that they lie in one slot of a Redis
@@ -95,6 +107,12 @@ pub(crate) const MOST_CLAIMS: usize = 500;
 
 /// How many people who left are remembered while they can't be written.
 pub(crate) const MOST_LEFT: usize = 65_536;
+
+/// How many of them one write carries, for the same reason.
+pub(crate) const MOST_LEFT_AT_ONCE: usize = 1_000;
+
+/// So many rooms more than there are may wait to be written. With more, the whole share is.
+pub(crate) const SPARE_ROOMS: usize = 1_000;
 
 /// How many bytes a frame may have. The whole share of a node with 100,000 rooms, whose names
 /// are as long as may be, has half as many; Redis itself cuts off subscribers for whom more

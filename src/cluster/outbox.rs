@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::claim::Claims;
 use super::place::{Place, SeatNumber};
 use super::write::Write;
-use super::{BEAT, MOST_LEFT, RETRY, TICK};
+use super::{BEAT, LEFT_MEMORY, MOST_LEFT, MOST_LEFT_AT_ONCE, RETRY, SPARE_ROOMS, TICK};
 use crate::name::Name;
 
 /// A node's own share, and how far it is written.
@@ -44,7 +44,8 @@ struct Seat {
 struct Unwritten {
     is_whole: bool,
     rooms: HashSet<Name>,
-    left: VecDeque<SeatNumber>,
+    /// And since when. What Redis would have forgotten by now is not told it.
+    left: VecDeque<(SeatNumber, Duration)>,
     seen: BTreeSet<SeatNumber>,
 }
 
@@ -83,16 +84,16 @@ impl Outbox {
     pub(crate) fn join(&mut self, seat: SeatNumber, rooms: Arc<[Name]>, from: Option<Place>) {
         for room in rooms.iter() {
             *self.rooms.entry(room.clone()).or_default() += 1;
-            self.unwritten.rooms.insert(room.clone());
+            self.unwritten.note(room, self.rooms.len());
         }
         self.brought.extend(from.map(|from| (from, seat)));
         self.seats.insert(seat, Seat { rooms, from });
     }
 
     /// Takes a seat out of the numbers. Leaving twice is leaving once.
-    pub(crate) fn leave(&mut self, seat: SeatNumber) {
+    pub(crate) fn leave(&mut self, seat: SeatNumber, now: Duration) {
         if self.remove(seat) {
-            self.unwritten.left.push_back(seat);
+            self.unwritten.left.push_back((seat, now));
             self.unwritten.forget_left();
         }
     }
@@ -109,7 +110,7 @@ impl Outbox {
     pub(crate) fn compare(&mut self, rooms: &[(Name, u32)]) {
         for (room, count) in rooms {
             if self.rooms.get(room).copied().unwrap_or_default() != *count {
-                self.unwritten.rooms.insert(room.clone());
+                self.unwritten.note(room, self.rooms.len());
             }
         }
     }
@@ -126,7 +127,7 @@ impl Outbox {
                     self.rooms.remove(room);
                 }
             }
-            self.unwritten.rooms.insert(room.clone());
+            self.unwritten.note(room, self.rooms.len());
         }
         true
     }
@@ -154,7 +155,12 @@ impl Outbox {
 
     /// What to write now.
     pub(crate) fn send(&mut self, claims: &mut Claims, now: Duration) -> Write {
-        let written = mem::take(&mut self.unwritten);
+        let mut written = mem::take(&mut self.unwritten);
+        while written.left.front().is_some_and(|(_, since)| *since + LEFT_MEMORY <= now) {
+            written.left.pop_front();
+        }
+        let at_once = written.left.len().min(MOST_LEFT_AT_ONCE);
+        self.unwritten.left = written.left.split_off(at_once);
         self.seq += 1;
         self.sent = now;
         self.is_beat_due = false;
@@ -191,7 +197,7 @@ impl Outbox {
             base: self.base,
             whole: written.is_whole.then_some(self.generation),
             rooms: rooms.into_iter().map(|room| (room.clone(), count(&room))).collect(),
-            left: written.left.iter().copied().collect(),
+            left: written.left.iter().map(|(seat, _)| *seat).collect(),
             seen: written.seen.iter().copied().collect(),
             claims: claimed,
         };
@@ -214,8 +220,12 @@ impl Outbox {
     /// way, or ever will be.
     pub(crate) fn is_not_written(&mut self, pause: Duration) {
         if let Some(mut again) = self.on_its_way.take() {
-            again.is_whole |= self.unwritten.is_whole;
-            again.rooms.extend(mem::take(&mut self.unwritten.rooms));
+            if self.unwritten.is_whole {
+                again.become_whole();
+            }
+            for room in mem::take(&mut self.unwritten.rooms) {
+                again.note(&room, self.rooms.len());
+            }
             again.left.append(&mut self.unwritten.left);
             again.seen.append(&mut self.unwritten.seen);
             self.unwritten = again;
@@ -227,7 +237,7 @@ impl Outbox {
     /// Notes that Redis has lost the share, or some of it.
     pub(crate) fn is_lost(&mut self) {
         self.is_not_written(Duration::ZERO);
-        self.unwritten.is_whole = true;
+        self.unwritten.become_whole();
         self.speak();
     }
 
@@ -238,6 +248,24 @@ impl Outbox {
 }
 
 impl Unwritten {
+    /// Notes that a room is to be written, of which there are so `many`.
+    fn note(&mut self, room: &Name, many: usize) {
+        if self.is_whole {
+            return;
+        }
+        self.rooms.insert(room.clone());
+        // Most of them are gone. Of these there could be ever more while Redis is away.
+        if self.rooms.len() > many + SPARE_ROOMS {
+            self.become_whole();
+        }
+    }
+
+    /// Has all rooms be written, whatever has changed.
+    fn become_whole(&mut self) {
+        self.is_whole = true;
+        self.rooms = HashSet::new();
+    }
+
     /// Keeps only as many of those who left as may be.
     fn forget_left(&mut self) {
         let surplus = self.left.len().saturating_sub(MOST_LEFT);

@@ -1,11 +1,9 @@
--- Reads a node's hash: what is left of its life, and its fields and values. Nothing, if
+-- Reads a node's hash: its fields and values, then what is left of its life. Nothing, if
 -- there is none.
 local remaining = redis.call('PTTL', KEYS[1])
 if remaining < 0 then
   return {}
 end
-local read = {tostring(remaining)}
-for _, text in ipairs(redis.call('HGETALL', KEYS[1])) do
-  read[#read + 1] = text
-end
+local read = redis.call('HGETALL', KEYS[1])
+read[#read + 1] = tostring(remaining)
 return read

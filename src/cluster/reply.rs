@@ -53,7 +53,7 @@ impl Snapshot {
     /// # Errors
     /// [`Malformed`] if it is not such a reply.
     pub(crate) fn parse<T: AsRef<[u8]>>(reply: &[T]) -> Result<Option<Self>, Malformed> {
-        let Some((remaining, fields)) = reply.split_first() else { return Ok(None) };
+        let Some((remaining, fields)) = reply.split_last() else { return Ok(None) };
         Self::of(remaining.as_ref(), fields).map(Some).ok_or(Malformed::Reply("read"))
     }
 
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_hash_is_a_share_and_how_long_it_lives() {
         let fields = ["seq", "12", ":lobby", "3", "version", "40", "generation", "2", "x", "y"];
-        let reply = [&["9876"], &fields[..]].concat();
+        let reply = [&fields[..], &["9876"]].concat();
         let snapshot = snapshot(&reply).expect("a reply").expect("a hash");
         assert_eq!(snapshot.version, Version { generation: 2, number: 40 });
         assert_eq!(snapshot.rooms, [(Name::default(), 3)]);
@@ -178,10 +178,10 @@ mod tests {
             &[&version[..], &[":", "1"]].concat(),
             &[&version[..], &[":a\nb", "1"]].concat(),
         ] {
-            assert!(snapshot(&[&["100"], fields].concat()).is_none(), "{fields:?}");
+            assert!(snapshot(&[fields, &["100"]].concat()).is_none(), "{fields:?}");
         }
-        assert!(snapshot(&[&["-1"], &version[..]].concat()).is_none());
-        let reply = [b"100".as_slice(), b":\xff", b"1"];
+        assert!(snapshot(&[&version[..], &["-1"]].concat()).is_none());
+        let reply = [b":\xff".as_slice(), b"1", b"100"];
         assert!(Snapshot::parse(&reply).is_err());
     }
 

@@ -3,7 +3,7 @@
 //! | script | `KEYS` | `ARGV` | answer |
 //! |---|---|---|---|
 //! | [`WRITE`] | the node's hash | prefix, `PUBLISH` or `SPUBLISH`, lease, memory and memory of those who left in ms, the write as JSON | `done`, the frame as JSON, and each seat that is not seen; or `lost` and each of those seats; or `late` |
-//! | [`READ`] | the node's hash | | what is left of its life in ms, then each field and its value; or nothing |
+//! | [`READ`] | the node's hash | | each field and its value, then what is left of its life in ms; or nothing |
 //! | [`LIST`] | the set of nodes | | their ids |
 
 /// Carries out a [`Write`](super::write::Write), and publishes its

@@ -35,8 +35,8 @@ impl Share {
         self.rooms.get(room).copied().unwrap_or_default()
     }
 
-    pub(crate) fn rooms(&self) -> impl Iterator<Item = &Name> {
-        self.rooms.keys()
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = (&Name, u32)> {
+        self.rooms.iter().map(|(room, count)| (room, *count))
     }
 
     pub(crate) fn set(&mut self, room: &Name, count: u32) {

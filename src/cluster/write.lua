@@ -15,6 +15,13 @@ local function gone(node, seat)
   return key('gone', node) .. string.format(':%d', seat)
 end
 
+-- One call costs more than what it does to one field; how many there may be is Lua's limit.
+local function in_lots(command, hash, arguments)
+  for first = 1, #arguments, 1000 do
+    redis.call(command, hash, unpack(arguments, first, math.min(first + 999, #arguments)))
+  end
+end
+
 local seq = tonumber(redis.call('HGET', own, 'seq'))
 if seq and write.seq <= seq then
   return {'late'}
@@ -34,9 +41,11 @@ for _, room in ipairs(write.rooms) do
 end
 
 -- Who was claimed and is out of the numbers already.
-for _, seat in ipairs(write.seen) do
-  redis.call('HDEL', key('taken', write.node), string.format('%d', seat))
+local seen = {}
+for nth, seat in ipairs(write.seen) do
+  seen[nth] = string.format('%d', seat)
 end
+in_lots('HDEL', key('taken', write.node), seen)
 
 -- Who is to be moved here.
 local moves, victims, order = {}, {}, {}
@@ -116,16 +125,19 @@ for nth = 1, #taken, 2 do
   end
 end
 
-local rooms = {}
-for _, room in ipairs(write.rooms) do
+local rooms, filled, emptied = {}, {}, {}
+for nth, room in ipairs(write.rooms) do
   local count = numbers[room[1]]
   if count > 0 then
-    redis.call('HSET', own, ':' .. room[1], count)
-  else
-    redis.call('HDEL', own, ':' .. room[1])
+    filled[#filled + 1] = ':' .. room[1]
+    filled[#filled + 1] = count
+  elseif not is_whole then
+    emptied[#emptied + 1] = ':' .. room[1]
   end
-  rooms[#rooms + 1] = {room[1], count}
+  rooms[nth] = {room[1], count}
 end
+in_lots('HSET', own, filled)
+in_lots('HDEL', own, emptied)
 redis.call('HSET', own, 'seq', write.seq)
 if is_whole then
   redis.call('HSET', own, 'generation', write.whole)

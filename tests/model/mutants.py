@@ -31,7 +31,7 @@ PACE = ["-p", "headcount", "--lib", "pace::"]
 FANOUT = ["-p", "headcount", "--lib", "stream::"]
 SERVER = ["-p", "headcount", "--lib", "server::"]
 SEATS = ["-p", "headcount", "--lib", "seats_file"]
-CLUSTER = ["-p", "headcount-cluster"]
+CLUSTER = ["-p", "headcount-cluster", "--test=seeds"]
 
 # (what is done wrong, which tests must see it, the file, [(the code, the mutated code)])
 MUTANTS = [
@@ -559,7 +559,7 @@ MUTANTS = [
         "write on when Redis has lost the share",
         CLUSTER,
         "src/cluster/outbox.rs",
-        [("        self.unwritten.is_whole = true;\n", "        self.base = 0;\n")],
+        [("        self.unwritten.become_whole();\n", "        self.base = 0;\n")],
     ),
     (
         "forget the claims that Redis has lost",
@@ -579,10 +579,16 @@ MUTANTS = [
         "src/cluster/member.rs",
         [
             (
-                "            self.elsewhere.leaves(claim.from.node, &claim.rooms);\n",
+                "            self.elsewhere.leaves(&claim.rooms);\n",
                 "            let _ = &claim;\n",
             )
         ],
+    ),
+    (
+        "count somebody whom Redis has moved here in the share that is not read anew",
+        CLUSTER,
+        "src/cluster/member.rs",
+        [("                self.elsewhere.moves(&claim.rooms);\n", "")],
     ),
     (
         "tell a token that nobody else knows of",

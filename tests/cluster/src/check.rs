@@ -54,18 +54,11 @@ impl World {
         })
     }
 
-    /// Whether the node in `slot`, which is in doubt, may count this person twice: here, and
-    /// in the share of a node that it can't know they have left.
-    fn may_count_twice(&self, person: &Person, slot: usize) -> bool {
-        // Their token does not name the place where all others count them. They never
-        // heard of that one, and this node still waits for Redis, which knows.
-        let has_old_token = person.is_astray;
-        // They have come to a node that is cut off, perhaps from a place that they took
-        // since it is.
-        let is_cut_off = self.well(slot).is_none_or(|since| self.now < since);
-        let doubt = self.nodes[slot].as_ref().map_or(Duration::ZERO, |node| node.doubt);
-        let has_come = |sitting: &Sitting| sitting.slot == slot && sitting.since >= doubt;
-        has_old_token || is_cut_off && person.seats.iter().any(has_come)
+    /// How often the node in `slot`, which is in doubt, may count this person more than once.
+    /// They have left it for another node, which it has not heard of, and come back with the
+    /// token of that one: it has no way to know that its former guest is the same.
+    fn may_count_again(person: &Person, slot: usize) -> usize {
+        person.seats.iter().filter(|sitting| sitting.slot == slot).count().saturating_sub(1)
     }
 
     /// Whether every node has heard of this person, who has sat on one for a time.
@@ -85,18 +78,22 @@ impl World {
         let Some(node) = self.nodes[slot].as_ref().filter(|node| node.is_called) else { return };
         let is_partial = node.member.is_partial();
         let mut wrong = None;
-        for room in &self.rooms {
-            let is_there = |who: &usize| self.people[*who].rooms.contains(room);
+        for (nth, room) in self.rooms.iter().enumerate() {
+            let is_there = |who: &usize| self.people[*who].is_in[nth];
             let here = node.seated.values().filter(|who| is_there(who)).count();
             let total = here + node.member.elsewhere(room) as usize;
-            let people = || self.people.iter().filter(|person| person.rooms.contains(room));
+            let people = || self.people.iter().filter(|person| person.is_in[nth]);
+            self.seen.checks += 1;
+            // Nothing more can be said against it, and it is what is seen most of all.
+            if total == people().filter(|person| !person.seats.is_empty()).count() {
+                continue;
+            }
             let mut most = people().filter(|person| self.may_count(person, slot)).count();
             most += people().filter(|person| self.may_have_missed(person, slot)).count();
             if is_partial {
-                most += people().filter(|person| self.may_count_twice(person, slot)).count();
+                most += people().map(|person| Self::may_count_again(person, slot)).sum::<usize>();
             }
             let least = people().filter(|person| self.must_count(person)).count();
-            self.seen.checks += 1;
             if total > most && self.now > self.amnesia {
                 wrong = Some((room, total, format!("at most {most}")));
             } else if total < least && !is_partial {

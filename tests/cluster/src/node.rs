@@ -23,8 +23,6 @@ pub(crate) struct Node {
     pub(crate) is_asleep: bool,
     /// Whether it has done anything since it woke: before, it tells nobody anything.
     pub(crate) is_called: bool,
-    /// Since when its numbers are in doubt, if they are.
-    pub(crate) doubt: Duration,
     /// When it is to be called next.
     pub(crate) timer: Option<Duration>,
 }
@@ -44,7 +42,6 @@ impl Node {
             asked: BTreeMap::new(),
             is_asleep: false,
             is_called: false,
-            doubt: now,
             timer: None,
         }
     }

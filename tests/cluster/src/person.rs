@@ -7,9 +7,14 @@ use std::time::Duration;
 use crate::cluster::place::{NodeId, Place, SeatNumber};
 use crate::name::Name;
 
+/// How many rooms there are.
+pub(crate) const ROOMS: usize = 4;
+
 #[derive(Debug)]
 pub(crate) struct Person {
     pub(crate) rooms: Arc<[Name]>,
+    /// The same, as one answer for each room.
+    pub(crate) is_in: [bool; ROOMS],
     /// What their client has heard last.
     pub(crate) token: Option<Place>,
     /// Where their client is connected.
@@ -24,8 +29,6 @@ pub(crate) struct Person {
     pub(crate) died: Option<Duration>,
     /// Whether they are on their way to another node.
     pub(crate) is_coming: bool,
-    /// Whether they came with another token than that of their last seat.
-    pub(crate) is_astray: bool,
     /// The tokens that they have shown to other nodes.
     pub(crate) tokens_used: BTreeSet<Place>,
 }

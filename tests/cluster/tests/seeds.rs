@@ -3,7 +3,10 @@
 //! `SEEDS=20000` tries so many, `SEEDS=1000..2000` these, and `SEED=17` this one alone.
 
 use std::env;
+use std::num::NonZero;
 use std::ops::Range;
+use std::sync::Mutex;
+use std::thread;
 
 use headcount_cluster::{Seen, run};
 
@@ -25,28 +28,52 @@ fn seeds() -> Range<u64> {
     }
 }
 
-#[test]
-fn every_node_counts_everybody_once_whatever_goes_wrong() {
-    let (mut all, mut tried, mut failed) = (Seen::default(), 0, Vec::new());
-    for seed in seeds() {
-        tried += 1;
-        match run(seed) {
+/// What was seen with all of them.
+#[derive(Default)]
+struct All {
+    tried: usize,
+    seen: Seen,
+    failed: Vec<u64>,
+}
+
+impl All {
+    fn add(&mut self, seed: u64, result: Result<Seen, String>) {
+        self.tried += 1;
+        match result {
             Ok(seen) => {
-                all.events += seen.events;
-                all.checks += seen.checks;
-                all.moves += seen.moves;
-                all.backlog = all.backlog.max(seen.backlog);
+                self.seen.events += seen.events;
+                self.seen.checks += seen.checks;
+                self.seen.moves += seen.moves;
+                self.seen.backlog = self.seen.backlog.max(seen.backlog);
             }
             Err(wrong) => {
                 eprintln!("{wrong}\n");
-                failed.push(seed);
+                self.failed.push(seed);
             }
         }
-        if failed.len() == ENOUGH {
-            break;
-        }
     }
-    println!("{tried} seeds: {all:?}");
+}
+
+#[test]
+fn every_node_counts_everybody_once_whatever_goes_wrong() {
+    let (seeds, all) = (Mutex::new(seeds()), Mutex::new(All::default()));
+    let next = || {
+        let is_enough = all.lock().expect("no panic").failed.len() >= ENOUGH;
+        seeds.lock().expect("no panic").next().filter(|_| !is_enough)
+    };
+    let work = || {
+        while let Some(seed) = next() {
+            let result = run(seed);
+            all.lock().expect("no panic").add(seed, result);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(work);
+        }
+    });
+    let All { tried, seen, failed } = all.into_inner().expect("no panic");
+    println!("{tried} seeds: {seen:?}");
     assert!(
         failed.is_empty(),
         "{} of {tried} seeds failed; try SEED=n of {failed:?}",

@@ -35,13 +35,7 @@ impl World {
                     self.seen.moves += 1;
                     self.unseat(slot, Place { node: id, seat }, false);
                 }
-                Output::Elsewhere(..) => has_changed = true,
-                Output::Partial(is_partial) => {
-                    has_changed = true;
-                    if let Some(node) = self.nodes[slot].as_mut().filter(|_| is_partial) {
-                        node.doubt = now;
-                    }
-                }
+                Output::Elsewhere(..) | Output::Partial(_) => has_changed = true,
             }
         }
         if has_changed {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{Event, GRACE, GRACE_AFTER_LOSS, World};
+use crate::cluster::LEASE;
 use crate::plan::Fault;
 use crate::redis::Redis;
 
@@ -127,15 +128,27 @@ impl World {
                     }
                 }
             }
-            Fault::Restart { .. } => {
+            Fault::Restart { length } => {
                 self.stops -= 1;
                 self.redis = Redis::default();
+                self.forget_moves(self.now.saturating_sub(length), LEASE);
             }
-            Fault::Failover { .. } => {
+            Fault::Failover { lag, length } => {
                 self.stops -= 1;
                 self.redis = self.replica.clone();
+                self.forget_moves(self.now.saturating_sub(length), lag);
             }
+            Fault::Flush => self.forget_moves(self.now, LEASE),
             _ => (),
+        }
+    }
+
+    /// Redis, which was lost since `start`, has forgotten who was moved so long before. Nodes
+    /// say so again, unless one has died.
+    fn forget_moves(&mut self, start: Duration, before: Duration) {
+        self.ghosts = start + LEASE;
+        if self.death + before >= start {
+            self.amnesia = self.amnesia.max(self.ghosts);
         }
     }
 
@@ -165,6 +178,10 @@ impl World {
 
     pub(super) fn kill(&mut self, slot: usize) {
         let Some(node) = self.nodes[slot].take() else { return };
+        self.death = self.now;
+        if self.now <= self.amnesia {
+            self.amnesia = self.amnesia.max(self.ghosts);
+        }
         if let Some(link) = node.link.and_then(|link| self.links.get_mut(&link)) {
             link.is_open = false;
         }

@@ -5,7 +5,9 @@ mod faults;
 mod people;
 mod server;
 
+use std::array;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::chance::Chance;
@@ -14,7 +16,7 @@ use crate::cluster::place::{NodeId, Place};
 use crate::link::{Command, Link, Message};
 use crate::name::Name;
 use crate::node::Node;
-use crate::person::Person;
+use crate::person::{Person, ROOMS};
 use crate::plan::{END, Fault, Plan};
 use crate::redis::Redis;
 
@@ -111,6 +113,11 @@ pub(crate) struct World {
     pub(crate) amnesia: Duration,
     /// Whether it has, and is not back yet.
     is_amnesic: bool,
+    /// Until when a dead node's share may have people whom it had claimed, or who were claimed
+    /// from it, if Redis has forgotten that.
+    ghosts: Duration,
+    /// When a node last died.
+    death: Duration,
     pub(crate) seen: Seen,
     pub(crate) wrong: Option<String>,
 }
@@ -119,14 +126,17 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut chance = Chance::new(seed);
         let plan = Plan::new(seed, &mut chance);
-        let names = ["lobby", "a", "b", "c"].iter().filter_map(|name| Name::new(name).ok());
+        let names: [_; ROOMS] = ["lobby", "a", "b", "c"];
+        let names = names.iter().filter_map(|name| Name::new(name).ok());
         let rooms: Vec<Name> = names.collect();
         let people = (0..plan.people).map(|_| {
             let first = chance.below(rooms.len());
             let count = if chance.percent(70) { 1 } else { 2 };
             let own = (first..first + count).map(|nth| rooms[nth % rooms.len()].clone());
+            let own: Arc<[Name]> = own.collect();
             Person {
-                rooms: own.collect(),
+                is_in: array::from_fn(|nth| own.contains(&rooms[nth])),
+                rooms: own,
                 token: None,
                 at: None,
                 seats: Vec::new(),
@@ -134,7 +144,6 @@ impl World {
                 stood_up: None,
                 died: None,
                 is_coming: false,
-                is_astray: false,
                 tokens_used: BTreeSet::new(),
             }
         });
@@ -156,6 +165,8 @@ impl World {
             health: vec![(0, Duration::ZERO); plan.nodes],
             redis_health: (0, Duration::ZERO),
             amnesia: Duration::ZERO,
+            ghosts: Duration::ZERO,
+            death: Duration::ZERO,
             is_amnesic: false,
             rooms,
             seen: Seen::default(),

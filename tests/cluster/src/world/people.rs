@@ -124,8 +124,6 @@ impl World {
             node.next_seat += 1;
             let place = Place { node: node.id, seat };
             person.at = Some(place);
-            let last = person.seats.iter().max_by_key(|sitting| sitting.since);
-            person.is_astray = last.is_some_and(|last| Some(last.place()) != person.token);
             person.seats.push(Sitting { slot, node: node.id, seat, since: self.now });
             let rooms = person.rooms.clone();
             if let Some(from) = person.token {
