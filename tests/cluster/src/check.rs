@@ -32,9 +32,10 @@ impl World {
         if !person.seats.is_empty() {
             return true;
         }
-        let is_dead_since = |died: Duration| {
+        let is_dead_since = |(died, was_cut_off): (Duration, bool)| {
             let is_redis_well = self.redis_health.0 == 0 && self.redis_health.1 < died;
-            self.now <= died + if is_redis_well { GONE } else { LATE }
+            let is_sure = is_redis_well && !was_cut_off;
+            self.now <= died + if is_sure { GONE } else { LATE }
         };
         let has_left_since = |(left, node): (Duration, usize)| {
             let well = self.well(node).zip(self.well(slot));

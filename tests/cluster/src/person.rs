@@ -25,8 +25,9 @@ pub(crate) struct Person {
     pub(crate) left: Option<(Duration, usize)>,
     /// The same, if it was the seat that everybody counted.
     pub(crate) stood_up: Option<(Duration, usize)>,
-    /// When a node died that had a seat of theirs.
-    pub(crate) died: Option<Duration>,
+    /// When a node died that had a seat of theirs, and whether it was cut off then: what it
+    /// had sent before may reach Redis long after.
+    pub(crate) died: Option<(Duration, bool)>,
     /// Whether they are on their way to another node.
     pub(crate) is_coming: bool,
     /// The tokens that they have shown to other nodes.

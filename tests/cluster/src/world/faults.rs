@@ -189,7 +189,7 @@ impl World {
         for (_, who) in seats {
             let person = &mut self.people[*who];
             person.seats.retain(|sitting| sitting.node != node.id);
-            person.died = Some(self.now);
+            person.died = Some((self.now, self.cuts[slot] != (0, 0)));
             if person.at.is_some_and(|at| at.node == node.id) {
                 self.set_out(*who, 5_000);
             }
