@@ -629,7 +629,7 @@ mod tests {
         for nth in 0..200_000 {
             let now = Duration::from_millis(1_000 + u64::from(nth) * 10);
             let room = Name::new(&format!("/{nth}")).expect("a good name");
-            member.handle(now, Input::Join { seat: nth, rooms: [room].into() });
+            member.handle(now, Input::Join { seat: nth, rooms: [room].into(), before: None });
             member.handle(now, Input::Leave { seat: nth });
             while member.next().is_some() {}
             most = most.max(member.backlog());

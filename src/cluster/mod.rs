@@ -46,6 +46,7 @@
 //! | `nodes` | sorted set of the ids, by the time of their last write | with the last node's lease |
 //! | `taken:N` | hash: seats claimed from N that N has yet to acknowledge, and their rooms | after [`MEMORY`] |
 //! | `gone:N:S` | where the seat's person went: `N:S`, or nothing if they just left | after [`MEMORY`] or [`LEFT_MEMORY`] |
+//! | `secret` | what makes a token good at every node | never |
 //! | `frames` | the channel | |
 
 use std::time::Duration;

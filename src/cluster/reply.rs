@@ -1,4 +1,4 @@
-//! What the [scripts](super::script) reply: lists of texts, whatever client they came
+//! What Redis [replies](super::script): lists of texts, whatever client they came
 //! through. Nothing about them is trusted.
 
 use std::fmt;
@@ -19,7 +19,7 @@ pub(crate) enum Malformed {
     TooLong(usize),
     /// It is not the JSON that it should be.
     Json(serde_json::Error),
-    /// It is not a reply of this script.
+    /// It is not a reply of this command.
     Reply(&'static str),
 }
 
@@ -32,7 +32,7 @@ impl Answer {
         let seats = |texts: &[T]| {
             texts.iter().map(|text| number(text.as_ref())).collect::<Option<Vec<SeatNumber>>>()
         };
-        let (kind, rest) = reply.split_first().ok_or(Malformed::Reply("write"))?;
+        let (kind, rest) = reply.split_first().ok_or(Malformed::Reply("the script"))?;
         let answer = match (kind.as_ref(), rest) {
             (b"done", [frame, unseen @ ..]) => {
                 let frame = Arc::new(Frame::from_json(frame.as_ref())?);
@@ -42,26 +42,33 @@ impl Answer {
             (b"late", []) => Some(Self::Late),
             _ => None,
         };
-        answer.ok_or(Malformed::Reply("write"))
+        answer.ok_or(Malformed::Reply("the script"))
     }
 }
 
 impl Snapshot {
-    /// Takes the reply of [`READ`](super::script::READ). There is none of a node that Redis
-    /// has no hash of.
+    /// Takes what `PTTL` and `HGETALL` reply of a node. There is none of a node that Redis has
+    /// no hash of.
     ///
     /// # Errors
     /// [`Malformed`] if it is not such a reply.
-    pub(crate) fn parse<T: AsRef<[u8]>>(reply: &[T]) -> Result<Option<Self>, Malformed> {
-        let Some((remaining, fields)) = reply.split_last() else { return Ok(None) };
-        Self::of(remaining.as_ref(), fields).map(Some).ok_or(Malformed::Reply("read"))
+    pub(crate) fn parse<T: AsRef<[u8]>>(
+        remaining_ms: i64,
+        fields: &[(T, T)],
+    ) -> Result<Option<Self>, Malformed> {
+        match u64::try_from(remaining_ms) {
+            Ok(remaining) if !fields.is_empty() => {
+                Self::of(Duration::from_millis(remaining), fields)
+                    .map(Some)
+                    .ok_or(Malformed::Reply("HGETALL"))
+            }
+            _ => Ok(None),
+        }
     }
 
-    fn of<T: AsRef<[u8]>>(remaining: &[u8], fields: &[T]) -> Option<Self> {
-        let remaining = Duration::from_millis(number(remaining)?);
+    fn of<T: AsRef<[u8]>>(remaining: Duration, fields: &[(T, T)]) -> Option<Self> {
         let (mut generation, mut version, mut rooms) = (None, None, Vec::new());
-        let (fields, []) = fields.as_chunks() else { return None };
-        for [field, value] in fields {
+        for (field, value) in fields {
             match field.as_ref() {
                 b"generation" => generation = Some(number(value.as_ref())?),
                 b"version" => version = Some(number(value.as_ref())?),
@@ -79,13 +86,13 @@ impl Snapshot {
 }
 
 impl NodeId {
-    /// Takes the reply of [`LIST`](super::script::LIST).
+    /// Takes what `ZRANGE` replies of the set of nodes.
     ///
     /// # Errors
     /// [`Malformed`] if it is none.
     pub(crate) fn parse_list<T: AsRef<[u8]>>(reply: &[T]) -> Result<Vec<Self>, Malformed> {
         let nodes = reply.iter().map(|text| number(text.as_ref()).map(Self));
-        nodes.collect::<Option<_>>().ok_or(Malformed::Reply("list"))
+        nodes.collect::<Option<_>>().ok_or(Malformed::Reply("ZRANGE"))
     }
 }
 
@@ -98,7 +105,7 @@ impl fmt::Display for Malformed {
         match self {
             Self::TooLong(bytes) => write!(f, "a frame of {bytes} bytes is too long"),
             Self::Json(error) => write!(f, "not a frame: {error}"),
-            Self::Reply(script) => write!(f, "not a reply to `{script}`"),
+            Self::Reply(command) => write!(f, "not a reply of {command}"),
         }
     }
 }
@@ -115,8 +122,8 @@ mod tests {
         Answer::parse(reply).ok()
     }
 
-    fn snapshot(reply: &[&str]) -> Option<Option<Snapshot>> {
-        Snapshot::parse(reply).ok()
+    fn snapshot(remaining_ms: i64, fields: &[(&str, &str)]) -> Option<Option<Snapshot>> {
+        Snapshot::parse(remaining_ms, fields).ok()
     }
 
     #[test]
@@ -149,40 +156,32 @@ mod tests {
         assert!(Answer::parse(&[b"lost".as_slice(), b"\xff"]).is_err());
     }
 
+    const VERSION: [(&str, &str); 2] = [("version", "40"), ("generation", "2")];
+
     #[test]
     fn a_hash_is_a_share_and_how_long_it_lives() {
-        let fields = ["seq", "12", ":lobby", "3", "version", "40", "generation", "2", "x", "y"];
-        let reply = [&fields[..], &["9876"]].concat();
-        let snapshot = snapshot(&reply).expect("a reply").expect("a hash");
+        let fields = [&VERSION[..], &[("seq", "12"), (":lobby", "3"), ("x", "y")]].concat();
+        let snapshot = snapshot(9_876, &fields).expect("a reply").expect("a hash");
         assert_eq!(snapshot.version, Version { generation: 2, number: 40 });
         assert_eq!(snapshot.rooms, [(Name::default(), 3)]);
         assert_eq!(snapshot.remaining, Duration::from_millis(9_876));
     }
 
     #[test]
-    fn what_is_not_there_is_no_hash() {
-        assert!(matches!(snapshot(&[]), Some(None)));
+    fn what_is_not_there_or_has_just_ended_is_no_hash() {
+        assert!(matches!(snapshot(-2, &[]), Some(None)));
+        assert!(matches!(snapshot(1, &[]), Some(None)));
+        assert!(matches!(snapshot(-2, &VERSION), Some(None)));
     }
 
     #[test]
     fn what_is_no_hash_is_refused() {
-        let version = ["generation", "1", "version", "1"];
-        for fields in [
-            &[][..],
-            &["generation", "1"],
-            &["version", "1"],
-            &["generation", "x", "version", "1"],
-            &[&version[..], &[":lobby"]].concat(),
-            &[&version[..], &[":lobby", "-1"]].concat(),
-            &[&version[..], &[":lobby", ""]].concat(),
-            &[&version[..], &[":", "1"]].concat(),
-            &[&version[..], &[":a\nb", "1"]].concat(),
-        ] {
-            assert!(snapshot(&[fields, &["100"]].concat()).is_none(), "{fields:?}");
+        assert!(snapshot(100, &VERSION[..1]).is_none());
+        assert!(snapshot(100, &[("generation", "x"), VERSION[0]]).is_none());
+        for room in [(":lobby", "-1"), (":lobby", ""), (":", "1"), (":a\nb", "1")] {
+            assert!(snapshot(100, &[VERSION[0], VERSION[1], room]).is_none(), "{room:?}");
         }
-        assert!(snapshot(&[&version[..], &["-1"]].concat()).is_none());
-        let reply = [b":\xff".as_slice(), b"1", b"100"];
-        assert!(Snapshot::parse(&reply).is_err());
+        assert!(Snapshot::parse(100, &[(b":\xff".as_slice(), b"1".as_slice())]).is_err());
     }
 
     #[test]

@@ -4,9 +4,9 @@
 -- How numbers stay right when a write and a claim cross: a seat that is claimed is noted
 -- in `taken` until its node says that it has seen so. As long as it has not, its numbers
 -- have one person too many, whom this takes away.
-local own, prefix, publish = KEYS[1], ARGV[1], ARGV[2]
-local lease, memory, left_memory = ARGV[3], ARGV[4], ARGV[5]
-local write = cjson.decode(ARGV[6])
+local own, prefix = KEYS[1], ARGV[1]
+local lease, memory, left_memory = ARGV[2], ARGV[3], ARGV[4]
+local write = cjson.decode(ARGV[5])
 
 local function key(kind, node)
   return prefix .. kind .. ':' .. string.format('%d', node)
@@ -172,7 +172,7 @@ redis.call('ZREMRANGEBYSCORE', prefix .. 'nodes', '-inf', now - lease)
 redis.call('PEXPIRE', prefix .. 'nodes', lease)
 
 local frame = cjson.encode({from = write.node, seq = write.seq, shares = shares, moves = moves})
-redis.call(publish, prefix .. 'frames', frame)
+redis.call('PUBLISH', prefix .. 'frames', frame)
 local done = {'done', frame}
 for _, seat in ipairs(unseen) do
   done[#done + 1] = seat

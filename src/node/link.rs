@@ -35,8 +35,6 @@ const OPEN: Duration = Duration::from_millis(2500);
 const REDIRECTIONS: usize = 3;
 
 static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(script::WRITE));
-static READ: LazyLock<Script> = LazyLock::new(|| Script::new(script::READ));
-static LIST: LazyLock<Script> = LazyLock::new(|| Script::new(script::LIST));
 
 /// An open link, subscribed to the frames.
 pub(super) struct Link {
@@ -144,7 +142,6 @@ impl Link {
                 let reply: Vec<Vec<u8>> = WRITE
                     .key(format!("{prefix}node:{}", node.0))
                     .arg(&prefix)
-                    .arg("PUBLISH")
                     .arg(millis(LEASE))
                     .arg(millis(MEMORY))
                     .arg(millis(LEFT_MEMORY))
@@ -172,7 +169,7 @@ impl Link {
         self.asked.spawn(async move {
             let nodes = async {
                 let reply: Vec<Vec<u8>> =
-                    LIST.key(format!("{prefix}nodes")).invoke_async(&mut connection).await?;
+                    connection.zrange(format!("{prefix}nodes"), 0, -1).await?;
                 Ok(NodeId::parse_list(&reply)?)
             };
             heard(nodes.await, |nodes| Input::Listed { catch_up, nodes })
@@ -184,11 +181,10 @@ impl Link {
         let (mut connection, prefix) = (self.connection.clone(), self.prefix.clone());
         self.asked.spawn(async move {
             let snapshot = async {
-                let reply: Vec<Vec<u8>> = READ
-                    .key(format!("{prefix}node:{}", node.0))
-                    .invoke_async(&mut connection)
-                    .await?;
-                Ok(Snapshot::parse(&reply)?)
+                let key = format!("{prefix}node:{}", node.0);
+                let (remaining, fields): (_, Vec<(Vec<u8>, Vec<u8>)>) =
+                    redis::pipe().pttl(&key).hgetall(&key).query_async(&mut connection).await?;
+                Ok(Snapshot::parse(remaining, &fields)?)
             };
             heard(snapshot.await, |snapshot| Input::Read { catch_up, node, snapshot })
         });

@@ -81,7 +81,6 @@ impl Twins {
             "1",
             &key,
             PREFIX,
-            "PUBLISH",
             KEPT,
             KEPT,
             KEPT,
@@ -195,7 +194,11 @@ impl Twins {
 
     fn read(&mut self, node: NodeId) -> Result<(), Box<dyn Error>> {
         let key = format!("{PREFIX}node:{}", node.0);
-        let real = Snapshot::parse(&self.real.command(&["EVAL", script::READ, "1", &key])?)?;
+        let remaining = self.real.command(&["EVAL", LIFE, "1", &key])?;
+        let remaining = String::from_utf8(remaining.concat())?.parse()?;
+        let fields = self.real.command(&["HGETALL", &key])?;
+        let pairs: Vec<_> = fields.chunks(2).map(|pair| (&pair[0], &pair[1])).collect();
+        let real = Snapshot::parse(remaining, &pairs)?;
         let model = self.model.read(node, NOW);
         let of = |snapshot: &Snapshot| {
             let mut rooms = snapshot.rooms.clone();
@@ -223,7 +226,7 @@ impl Twins {
     }
 
     fn list(&mut self) -> Result<(), Box<dyn Error>> {
-        let reply = self.real.command(&["EVAL", script::LIST, "1", &format!("{PREFIX}nodes")])?;
+        let reply = self.real.command(&["ZRANGE", &format!("{PREFIX}nodes"), "0", "-1"])?;
         let mut real = NodeId::parse_list(&reply)?;
         real.sort_unstable();
         let model = self.model.list();
@@ -233,6 +236,9 @@ impl Twins {
         Ok(())
     }
 }
+
+/// How long a key has to live, as text.
+const LIFE: &str = "return tostring(redis.call('PTTL', KEYS[1]))";
 
 /// The keys that never end.
 const ENDLESS: &str = "
