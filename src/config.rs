@@ -83,8 +83,8 @@ pub struct Config {
 
     /// Count together with the other nodes that use this Redis; repeatable for a Redis Cluster
     ///
-    /// redis://[[USER]:PASSWORD@]HOST[:PORT], or rediss:// over TLS. In the variable,
-    /// separated by commas. Redis 6.2 or newer, or Valkey. See docs/cluster.md.
+    /// redis://HOST:PORT, or rediss:// over TLS, perhaps with USER:PASSWORD@ before the host.
+    /// In the variable, separated by commas. Redis 6.2 or newer, or Valkey: docs/cluster.md.
     #[arg(
         long,
         env = "HEADCOUNT_REDIS",

@@ -38,7 +38,8 @@
 //! What is not on that way: [`origin`] says whose pages may come, `embed` what a
 //! page of another site has to say, and `config` is every setting of the binary. A
 //! `SeatsFile` keeps who sits where for the next process; where that can't be known, there is
-//! [`Doubt`].
+//! [`Doubt`]. As a `Node`, this process counts together with others through Redis: `cluster`
+//! (private) says what they tell each other.
 //!
 //! [sse]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
