@@ -33,12 +33,27 @@ impl Rooms {
     /// Carries out a step, room by room, and answers with what each of those who come hears,
     /// in the order of their rooms.
     pub(crate) fn carry_out(&self, step: &Step) -> Vec<Vec<Subscription>> {
-        let going = step.going.iter();
-        let going: Vec<_> =
-            going.filter_map(|(token, rooms)| Some((self.find_seat(*token)?, rooms))).collect();
-        // Nobody takes them over meanwhile, or leaves them.
-        let held: Vec<_> = going.iter().map(|(seat, _)| seat.hand_over()).collect();
+        loop {
+            let going = step.going.iter();
+            let going: Vec<_> =
+                going.filter_map(|(token, rooms)| Some((self.find_seat(*token)?, rooms))).collect();
+            // Nobody takes them over meanwhile, or leaves them. One that has just been taken
+            // over has another stream, which is to be found.
+            let held: Option<Vec<_>> = going.iter().map(|(seat, _)| seat.hand_over()).collect();
+            let Some(held) = held else { continue };
+            let heard = self.exchange_all(step, &going);
+            for ((seat, _), held) in going.iter().zip(held) {
+                self.give_up(seat, held);
+            }
+            return heard;
+        }
+    }
 
+    fn exchange_all(
+        &self,
+        step: &Step,
+        going: &[(Arc<Seat>, &Arc<[Name]>)],
+    ) -> Vec<Vec<Subscription>> {
         let mut exchanges = HashMap::<&Name, Exchange<'_>>::new();
         for (room, count) in &step.elsewhere {
             exchanges.entry(room).or_default().elsewhere = Some(*count);
@@ -46,7 +61,7 @@ impl Rooms {
         for (seat, rooms) in &step.coming {
             rooms.iter().for_each(|room| exchanges.entry(room).or_default().coming.push(seat));
         }
-        for ((seat, rooms), _) in going.iter().zip(&held).filter(|(_, held)| held.is_some()) {
+        for (seat, rooms) in going {
             rooms.iter().for_each(|room| exchanges.entry(room).or_default().going.push(seat));
         }
         let mut heard: HashMap<_, _> = exchanges
@@ -56,18 +71,6 @@ impl Rooms {
                 (room, entered.into_iter().map(Entered::log))
             })
             .collect();
-
-        let mut again = Step::default();
-        for ((seat, rooms), held) in going.iter().zip(held) {
-            match held {
-                Some(held) => self.give_up(seat, held),
-                // Another stream has taken it over in this moment: it is that one that ends.
-                None => again.going.push((seat.token(), (*rooms).clone())),
-            }
-        }
-        if !again.going.is_empty() {
-            self.carry_out(&again);
-        }
         let mut heard_in = |room| heard.get_mut(room).and_then(Iterator::next);
         let coming = step.coming.iter();
         coming.map(|(_, rooms)| rooms.iter().filter_map(&mut heard_in).collect()).collect()

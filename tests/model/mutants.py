@@ -36,6 +36,53 @@ CLUSTER = ["-p", "headcount-cluster", "--test=seeds"]
 # (what is done wrong, which tests must see it, the file, [(the code, the mutated code)])
 MUTANTS = [
     (
+        "look a room up before it is noted how many are on other nodes",
+        MODEL,
+        "src/rooms.rs",
+        [
+            (
+                "        let mut rooms = self.0.lock();\n        match elsewhere {",
+                "        let found = self.0.lock().open.get(name).cloned();\n"
+                "        let mut rooms = self.0.lock();\n        match elsewhere {",
+            ),
+            (
+                "        let Some(room) = rooms.open.get(name).cloned() else { return Vec::new() };\n"
+                "        drop(rooms);\n        room.exchange(",
+                "        let Some(room) = found else { return Vec::new() };\n"
+                "        drop(rooms);\n        room.exchange(",
+            ),
+        ],
+    ),
+    (
+        "tell of those who go to another node before they are there",
+        MODEL,
+        "src/room.rs",
+        [
+            (
+                "        state.elsewhere = elsewhere.unwrap_or(state.elsewhere);\n",
+                "        self.change(&mut state);\n"
+                "        state.elsewhere = elsewhere.unwrap_or(state.elsewhere);\n",
+            )
+        ],
+    ),
+    (
+        "let a seat be taken over while its client goes to another node",
+        MODEL,
+        "src/exchange.rs",
+        [
+            (
+                "            let Some(held) = held else { continue };\n",
+                "            let held: Vec<_> = held.into_iter().flatten().map(drop).collect();\n",
+            ),
+            (
+                "            for ((seat, _), held) in going.iter().zip(held) {\n"
+                "                self.give_up(seat, held);\n",
+                "            for ((seat, _), ()) in going.iter().zip(held) {\n"
+                "                self.give_up(seat, seat.keep());\n",
+            ),
+        ],
+    ),
+    (
         "publish outside the lock",
         MODEL,
         "src/room.rs",

@@ -1,5 +1,5 @@
-//! The product's own `room.rs`, `rooms.rs`, `seat.rs` and `presence.rs`, compiled with locks that shuttle
-//! can see (in place of the standard library's, and of the one inside tokio's
+//! The product's own `room.rs`, `rooms.rs`, `exchange.rs`, `seat.rs` and `presence.rs`,
+//! compiled with locks that shuttle can see (in place of the standard library's, and of the one inside tokio's
 //! channel), without a log, and with a pace that decides by chance, so that shuttle can try many
 //! orders in which threads meet in them. The checks are in `tests/checks.rs`.
 
@@ -13,6 +13,8 @@ pub mod doubt;
 pub mod ending;
 #[path = "../../../src/event.rs"]
 pub mod event;
+#[path = "../../../src/exchange.rs"]
+mod exchange;
 pub mod journal;
 #[path = "../../../src/limits.rs"]
 pub mod limits;
@@ -37,4 +39,13 @@ pub mod token;
 mod sync {
     pub(crate) use crate::broadcast;
     pub(crate) use shuttle::sync::{Mutex, MutexGuard};
+}
+
+/// Has so many people of the default room be on other nodes from now on, those among them
+/// whose tokens these are.
+pub fn go(rooms: &rooms::Rooms, elsewhere: usize, going: &[token::Token]) {
+    let lobby = name::Name::default();
+    let going = going.iter().map(|token| (*token, [lobby.clone()].into())).collect();
+    let elsewhere = [(lobby, elsewhere)].into();
+    rooms.carry_out(&exchange::Step { elsewhere, coming: Vec::new(), going });
 }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use headcount_model::ending::Ending;
 use headcount_model::event::Event;
+use headcount_model::go;
 use headcount_model::name::Name;
 use headcount_model::pace::settle;
 use headcount_model::presence::Presence;
@@ -500,5 +501,64 @@ fn who_returns_for_other_rooms_is_once_in_each_of_them_and_in_no_other() {
         assert!(all.iter().all(|room| rooms.count(room) == 0));
         drop(observer);
         assert!(rooms.is_empty());
+    });
+}
+
+/// A room may open, or be emptied, at the moment in which other nodes say how many people
+/// they have.
+#[test]
+fn who_is_on_other_nodes_counts_in_every_room_that_opens() {
+    check(|| {
+        let rooms = Rooms::default();
+        let (to_tell, to_join) = (rooms.clone(), rooms.clone());
+        let tells = thread::spawn(move || {
+            for elsewhere in [3, 5] {
+                go(&to_tell, elsewhere, &[]);
+            }
+        });
+        let joins = thread::spawn(move || {
+            drop(join(&to_join));
+            join(&to_join)
+        });
+        tells.join().expect("no panic");
+        let mut stays = joins.join().expect("no panic");
+        settle();
+        assert_eq!(count(&rooms), 6);
+        told(&mut stays);
+        assert_eq!(last(&stays), 6, "the last event is the truth");
+        drop(stays);
+        go(&rooms, 0, &[]);
+        close(&rooms, []);
+    });
+}
+
+/// A client that has gone to another node may come back to this one in the same moment, or
+/// leave: whoever watches sees one person all the while.
+#[test]
+fn who_goes_to_another_node_is_one_person_all_the_while() {
+    check(|| {
+        let rooms = Rooms::default();
+        let mut watcher = join(&rooms);
+        let guest = join(&rooms);
+        let token = guest.0.seat().token();
+        settle();
+        told(&mut watcher);
+        let (to_go, to_return) = (rooms.clone(), rooms.clone());
+        let goes = thread::spawn(move || go(&to_go, 1, &[token]));
+        let returns = thread::spawn(move || take_over(&to_return, token));
+        goes.join().expect("no panic");
+        let returned = returns.join().expect("no panic");
+        settle();
+        assert_eq!(count(&rooms), 2);
+        assert!(guest.0.seat().is_taken(), "its stream ends");
+        if let Some(returned) = &returned {
+            assert!(returned.0.seat().is_taken(), "so does the one that followed it");
+        }
+        assert!(told(&mut watcher).is_empty(), "nobody came, and nobody left");
+        drop((guest, returned));
+        settle();
+        assert!(told(&mut watcher).is_empty());
+        go(&rooms, 0, &[]);
+        close(&rooms, [watcher]);
     });
 }
