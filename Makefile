@@ -14,7 +14,7 @@ test: setup ## Run every test; installs what it lacks (curl, browsers, npm and P
 	cargo build --locked
 	cargo build --locked --release
 	node --disable-warning=UNDICI-ES --test --test-concurrency=3 tests/clients/*.test.mjs tests/browser/*.test.mjs
-	target/venv/bin/python -m unittest discover --start-directory tests/faults
+	target/venv/bin/python tests/faults/all.py
 
 soak: setup ## Soak the server in mixed clients for ten minutes (make test does so for one)
 	cargo build --locked

@@ -4,7 +4,7 @@
 opens a stream; both end with the test. `cls.shared_server(...)` is for a class whose
 tests share one. All of them together:
 
-    target/venv/bin/python -m unittest discover -s tests/faults
+    target/venv/bin/python tests/faults/all.py
 
 With MEASURE=1 they say at the end how long things took: the README's figures.
 """
