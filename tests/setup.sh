@@ -34,6 +34,7 @@ missing_packages() {
   command -v openssl >/dev/null || echo openssl
   command -v valgrind >/dev/null || echo valgrind
   command -v redis-server >/dev/null || echo redis-server
+  command -v faketime >/dev/null || echo faketime
 }
 
 need_packages missing_packages

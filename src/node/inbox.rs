@@ -201,3 +201,87 @@ impl Drop for SeatEntry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(texts: &[&str]) -> Vec<Name> {
+        texts.iter().map(|text| Name::new(text).expect("a good name")).collect()
+    }
+
+    fn write(
+        inbox: &Arc<Inbox>,
+        token: Token,
+        rooms: &[Name],
+        before: Option<Token>,
+    ) -> Box<dyn Entry> {
+        inbox.clone().write(token, &rooms.iter().collect::<Vec<_>>(), before)
+    }
+
+    /// What was said, in short.
+    fn said(inbox: &Inbox) -> Vec<(&'static str, SeatNumber, Option<SeatNumber>)> {
+        let short = |mail| match mail {
+            Mail::Join { seat, before, .. } => ("join", seat, before),
+            Mail::Leave { seat } => ("leave", seat, None),
+            Mail::Arrive(arrival) => ("arrive", arrival.entry.number(), None),
+        };
+        inbox.take().into_iter().map(short).collect()
+    }
+
+    #[test]
+    fn a_seat_that_is_taken_over_is_joined_once_and_left_once() {
+        let (inbox, rooms) = (Inbox::new(NodeId(7)), names(&["a", "b"]));
+        let token = inbox.token(&rooms, None);
+        let first = write(&inbox, token, &rooms, None);
+        assert_eq!(inbox.token(&rooms, Some(token)), token);
+        let second = write(&inbox, token, &rooms, Some(token));
+        drop(first);
+        assert_eq!(said(&inbox), [("join", 1, None)]);
+        drop(second);
+        assert_eq!(said(&inbox), [("leave", 1, None)]);
+        assert!(inbox.sitting(1).is_none());
+    }
+
+    #[test]
+    fn a_seat_in_other_rooms_follows_the_one_before_it_in_one_step() {
+        let inbox = Inbox::new(NodeId(7));
+        let old = inbox.token(&names(&["a"]), None);
+        let first = write(&inbox, old, &names(&["a"]), None);
+        let new = inbox.token(&names(&["b"]), Some(old));
+        assert_ne!(new, old, "its token vouches for its rooms");
+        let second = write(&inbox, new, &names(&["b"]), Some(old));
+        drop(first);
+        assert_eq!(said(&inbox), [("join", 1, None), ("join", 2, Some(1))]);
+        drop(second);
+        assert_eq!(said(&inbox), [("leave", 2, None)]);
+    }
+
+    #[test]
+    fn a_token_of_another_node_is_not_taken_for_an_own_one() {
+        let (inbox, other, rooms) = (Inbox::new(NodeId(7)), Inbox::new(NodeId(8)), names(&["a"]));
+        inbox.follow_secret(&other.secret_bytes());
+        let theirs = other.new_seat(&rooms);
+        assert!(inbox.read(theirs, &rooms).is_some_and(|vouched| vouched.is_in_rooms));
+        assert_ne!(inbox.token(&rooms, Some(theirs)), theirs);
+    }
+
+    #[test]
+    fn who_is_left_behind_has_not_left() {
+        let (inbox, rooms) = (Inbox::new(NodeId(7)), names(&["a"]));
+        let token = inbox.token(&rooms, None);
+        write(&inbox, token, &rooms, None).stay();
+        assert_eq!(said(&inbox), [("join", 1, None)]);
+        assert!(inbox.sitting(1).is_some(), "another node may claim it still");
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_hears_of_a_join_and_of_a_leave() {
+        let (inbox, rooms) = (Inbox::new(NodeId(7)), names(&["a"]));
+        let entry = write(&inbox, inbox.token(&rooms, None), &rooms, None);
+        inbox.news().await;
+        drop(entry);
+        inbox.news().await;
+        assert_eq!(said(&inbox), [("join", 1, None), ("leave", 1, None)]);
+    }
+}

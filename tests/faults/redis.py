@@ -35,7 +35,9 @@ class Failed(Exception):
 class Redis:
     """A `redis-server` that keeps nothing on the disk, and answers once this returns."""
 
-    def __init__(self, test, *args, port=None, password=None, bind="127.0.0.1", namespace=None):
+    def __init__(
+        self, test, *args, port=None, password=None, bind="127.0.0.1", namespace=None
+    ):
         self.port = port or free_port()
         self.password = password
         self.host = bind

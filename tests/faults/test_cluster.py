@@ -5,6 +5,8 @@ The bounds in docs/cluster.md are those that are tested here.
 """
 
 import contextlib
+import datetime
+import pathlib
 import random
 import re
 import signal
@@ -415,6 +417,46 @@ class RedisLost(ClusterTest):
             eventually("the leaves", lambda: node.count("a"), 1)
             after = node.metrics()["headcount_cluster_backlog"]
             self.assertLess(after, before + 350)
+
+
+class Clocks(ClusterTest):
+    """The wall clock is a library's (libfaketime), which reads it from a file."""
+
+    LIBRARY = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+
+    def test_the_wall_clock_of_a_node_that_is_set_changes_nothing(self):
+        assert self.LIBRARY, "it takes libfaketime (Debian: faketime)"
+        clock = self.redis.directory / "clock"
+        clock.write_text("+0h\n")
+        node = self.node(
+            env={
+                "LD_PRELOAD": str(self.LIBRARY), "FAKETIME_TIMESTAMP_FILE": str(clock),
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1",
+            }
+        )
+        nodes = [node, self.node()]
+        people = [self.visit(node, "a") for node in nodes]
+        self.all_count(nodes, 2, "a")
+        watchers = [self.watch(node, "a") for node in nodes]
+        for turn, hours in enumerate((1, -1, 0), 1):
+            clock.write_text(f"{hours:+d}h\n")
+            self.visit(node, "b").close()
+            self.all_count(nodes, 0, "b")
+            lines = eventually(
+                "the log", lambda: node.logged("user connected", room="b"), lambda it: len(it) == turn
+            )
+            logged = datetime.datetime.fromisoformat(lines[-1]["timestamp"])
+            drift = (logged - datetime.datetime.now(datetime.UTC)).total_seconds()
+            self.assertAlmostEqual(drift, hours * 3600, delta=60)
+            # For longer than any lease is in doubt.
+            until = time.monotonic() + 5
+            self.until("some beats", lambda: time.monotonic() > until)
+        back = self.visit(nodes[1], "a", people[0].token)
+        self.assertEqual(back.newest, 2)
+        for watcher in watchers:
+            watcher.pump()
+            self.assertEqual(watcher.history, [2] * len(watcher.history))
+            self.assertFalse([event for event in watcher.events if event.partial])
 
 
 class Guarded(ClusterTest):

@@ -31,10 +31,29 @@ PACE = ["-p", "headcount", "--lib", "pace::"]
 FANOUT = ["-p", "headcount", "--lib", "stream::"]
 SERVER = ["-p", "headcount", "--lib", "server::"]
 SEATS = ["-p", "headcount", "--lib", "seats_file"]
+NODE = ["-p", "headcount", "--lib", "node::"]
 CLUSTER = ["-p", "headcount-cluster", "--test=seeds"]
 
 # (what is done wrong, which tests must see it, the file, [(the code, the mutated code)])
 MUTANTS = [
+    (
+        "tell the other nodes of a leave when a seat is taken over",
+        NODE,
+        "src/node/inbox.rs",
+        [("        if sitting.entries > 0 {\n            return;\n        }\n", "")],
+    ),
+    (
+        "leave the seats behind that the other nodes may claim",
+        NODE,
+        "src/node/inbox.rs",
+        [("        if !self.stays {\n", "        if true {\n")],
+    ),
+    (
+        "believe a token whatever its rooms",
+        NODE,
+        "src/node/secret.rs",
+        [("is_in_rooms: code(key, place, rooms) == of_rooms", "is_in_rooms: of_rooms > 0")],
+    ),
     (
         "look a room up before it is noted how many are on other nodes",
         MODEL,
