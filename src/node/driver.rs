@@ -167,7 +167,7 @@ impl Driver {
         }
     }
 
-    /// Says what is wrong, once until all is well again.
+    /// Says what is wrong, once until it is mended.
     fn complain(&mut self, what: &str, error: &LinkError) {
         if !mem::replace(&mut self.complained, true) {
             warn!(%error, "{what}");
@@ -273,6 +273,9 @@ impl Driver {
                 self.tally.leases_lost.count();
                 let inbox = self.inbox.clone();
                 self.ask(|link, _| link.share_secret(inbox));
+            }
+            Input::Written { answer: Some(_), .. } if self.doubt.is_none() => {
+                self.complained = false;
             }
             _ => {}
         }
