@@ -382,8 +382,8 @@ impl Rooms {
         room.count()
     }
 
-    /// The rooms that have someone in them, and how many people each has, in no order: 0
-    /// where there is only an observer.
+    /// The rooms that have someone in them, here or at another node, and how many people each
+    /// has, in no order: 0 where there is only an observer.
     ///
     /// This is a snapshot. Each number was right when its room was asked, one room after
     /// the other, while people came and went in the others.
