@@ -185,13 +185,9 @@ for (const browser of BROWSERS) {
         const observer = await visit(t, server);
         const site = await startSite(t, server);
         const page = await (await newContext(t)).newPage();
-        const answer = page.waitForResponse((response) => response.url().includes('/events'));
         await page.goto(`${site.url}/?${new URLSearchParams({ room })}`);
-        assert.equal((await answer).status(), 400);
-        assert.deepEqual(await look(page), {
-          sentence: '– people are here now',
-          state: 'connecting',
-        });
+        await shows(page, { sentence: '– people are here now', state: 'refused' });
+        assert.match(await text(page, '#status'), /does not count/);
         assert.deepEqual(observer.history, [1]);
       });
     }
@@ -323,7 +319,7 @@ for (const browser of BROWSERS) {
           observer.observe(said, what);
         }
         window.heard = [];
-        headcount.watch({}, (count) => window.heard.push(count));
+        headcount.watch({ per: 'tab' }, (count) => window.heard.push(count));
       });
       const before = await received();
       await eventually('the number of heartbeats', received, (count) => count >= before + 5);
