@@ -284,7 +284,7 @@ async fn a_script_under_public_says_that_the_server_is_one_level_up_and_is_the_s
     let on_disk = Options { public_dir: Some("public".into()), ..Default::default() };
     let from_disk = |file: &str| fs::read_to_string(format!("public/{file}")).expect("a file");
     for (options, script) in
-        [(Options::default(), as_served as fn(&str) -> _), (on_disk, from_disk as fn(&str) -> _)]
+        [(Options::default(), as_served as fn(&str) -> String), (on_disk, from_disk)]
     {
         let server = Server::with(options).await;
         for file in ["client.js", "page.js"] {

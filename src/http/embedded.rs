@@ -11,9 +11,12 @@ struct Public;
 /// The script that puts a number on a page.
 pub(super) const CLIENT: &str = "client.js";
 
+/// What makes an npm package of the element stands beside it, and is no file of the page.
+const OF_THE_PACKAGE: [&str; 4] = ["README.md", "package.json", "preact.d.ts", "react.d.ts"];
+
 /// Every path, relative to the page.
 pub(super) fn paths() -> impl Iterator<Item = Cow<'static, str>> {
-    Public::iter()
+    Public::iter().filter(|path| !OF_THE_PACKAGE.contains(&&**path))
 }
 
 /// A file as it is sent. The script that every visitor of every site loads goes without its
