@@ -65,6 +65,18 @@ for (const browser of BROWSERS) {
       await shows(first, live(1));
     });
 
+    test('with ?observe=1 the page listens and is not counted, and says how to do so elsewhere', async (t) => {
+      const server = await startServer(t, SILENT);
+      const visitor = await visit(t, server, 'x');
+      const page = await (await newContext(t)).newPage();
+      await page.goto(`${server.page('x')}&observe=1`);
+      await shows(page, live(1));
+      await visit(t, server, 'x');
+      await shows(page, live(2));
+      assert.deepEqual(visitor.history, [1, 2]);
+      assert.equal(await text(page, '#curl'), `curl -N '${server.events('x')}&observe=1'`);
+    });
+
     test('the words fit the number, and so do large numbers', async (t) => {
       const server = await startServer(t, SILENT);
       const page = await (await newContext(t)).newPage();
