@@ -158,8 +158,7 @@
     }
 
     connect() {
-      clearTimeout(this.again);
-      this.again = 0;
+      this.again = clearTimeout(this.again);
       this.next?.close();
       if (this.source?.readyState !== EventSource.OPEN) this.drop();
       const rooms = [...this.rooms];
@@ -188,7 +187,7 @@
 
     close() {
       clearTimeout(this.timer);
-      clearTimeout(this.again);
+      this.again = clearTimeout(this.again);
       this.next?.close();
       this.drop();
     }
@@ -257,14 +256,16 @@
     async refused(source) {
       if (source === this.next) this.next = null;
       else this.drop();
-      clearTimeout(this.timer);
-      if (this.source) this.beats();
-      else this.waits();
+      const wait = this.backoff();
+      this.failures += 1;
       this.again = setTimeout(() => {
         this.again = 0;
         this.update();
-      }, this.backoff());
-      this.failures += 1;
+      }, wait);
+      // What was there before goes on; if nothing was, the next try is what is due.
+      this.expect(wait + FIRST_WORD);
+      if (this.source) this.beats();
+      else this.waits();
 
       // Those that are missing; the others go on as they were.
       const missing = [...this.rooms].filter(room => !this.source || !this.carried.includes(room));
@@ -319,8 +320,7 @@
     }
 
     settle() {
-      clearTimeout(this.changes);
-      this.changes = 0;
+      this.changes = clearTimeout(this.changes);
       if (this.isOpen && !this.own.length) this.close();
       else if (this.isOpen) this.carry(new Set(this.wanted));
       // Nobody looks at this page yet, and perhaps nobody ever will.

@@ -77,6 +77,7 @@ for (const browser of BROWSERS) {
     test('a room that is refused leaves those of the same stream alone', async (t) => {
       const server = await startServer(t, { args: [...SILENT, '--max-rooms', '1'] });
       const { page } = await opened(t, server, '<user-count room="x">–</user-count>');
+      await elementShows(page, '1');
       const observer = await visit(t, server, 'x');
       await elementShows(page, '2');
       await page.evaluate(() => {
@@ -118,7 +119,7 @@ for (const browser of BROWSERS) {
       assert.match(await reason(page), /refuses a stream: there is nothing at this path \(404\)/);
     });
 
-    for (const src of ['http://[', 'http://exa mple', 'mailto:a@example.org', 'ftp://example.org']) {
+    for (const src of ['http://[', 'http://a:b', 'mailto:a@example.org', 'ftp://example.org']) {
       test(`src="${src}", which is no address, is a state and a warning, and no exception`, async (t) => {
         const server = await startServer(t, { args: SILENT });
         const { page, warnings, wrong } = await opened(t, server, `<user-count src="${src}">–</user-count>`);
