@@ -203,8 +203,7 @@ pub enum Command {
     /// upgrade of the server they are to be printed, and pasted, anew. Lines that follow
     /// upgrades by themselves have /client.js for src, and no integrity.
     Embed {
-        /// Where browsers reach this server: https://count.example.org, or
-        /// https://example.org/live if it is under a path
+        /// Where browsers reach this server, with the path that it is under, if any
         #[arg(long, value_name = "ORIGIN", value_parser = address)]
         origin: Address,
 
