@@ -1,9 +1,20 @@
+/*! Headcount, MIT OR Apache-2.0 */
 /*
  * The browser's side of Headcount: <user-count>, an element that shows how many
  * people are here, and watch(), the same without the element.
  *
  *   <script defer src="https://count.example.org/client.js"></script>
- *   <p><user-count room="/blog/hello">–</user-count> reading this now</p>
+ *   <p><user-count room="page">–</user-count> reading this now</p>
+ *
+ * From the number on the page to the socket:
+ *
+ *   UserCount, watch()  listen to a
+ *   Feed      one room's number, as this tab knows it; all feeds of one server are in a
+ *   Tab       which wants some rooms and has streams for them (per="tab"), or in a
+ *   Browser   which is the same for all tabs together: one of them leads, has the
+ *             streams, and tells the others (per="browser")
+ *   Stream    an EventSource of up to 32 rooms, that never gives up and never lets go of
+ *             its seat
  *
  * If you come from the Socket.IO exercise ("handle a disconnect"), this is
  * where each thing went:
@@ -11,98 +22,101 @@
  *   client  socket.on('user count', data => …)
  *           → source.addEventListener('user count', event => …), below
  *   server  io.on('connection', socket => { ++currentUsers; … })
- *           → the join, `Room::join` in src/room.rs
+ *           → the join, `Room::enter` in src/room.rs
  *   server  socket.on('disconnect', () => { --currentUsers; … })
- *           → `impl Drop for Presence` in src/room.rs
+ *           → `impl Drop for Presence` in src/presence.rs
  *   server  io.emit('user count', currentUsers)
- *           → the room's broadcast channel, `Room::publish` in src/room.rs
+ *           → the room's broadcast channel, in the same critical section
  */
 (() => {
-  'use strict';
+  // A server that renders pages has nobody to count.
+  if (!globalThis.HTMLElement) return;
 
-  // Two widgets that were pasted into one page bring the script twice.
-  if (globalThis.headcount?.watch) return;
-
-  const FIRST_WORD = 5000; // ms in which a stream says its first number
-  const BROWSER_RETRY = 5000; // ms, the longest `retry:` that the server sends
-  const BACKOFF_LEAST = 1000; // ms
-  const BACKOFF_MOST = 30000; // ms
-  const KEEP_ALIVE = 15000; // ms, the server's default, until it says its own
-  const KEEP_ALIVE_LEAST = 1000; // ms: a server may be faster, a network is not
-  const ANSWER = 2000; // ms in which the tab that leads answers another
-  const LATE = 1500; // ms that a timer may be late: hidden tabs have one a second
   // Where the server is, from here. It says '..' where it serves this from `public/`.
   const SERVER = './';
+  const FIRST_WORD = 5000; // ms in which a stream says its first number
+  const KEEP_ALIVE = 15000; // ms, the server's default, until it says its own
+  const SECOND = 1000; // ms, the least keep-alive: a server may be faster, a network is not
 
-  /** The feeds that somebody listens to, by the address of their stream. */
-  const feeds = new Map();
+  const KNOWN = { per: ['browser', 'tab'], show: ['others'], format: ['compact'], when: ['visible'] };
 
-  /**
-   * One room's number, kept fresh by a stream of this tab, for all who listen to
-   * it here. It is open from its first listener to its last, and while it is
-   * open it never gives up.
-   */
+  const warned = new Set();
+  function warn(text) {
+    if (!warned.has(text)) console.warn(`headcount: ${text}`);
+    warned.add(text);
+  }
+
+  // Two widgets that were pasted into one page bring the script twice.
+  const src = document.currentScript?.src;
+  const directory = script => new URL(SERVER, script).href;
+  const first = globalThis.headcount;
+  if (first?.watch) {
+    if (src && first.src && directory(src) !== directory(first.src)) {
+      warn(`elements without src="…" count at ${directory(first.src)}, not at ${directory(src)}`);
+    }
+    return;
+  }
+
+  const bytesOf = text => new TextEncoder().encode(text);
+  const isName = name =>
+    typeof name === 'string' && name && bytesOf(name).length <= 128 && !/\p{Cc}/u.test(name);
+  const isCount = count => Number.isSafeInteger(count) && count >= 0;
+
+  /** Does one thing, later, unless it is given another to do before. */
+  class Waiting {
+    due = 0; // by the wall clock
+
+    expect(time, action = () => this.silent()) {
+      clearTimeout(this.timer);
+      this.due = Date.now() + time;
+      this.timer = setTimeout(action, time);
+    }
+
+    // A connection can die without a word (the other side lost power, a network was
+    // left), and no browser notices. The server says a number when it has been silent for
+    // its keep-alive.
+    expectBeat(keepAlive) {
+      this.expect(2.5 * keepAlive);
+    }
+  }
+
+  const roomsOf = list => list.slice(0, 1000).filter(isName);
+
+  /** One room's number, as this tab knows it, for all who listen to it here. */
   class Feed {
     count = null; // until the first number
     state = 'closed';
-    listeners = new Set();
-    source = null;
-    isPartial = false; // as its stream says
-    timer; // The one thing that happens next if nothing is heard,
-    due = 0; // and when, by the wall clock
-    failures = 0; // in a row
-    keepAlive = KEEP_ALIVE;
-    token = ''; // of the seat that this visitor has at the server
+    reason; // why it is refused
+    listeners = new Map(); // to when they listen
 
-    constructor(room, url) {
+    constructor(room, tab) {
       this.room = room;
-      this.url = url;
+      this.tab = tab;
     }
 
-    add(listener) {
-      this.listeners.add(listener);
-      if (this.state === 'closed') this.open();
+    add(listener, when) {
+      this.listeners.set(listener, when);
+      if (this.state === 'closed' && this.isWanted) this.waits();
+      this.tab?.change();
     }
 
     remove(listener) {
       this.listeners.delete(listener);
-      // Who replaces one element by another wants no stream to end in between.
-      queueMicrotask(() => {
-        if (this.listeners.size || feeds.get(this.url) !== this) return;
-        feeds.delete(this.url);
-        this.close();
-      });
+      this.tab?.change();
     }
 
-    open() {
-      this.waits();
-      if (!document.prerendering) return this.start();
-      // Nobody looks at this page yet, and perhaps nobody ever will.
-      const activated = () => this.state !== 'closed' && this.start();
-      document.addEventListener('prerenderingchange', activated, { once: true });
-    }
-
-    close() {
-      this.stop();
-      this.tell('closed');
-    }
-
-    start() {
-      this.connect();
-    }
-
-    stop() {
-      this.disconnect();
+    get isWanted() {
+      return [...this.listeners.values()].some(when => when !== 'visible' || !isAway);
     }
 
     /** Tells the listeners what is new, if anything is. */
-    tell(state, count = this.count) {
-      if (state === this.state && count === this.count) return;
-      this.state = state;
-      this.count = count;
-      for (const listener of [...this.listeners]) {
+    tell(state, count = this.count, reason) {
+      if (state === this.state && count === this.count && reason === this.reason) return;
+      Object.assign(this, { state, count, reason });
+      if (reason) warn(reason);
+      for (const listener of [...this.listeners.keys()]) {
         try {
-          listener(count, state);
+          listener(count, state, reason);
         } catch (error) {
           reportError(error); // One listener's fault is not the others'.
         }
@@ -110,338 +124,633 @@
     }
 
     waits() {
-      this.tell(this.count === null ? 'connecting' : 'stale');
+      if (this.state !== 'refused') this.tell(this.count === null ? 'connecting' : 'stale');
+    }
+  }
+
+  /** A stream of some rooms, which it may change. While it is open it never gives up. */
+  class Stream extends Waiting {
+    source; // that is heard
+    next; // that is to take its place
+    carried = []; // the rooms of the source
+    fresh = 'live'; // or 'partial', as the source says
+    failures = 0; // in a row
+    again; // the timer of the next try, after a refusal
+
+    /** `token`: of the seat that this visitor has at the server. */
+    constructor(tab, token = '', rooms = []) {
+      super();
+      this.tab = tab;
+      this.token = token;
+      this.rooms = new Set(rooms);
+    }
+
+    takes(room) {
+      const query = [...this.rooms, room].map(encodeURIComponent).join('&room=');
+      return this.rooms.size < 32 && query.length < 6000; // Servers take some 8,000.
+    }
+
+    /** Carries what it is to carry, as soon as it can. */
+    update() {
+      const isRight = this.source && this.carried.join('\n') === [...this.rooms].join('\n');
+      // A change in the middle of another is made after it, with its token.
+      if (!isRight && !this.next && !this.again) this.connect();
     }
 
     connect() {
-      this.disconnect();
-      const url = new URL(this.url);
+      this.again = clearTimeout(this.again);
+      this.next?.close();
+      if (this.source?.readyState !== EventSource.OPEN) this.drop();
+      const rooms = [...this.rooms];
+      const url = new URL(this.tab.url);
+      for (const room of rooms) url.searchParams.append('room', room);
       // EventSource says its last event's id by itself when it reconnects, but to
       // a new one it can't be given. (The name of the parameter is Mercure's.)
       if (this.token) url.searchParams.set('lastEventID', this.token);
-      this.source = new EventSource(url);
-      this.source.addEventListener('open', () => (this.isPartial = false));
-      this.source.addEventListener('partial', event => this.doubts(event.data === 'true'));
-      this.source.addEventListener('user count', event => this.heard(event));
-      this.source.addEventListener('keep-alive', event => this.beats(Number(event.data)));
-      this.source.addEventListener('error', () => this.failed());
+      // The one before is heard until this one has taken over its seat.
+      const source = new EventSource(url);
+      this.next = source;
+      source.addEventListener('open', () => this.opened(source, rooms));
+      source.addEventListener('user count', event => this.heard(event));
+      source.addEventListener('partial', event => this.doubts(event.data));
+      source.addEventListener('keep-alive', event => this.beats(event.data));
+      source.addEventListener('error', () => this.failed(source));
       // A server that hangs is not to be pressed. Yet the wait grows slowly: after
       // a lost network it takes browsers some tries to use up their dead connections.
       this.expect(FIRST_WORD + (this.failures && this.backoff()));
     }
 
-    disconnect() {
-      clearTimeout(this.timer);
+    drop() {
       this.source?.close();
       this.source = null;
     }
 
+    close() {
+      clearTimeout(this.timer);
+      this.again = clearTimeout(this.again);
+      this.next?.close();
+      this.drop();
+    }
+
+    opened(source, rooms) {
+      if (source === this.next) {
+        this.drop();
+        this.next = null;
+        this.source = source;
+      }
+      this.carried = rooms;
+      this.fresh = 'live';
+    }
+
+    // A stream of one room says a bare number.
     heard({ data, lastEventId }) {
-      if (!/^\d{1,15}$/.test(data)) return; // not a number of people
+      let said;
+      try {
+        said = JSON.parse(data);
+      } catch {}
+      const { room, count } = said?.room ? said : { room: this.carried[0], count: said };
+      if (!this.carried.includes(room) || !isCount(count)) return;
       this.failures = 0;
       this.token = lastEventId;
-      this.refresh(Number(data));
+      if (this.rooms.has(room)) this.tab.tell(room, this.fresh, count);
+      this.beats();
+      this.update();
     }
 
     // What is so from the start is said before the first number.
-    doubts(isPartial) {
-      this.isPartial = isPartial;
-      if (this.state === 'live' || this.state === 'partial') this.refresh(this.count);
+    doubts(data) {
+      this.fresh = data === 'true' ? 'partial' : 'live';
+      for (const room of this.rooms) {
+        if (/live|partial/.test(this.tab.feed(room).state)) this.tab.tell(room, this.fresh);
+      }
     }
 
-    /** The stream says that this is the number now. */
-    refresh(count) {
-      this.tell(this.isPartial ? 'partial' : 'live', count);
-      this.expectBeat();
-    }
-
-    // After so much silence the server says its number again.
     beats(interval) {
-      if (interval > 0) this.keepAlive = Math.max(interval, KEEP_ALIVE_LEAST);
-      this.expectBeat();
-    }
-
-    // A connection can die without a word (the other side lost power, a network
-    // was left), and no browser notices: this is for that.
-    expectBeat() {
-      this.expect(2.5 * this.keepAlive);
-    }
-
-    expect(time) {
-      this.next(time, () => this.silent());
-    }
-
-    next(time, action) {
-      clearTimeout(this.timer);
-      this.due = Date.now() + time;
-      this.timer = setTimeout(action, time);
+      const { tab } = this;
+      if (interval > 0) tab.keepAlive = Math.max(interval, SECOND);
+      if (!this.next) this.expectBeat(tab.keepAlive);
     }
 
     silent() {
-      this.waits();
+      // Perhaps the browser has no connection to the host left for both.
+      if (this.next && this.source) this.drop();
+      else this.waits();
       this.failures += 1;
       this.connect();
     }
 
-    failed() {
-      this.waits();
-      if (this.source.readyState === EventSource.CLOSED) {
-        // An answer that is no stream, such as 503: the browser gives up for
-        // good. The wait is random, so that not all pages come back together.
-        this.disconnect();
-        this.next(this.backoff(), () => this.connect());
-        this.failures += 1;
-      } else {
-        // The browser comes back by itself, when the server's `retry:` says.
-        this.expect(BROWSER_RETRY + FIRST_WORD);
-      }
+    waits() {
+      for (const room of this.rooms) this.tab.tell(room);
+    }
+
+    failed(source) {
+      if (source === this.source && this.next) return this.drop(); // Its seat was taken over.
+      if (source.readyState === EventSource.CLOSED) return this.refused(source);
+      // The browser comes back by itself, when the server's `retry:` says: 2 to 5 s.
+      if (source === this.source || !this.source) this.waits();
+      this.expect(2 * FIRST_WORD);
+    }
+
+    // An answer that is no stream, such as 503: the browser gives up for good. The
+    // wait is random, so that not all pages come back together.
+    async refused(source) {
+      if (source === this.next) this.next = null;
+      else this.drop();
+      const wait = this.backoff();
+      this.failures += 1;
+      this.again = setTimeout(() => {
+        this.again = 0;
+        this.update();
+      }, wait);
+      // What was there before goes on; if nothing was, the next try is what is due.
+      this.expect(wait + FIRST_WORD);
+      if (this.source) this.beats();
+      else this.waits();
+
+      // Those that are missing; the others go on as they were.
+      const missing = [...this.rooms].filter(room => !this.source || !this.carried.includes(room));
+      if (!missing.length) return;
+      const url = new URL('count', this.tab.url);
+      url.searchParams.set('room', missing[0]);
+      let { reason } = this.tab.feed(missing[0]);
+      try {
+        // An EventSource can't read why it is refused.
+        const answer = reason ? {} : await fetch(url);
+        if (answer.status < 500) {
+          const { count, error = 'this is no Headcount' } = await answer.json().catch(() => ({}));
+          const what = isCount(count) ? 'one of its limits is reached' : error;
+          reason = `${url.origin} refuses a stream: ${what} (${answer.status})`;
+        }
+      } catch {} // It is away, as it is if it says 503, and will be back.
+      if (reason && this.again) for (const room of missing) this.tab.tell(room, 'refused', undefined, reason);
     }
 
     backoff() {
-      return Math.random() * Math.min(BACKOFF_LEAST * 2 ** this.failures, BACKOFF_MOST);
+      return Math.random() * Math.min(2 ** this.failures, 30) * SECOND;
+    }
+  }
+
+  /** What this tab wants of one server, and its streams. */
+  class Tab extends Waiting {
+    isOpen = false;
+    feeds = new Map();
+    streams = [];
+    changes; // a timer
+    keepAlive = KEEP_ALIVE;
+
+    constructor(url) {
+      super();
+      this.url = url;
     }
 
-    /** The network is back, and what was open before is not to be trusted. */
-    online() {
-      if (this.state !== 'closed' && !document.prerendering) this.connect();
+    feed(room) {
+      if (!this.feeds.has(room)) this.feeds.set(room, new Feed(room, this));
+      return this.feeds.get(room);
+    }
+
+    tell(room, state, count, reason) {
+      const feed = this.feed(room);
+      if (state) feed.tell(state, count, reason);
+      else feed.waits();
+    }
+
+    /** What is wanted has changed, and may be about to change more. */
+    change() {
+      this.changes ||= setTimeout(() => this.settle(), 20);
+    }
+
+    settle() {
+      this.changes = clearTimeout(this.changes);
+      if (this.isOpen && !this.own.length) this.close();
+      else if (this.isOpen) this.carry(new Set(this.wanted));
+      // Nobody looks at this page yet, and perhaps nobody ever will.
+      else if (document.prerendering) addEventListener('prerenderingchange', () => this.change(), true);
+      else if (this.own.length) this.open();
+      this.tidy();
+    }
+
+    /** The rooms that are listened to here. */
+    get own() {
+      return [...this.feeds.values()].filter(feed => feed.isWanted && isName(feed.room)).map(feed => feed.room);
+    }
+
+    get wanted() {
+      return this.own;
+    }
+
+    open() {
+      this.isOpen = true;
+      this.settle();
+    }
+
+    close() {
+      this.stop();
+      this.isOpen = false;
+      for (const feed of this.feeds.values()) feed.tell('closed');
+    }
+
+    stop() {
+      for (const stream of this.streams) stream.close();
+      this.streams = [];
+    }
+
+    /** Gives each room to a stream. It stays with the one that has it. */
+    carry(wanted) {
+      for (const { rooms } of this.streams) {
+        for (const room of rooms) if (!wanted.delete(room)) rooms.delete(room);
+      }
+      for (const room of wanted) {
+        let stream = this.streams.find(one => one.takes(room));
+        if (!stream) this.streams.push((stream = new Stream(this)));
+        stream.rooms.add(room);
+      }
+      this.streams = this.streams.filter(stream => {
+        if (stream.rooms.size) stream.update();
+        else stream.close();
+        return stream.rooms.size;
+      });
+    }
+
+    tidy() {
+      const { wanted } = this;
+      for (const [room, feed] of this.feeds) {
+        if (feed.isWanted) {
+          if (feed.state === 'closed') feed.waits();
+          if (isName(room)) continue;
+          feed.tell('refused', null, `room="${room}" is not 1 to 128 bytes without control characters`);
+        } else if (feed.listeners.size) feed.tell('closed');
+        else if (!wanted.includes(room)) this.feeds.delete(room);
+      }
     }
   }
 
   /**
-   * The same for all tabs of a browser together: the tab that holds the lock has
-   * the stream, and tells the others what it hears.
+   * The same for all tabs of a browser together. The tab that leads has the streams, for
+   * the rooms of all, and tells the others what it hears.
+   *
+   * The tabs speak in a channel: a tab wants rooms, resigns (it wants none any more),
+   * claims to lead, which one that leads answers, or leads. Locks say who leads: the one
+   * that has `lead`, until it ends, however that ends, or another one takes it by force.
+   * Each tab also has a lock of its own, whose end says that the tab wants nothing more.
    */
-  class SharedFeed extends Feed {
-    leads = false;
+  class Browser extends Tab {
+    id = Math.random().toString(36).slice(2);
+    leads = false; // whether it does,
+    since; // and since when
+    called; // when the tab that leads called the roll
+    estate = []; // the streams of the one that leads or has led: [token, rooms]
+    tabs = new Map(); // what the other tabs want, and when they said so, if this one leads
+    locks = navigator.locks; // where a page is secure
 
     get name() {
       return `headcount ${this.url}`;
     }
 
-    start() {
+    get wanted() {
+      if (!this.leads) return this.own;
+      const rooms = [...this.tabs.values()].flatMap(tab => tab.rooms);
+      // Until the tabs have said so again, they want what they wanted.
+      const before = Date.now() < this.since + SECOND ? this.estate.flatMap(([, rooms]) => rooms) : [];
+      return [...this.own, ...rooms, ...before];
+    }
+
+    open() {
+      this.isOpen = true;
       try {
         this.channel = new BroadcastChannel(this.name);
-        this.channel.onmessage = event => this.told(event.data);
-        this.follow();
       } catch {
-        this.goAlone();
+        return this.lead(); // Alone: some browsers keep an embedded page from all that is shared.
       }
+      this.channel.onmessage = event => this.hears(event.data);
+      this.follow();
+    }
+
+    close() {
+      this.post('resign', { heir: this.leads && [...this.tabs.keys()][0] });
+      this.channel?.close();
+      this.channel = null;
+      super.close();
     }
 
     stop() {
+      clearTimeout(this.timer);
       this.term?.abort();
-      this.channel?.close();
-      this.channel = null;
       this.leads = false;
       super.stop();
     }
 
-    // Web Locks exist only where a page is secure, and neither they nor the
-    // channel where a browser keeps an embedded page from all that is shared.
-    goAlone() {
-      this.stop();
-      this.leads = true;
-      this.connect();
+    carry(wanted) {
+      if (this.leads) super.carry(wanted);
+      else this.post('want', { rooms: this.own });
     }
 
     follow() {
-      this.leads = false;
-      this.disconnect();
-      this.stand();
-      this.ask();
-    }
-
-    /** Leads as soon as nobody else does; by `force`, at once. */
-    stand(force = false) {
-      this.term?.abort();
+      this.stop();
       this.term = new AbortController();
-      const { signal } = this.term;
-      const lead = () =>
-        new Promise(resign => {
-          if (signal.aborted) return resign();
-          signal.addEventListener('abort', resign);
-          this.leads = true;
-          this.connect();
-        });
-      navigator.locks.request(this.name, force ? { steal: true } : { signal }, lead).catch(error => {
-        if (signal.aborted) return;
-        if (error.name === 'AbortError') this.follow(); // Somebody else leads by force.
-        else this.goAlone();
+      if (!this.locks) return this.claim(SECOND / 4);
+      this.hold(this.id, () => {
+        this.hold('lead', () => this.lead());
+        this.claim();
       });
     }
 
-    /** Asks for the number. A leader that doesn't answer leads no more. */
-    ask() {
-      this.channel.postMessage('ask');
-      this.next(ANSWER, () => this.stand(true));
+    /** Has a lock, from when it is free or by force, until the end of the term. */
+    hold(name, then, steal) {
+      const { signal } = this.term;
+      const has = () =>
+        new Promise(done => {
+          signal.addEventListener('abort', done);
+          if (signal.aborted) done();
+          else then();
+        });
+      this.locks.request(`${this.name} ${name}`, steal ? { steal } : { signal }, has).catch(error => {
+        if (signal.aborted) return;
+        // Another tab has used force; or locks are forbidden, and the channel must do.
+        if (error.name !== 'AbortError') this.locks = null;
+        this.follow();
+      });
     }
 
-    told(what) {
-      if (what === 'ask') {
+    /** Leads if nobody else does. A leader that doesn't answer leads no more. */
+    claim(patience = 2 * SECOND) {
+      const lead = () => this.lead();
+      this.post('claim');
+      this.expect(patience, () => (this.locks ? this.hold('lead', lead, true) : lead()));
+    }
+
+    lead() {
+      clearTimeout(this.timer);
+      this.leads = true;
+      this.since = this.called = Date.now();
+      this.tabs.clear();
+      this.streams = this.estate.map(([token, rooms]) => new Stream(this, token, rooms));
+      this.settle();
+      this.say();
+      setTimeout(() => this.change(), SECOND);
+    }
+
+    tell(room, state, count, reason) {
+      super.tell(room, state, count, reason);
+      this.say([this.feed(room)]);
+    }
+
+    say(feeds = [...this.feeds.values()]) {
+      const now = Date.now();
+      if (now > this.called + this.keepAlive) {
+        // A tab that is frozen ends no lock. It answers no roll call, either.
+        for (const [id, { at }] of this.tabs) if (at < now - 3 * this.keepAlive) this.tabs.delete(id);
+        this.called = now;
+        this.change();
+      }
+      const { since, called, keepAlive } = this;
+      const streams = this.streams.map(({ token, rooms }) => [token, [...rooms]]);
+      const numbers = feeds.map(({ room, state, count, reason }) => [room, state, count, reason]);
+      this.post('lead', { since, called, keepAlive, streams, numbers });
+    }
+
+    post(kind, more) {
+      this.channel?.postMessage({ kind, from: this.id, ...more });
+    }
+
+    // Any page of this origin may say anything here. What can't be read is passed over.
+    hears(message) {
+      try {
+        const { kind, from, rooms, heir } = message;
+        if (kind === 'lead') this.heed(message);
+        else if (this.leads) this.grant(kind, from, kind === 'want' ? roomsOf(rooms) : []);
+        // Where there are locks, they say who leads. Else it is the one with the least id,
+        // or the one that a leader names: timers of hidden tabs are too late for its seat.
+        else if (this.locks || kind === 'want' || heir === false) return;
+        else if (heir === this.id) this.lead();
+        else if (kind === 'claim' && from > this.id) this.claim();
+        else this.expect(2 * SECOND);
+      } catch {}
+    }
+
+    grant(kind, from, rooms) {
+      const gone = () => {
+        this.tabs.delete(from);
+        this.change();
+      };
+      if (kind === 'claim') {
         // A tab that a browser has frozen still gets messages, but nothing from the
-        // network, and its timer stands still: then it had better not answer.
-        if (this.leads && Date.now() < this.due + LATE) this.say();
-      } else if (!this.leads) {
-        this.token = what.token;
-        this.keepAlive = what.keepAlive;
-        this.expectBeat();
-        this.tell(what.state, what.count ?? this.count);
+        // network, and its timers stand still: then it had better not answer. (In a
+        // hidden tab they may be late by a second.)
+        if (this.streams.every(stream => Date.now() < stream.due + 1.5 * SECOND)) this.say();
+      } else if (rooms.length) {
+        if (this.locks && !this.tabs.has(from)) {
+          const { signal } = this.term;
+          this.locks.request(`${this.name} ${from}`, { signal }, gone).catch(() => {});
+        }
+        this.tabs.set(from, { rooms, at: Date.now() });
+        this.change();
+      } else gone();
+    }
+
+    /** What the tab that leads says is so. */
+    heed({ since, called, keepAlive, streams, numbers }) {
+      if (this.leads) {
+        // Two, which locks end soon. Without them the first one stays.
+        if (this.locks) return;
+        if (since <= this.since) this.follow();
+        else this.say();
+        return;
+      }
+      this.estate = streams.map(([token, rooms]) => [token, roomsOf(rooms)]);
+      this.keepAlive = Math.max(keepAlive, SECOND) || KEEP_ALIVE;
+      // Where no lock tells of a leader that crashed, it is asked more often.
+      this.expectBeat(this.locks ? this.keepAlive : Math.min(this.keepAlive, 4 * SECOND));
+      if (called !== this.called) this.carry();
+      this.called = called;
+      for (const [room, state, count, reason] of numbers) {
+        const feed = this.feeds.get(room);
+        if (!feed?.isWanted || !/^[a-z]+$/.test(state) || !(count === null || isCount(count))) continue;
+        feed.tell(state, count ?? feed.count, reason && String(reason));
       }
     }
 
-    say() {
-      const { state, count, token, keepAlive } = this;
-      this.channel?.postMessage({ state, count, token, keepAlive });
-    }
-
-    tell(state, count) {
-      super.tell(state, count);
-      if (this.leads) this.say();
-    }
-
-    beats(interval) {
-      super.beats(interval);
-      this.say();
-    }
-
     silent() {
-      if (this.leads) return super.silent();
-      this.waits();
-      this.ask();
-    }
-
-    online() {
-      if (this.leads) super.online();
+      this.claim();
     }
   }
 
-  addEventListener('online', () => feeds.forEach(feed => feed.online()));
-  // Chromium keeps a page that one may come back to, and its streams with it:
-  // the visitor would still be counted.
-  addEventListener('pagehide', () => feeds.forEach(feed => feed.close()));
-  addEventListener('pageshow', event => {
-    if (event.persisted) feeds.forEach(feed => feed.open());
+  /** Each, by the address of its streams. */
+  const tabs = new Map();
+  const each = action => () => tabs.forEach(action);
+  // The network is back, and what was open before is not to be trusted.
+  addEventListener('online', each(tab => tab.streams.forEach(stream => stream.connect())));
+  // Chromium keeps a page that one may come back to, and its streams with it: the
+  // visitor would still be counted. So would a tab that it freezes.
+  addEventListener('pagehide', each(tab => tab.close()));
+  addEventListener('pageshow', each(tab => tab.settle()));
+  document.addEventListener('freeze', each(tab => tab.close()));
+  document.addEventListener('resume', each(tab => tab.settle()));
+
+  // For when="visible", and not for a moment: who looks at another tab may be back at once.
+  let isAway = document.hidden;
+  let leaves;
+  document.addEventListener('visibilitychange', () => {
+    const look = () => {
+      isAway = document.hidden;
+      tabs.forEach(tab => tab.settle());
+    };
+    clearTimeout(leaves);
+    if (document.hidden) leaves = setTimeout(look, 2 * SECOND);
+    else look();
   });
 
   /** The feed of a room; one for all who ask for the same. */
-  function feedOf({ room, src, per, observe }) {
-    const name = room === 'page' ? location.pathname : room || 'lobby';
-    const base = src ? new URL(`${src.replace(/\/+$/, '')}/`, document.baseURI) : home();
-    const stream = new URL('events', base);
-    stream.searchParams.set('room', name);
-    stream.searchParams.set('tell', 'keep-alive,partial');
-    if (observe) stream.searchParams.set('observe', 1);
+  function feedOf(options) {
+    const { room, src: server, per, observe } = options;
+    for (const [name, values] of Object.entries(KNOWN)) {
+      const value = options[name];
+      if (value && !values.includes(value)) warn(`${name}="${value}" is none of: ${values}`);
+    }
+    const name = nameOf(room);
     // When the tab that leads is closed, another one is about to come for its seat.
-    const shared = per === 'browser';
-    if (shared) stream.searchParams.set('hold', 1);
-    const url = stream.href;
-    if (!feeds.has(url)) feeds.set(url, new (shared ? SharedFeed : Feed)(name, url));
-    return feeds.get(url);
+    const [kind, hold] = per === 'tab' ? [Tab, ''] : [Browser, '&hold=1'];
+    const query = `events?tell=keep-alive,partial${hold}${observe ? '&observe=1' : ''}`;
+    let url;
+    try {
+      // Where none is said, it is where the script is, so that any prefix is right.
+      const base = server && new URL(`${server.replace(/\/+$/, '')}/`, document.baseURI);
+      url = new URL(query, base || directory(headcount.src ?? location.origin)).href;
+    } catch {}
+    if (!/^http/.test(url)) {
+      const feed = new Feed(name);
+      feed.tell('refused', null, `src="${server}" is no address`);
+      return feed;
+    }
+    if (!tabs.has(url)) tabs.set(url, new kind(url));
+    return tabs.get(url).feed(name);
   }
 
-  /** Where the server is, by the script's own address, so that any prefix is right. */
-  function home() {
-    return new URL(SERVER, headcount.src ?? location.origin);
+  /** `page` is the page by its host and path, as people read them, and `site` the host. */
+  function nameOf(room) {
+    const { host, pathname } = location;
+    if (room === 'site') return host;
+    if (room !== 'page') return room || 'lobby';
+    const decoded = pathname.replace(/(%[\da-f]{2})+/gi, text => {
+      try {
+        return decodeURIComponent(text).replace(/\p{Cc}/gu, encodeURIComponent);
+      } catch {
+        return text;
+      }
+    });
+    const name = (host + decoded.replace(/\/index\.html$/, '/')).normalize('NFC');
+    // If it is too long: as much of it as fits, `~`, and its FNV-1a of 64 bits.
+    const bytes = bytesOf(name);
+    if (bytes.length <= 128) return name;
+    let hash = 0xcbf29ce484222325n;
+    for (const byte of bytes) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
+    // The last character may be cut in the middle.
+    const start = new TextDecoder().decode(bytes.slice(0, 128 - 17)).replace(/\ufffd$/, '');
+    return `${start}~${hash.toString(16).padStart(16, '0')}`;
   }
 
   /**
-   * Calls `listener(count, state)` with the first number of a room, and whenever
+   * Calls `listener(count, state, reason)` with the first number of a room, and whenever
    * number or state change; returns the function that ends this.
    */
   function watch(options, listener) {
     const feed = feedOf(options);
-    const hear = (count, state) => {
-      if (count !== null) listener(count, state);
+    const hear = (count, state, reason) => {
+      if (count !== null || reason) listener(count, state, reason);
     };
     let stopped = false;
-    feed.add(hear);
+    feed.add(hear, options.when);
     // Not before the caller has the function to stop with.
-    if (feed.count !== null) {
-      queueMicrotask(() => stopped || hear(feed.count, feed.state));
-    }
+    queueMicrotask(() => stopped || hear(feed.count, feed.state, feed.reason));
     return () => {
       stopped = true;
       feed.remove(hear);
     };
   }
 
-  /** <user-count room src per observe show format> */
-  class UserCount extends HTMLElement {
-    static observedAttributes = ['room', 'src', 'per', 'observe', 'show', 'format', 'lang'];
+  const TEXTS = 'room src per show format when zero one two few many other'.split(' ');
 
-    #feed = null;
+  const nobody = new Feed();
+
+  /** <user-count room src per observe show format when zero one two few many other> */
+  class UserCount extends HTMLElement {
+    static observedAttributes = [...TEXTS, 'observe', 'lang'];
+
+    #feed = nobody;
     #fallback = null;
     #seen = {};
     #listener = () => this.#render();
 
     /** How many are in the room, oneself included; null until that is known. */
     get count() {
-      return this.#feed?.count ?? null;
+      return this.#feed.count;
     }
 
-    /** `connecting`, `live`, `partial`, `stale` or `closed`. */
+    /** `connecting`, `live`, `partial`, `stale`, `refused` or `closed`. */
     get state() {
-      return this.#feed?.state ?? 'closed';
+      return this.#feed.state;
+    }
+
+    /** Why it is refused, if it is. */
+    get reason() {
+      return this.#feed.reason;
+    }
+
+    get observe() {
+      return this.hasAttribute('observe');
+    }
+
+    set observe(observes) {
+      this.toggleAttribute('observe', observes);
     }
 
     connectedCallback() {
       // `room="page"` goes along when a page changes its address by itself.
       globalThis.navigation?.addEventListener('currententrychange', this);
-      this.#settle();
+      this.handleEvent();
     }
 
     disconnectedCallback() {
       globalThis.navigation?.removeEventListener('currententrychange', this);
-      this.#settle();
+      this.handleEvent();
     }
 
     attributeChangedCallback() {
-      this.#settle();
-    }
-
-    handleEvent() {
-      this.#settle();
+      this.handleEvent();
     }
 
     // Soon, so that several changes are one, and an element that is only moved
     // doesn't leave its room.
-    #settle() {
+    handleEvent() {
       queueMicrotask(() => {
-        const feed = this.isConnected ? feedOf(this.#options()) : null;
         const last = this.#feed;
+        const feed = this.isConnected ? feedOf(this) : nobody;
+        this.#feed = feed;
         if (feed !== last) {
-          this.#feed = feed;
           // Another room's number says nothing here.
           this.#fallback ??= this.textContent;
-          if (feed && feed.count === null) this.#write(this.#fallback);
-          feed?.add(this.#listener);
-          last?.remove(this.#listener);
+          if (feed.room && feed.count === null) this.#write(this.#fallback);
+          last.remove(this.#listener);
         }
+        if (feed.room) feed.add(this.#listener, this.when);
         this.#render();
       });
     }
 
-    #options() {
-      const [room, src, per] = ['room', 'src', 'per'].map(name => this.getAttribute(name));
-      return { room, src, per, observe: this.hasAttribute('observe') };
-    }
-
     #render() {
-      const { count, state } = this;
-      const room = this.#feed?.room ?? this.#seen.room;
-      const others = this.getAttribute('show') === 'others';
+      const { count, state, reason } = this;
+      const room = this.#feed.room ?? this.#seen.room;
+      const others = this.show === 'others';
       if (count !== null) {
-        const number = count - (others && !this.hasAttribute('observe') ? 1 : 0);
-        this.#write(this.#format(number));
+        const number = count - (others && !this.observe ? 1 : 0);
+        this.#write(this.#words(number));
         if (others || this.#seen.others) this.hidden = others && number < 1;
       }
       this.dataset.state = state;
-      const seen = this.#seen;
-      this.#seen = { room, count, state, others };
-      if (seen.room !== room || seen.count !== count || seen.state !== state) {
-        const detail = { room, count, state };
-        this.dispatchEvent(new CustomEvent('user-count', { bubbles: true, detail }));
-      }
+      const detail = { room, count, state, reason };
+      const said = JSON.stringify(detail);
+      const isNew = room !== undefined && said !== this.#seen.said;
+      this.#seen = { room, others, said };
+      if (isNew) this.dispatchEvent(new CustomEvent('user-count', { bubbles: true, composed: true, detail }));
     }
 
     // Only what differs: screen readers read out what is written.
@@ -449,18 +758,37 @@
       if (this.textContent !== text) this.textContent = text;
     }
 
-    #format(number) {
+    #words(number) {
       const compact = { notation: 'compact', maximumFractionDigits: 1 };
-      const options = this.getAttribute('format') === 'compact' ? compact : {};
+      const options = this.format === 'compact' ? compact : {};
+      // The language of the page around the element; else the browser's.
+      let around = this;
+      while (around && !around.closest('[lang]')) around = around.getRootNode().host;
+      let format;
       try {
-        return new Intl.NumberFormat(this.lang || navigator.languages, options).format(number);
+        format = new Intl.NumberFormat(around?.closest('[lang]').lang || navigator.languages, options);
       } catch {
-        return new Intl.NumberFormat([], options).format(number); // That is no language.
+        format = new Intl.NumberFormat([], options); // That is no language.
       }
+      const form = new Intl.PluralRules(format.resolvedOptions().locale).select(number);
+      const words = (number === 0 && this.zero) || this[form] || this.other || '{}';
+      return words.replaceAll('{}', () => format.format(number));
     }
   }
 
-  const headcount = { src: document.currentScript?.src, watch, UserCount };
+  for (const name of TEXTS) {
+    Object.defineProperty(UserCount.prototype, name, {
+      get() {
+        return this.getAttribute(name) ?? '';
+      },
+      set(value) {
+        if (value == null) this.removeAttribute(name);
+        else this.setAttribute(name, value);
+      },
+    });
+  }
+
+  const headcount = { src, watch, UserCount };
   globalThis.headcount = headcount;
   if (!customElements.get('user-count')) customElements.define('user-count', UserCount);
 })();

@@ -26,8 +26,11 @@ for (const element of document.querySelectorAll('[data-says]')) {
 
 const counter = $('count');
 counter.lang = locale;
-const room = new URLSearchParams(location.search).get('room');
+const query = new URLSearchParams(location.search);
+const room = query.get('room');
+const observes = query.get('observe') === '1';
 if (room) counter.setAttribute('room', room);
+counter.toggleAttribute('observe', observes);
 say($('room'), room || 'lobby');
 
 // Relative to this script, so that it is right under any prefix. The server says '..'
@@ -37,6 +40,7 @@ const home = new URL(SERVER, import.meta.url);
 
 const stream = new URL('events', home);
 if (room) stream.searchParams.set('room', room);
+if (observes) stream.searchParams.set('observe', 1);
 // In quotes where a shell would take `?` and its like for a pattern.
 const address = stream.href.replaceAll("'", '%27');
 say($('curl'), `curl -N ${/^[\w:/.%-]+$/.test(address) ? address : `'${address}'`}`);

@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use url::Url;
 
+use crate::embed::Address;
 use crate::name::Name;
-use crate::origin::{AllowedOrigin, Origin};
+use crate::origin::AllowedOrigin;
+use crate::page;
 use crate::rooms;
 
 /// How many people are here, right now: a live user counter over Server-Sent
@@ -245,14 +248,19 @@ pub enum Command {
     /// upgrade of the server they are to be printed, and pasted, anew. Lines that follow
     /// upgrades by themselves have /client.js for src, and no integrity.
     Embed {
-        /// Where browsers reach this server
-        #[arg(long, value_name = "ORIGIN", value_parser = origin)]
-        origin: Origin,
+        /// Where browsers reach this server, with the path that it is under, if any
+        #[arg(long, value_name = "ORIGIN", value_parser = address)]
+        origin: Address,
 
-        /// The room that the page counts in; `page` is the page's own path [default: one
-        /// room for the whole site]
+        /// The room that the page counts in; `page` is the page's own, and `site` its host's
+        /// [default: the one room of everyone who names none]
         #[arg(long, value_name = "NAME", value_parser = room)]
         room: Option<Name>,
+
+        /// The address of a page, which counts in its own room (`--room page`). Its badge and
+        /// stream are printed too, on standard error
+        #[arg(long, value_name = "URL", value_parser = page_room, conflicts_with = "room")]
+        page: Option<Name>,
     },
 }
 
@@ -348,12 +356,18 @@ fn allow_origin(text: &str) -> Result<AllowedOrigin, String> {
     })
 }
 
-fn origin(text: &str) -> Result<Origin, String> {
+fn address(text: &str) -> Result<Address, String> {
     text.parse().map_err(|_| {
-        "expected a scheme, a host and perhaps a port, and nothing more, such as \
+        "expected a scheme, a host and perhaps a port and a path, and nothing more, such as \
          https://count.example.org"
             .into()
     })
+}
+
+fn page_room(text: &str) -> Result<Name, String> {
+    let url = text.parse::<Url>().ok().filter(|url| url.has_host());
+    let url = url.ok_or("expected the address of a page, such as https://example.org/blog/")?;
+    page::name(&url).map_err(|bad| bad.to_string())
 }
 
 fn room(text: &str) -> Result<Name, String> {

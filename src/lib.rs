@@ -6,7 +6,7 @@
 //!
 //! This crate is the `headcount` binary and the parts that it is made of. To
 //! have the counter in an axum app of your own, [`router`] is all it takes: leave the
-//! default feature `server` out, and nothing of the binary is compiled (`config`, `embed`
+//! default feature `server` out, and nothing of the binary is compiled (`config`, `embed`, `page`
 //! and `server` are not there then). [`Rooms`] tells the rest of the app who is where.
 //!
 //! # The way of a visitor
@@ -36,7 +36,7 @@
 //!     each, as a number.
 //!
 //! What is not on that way: [`origin`] says whose pages may come, `embed` what a
-//! page of another site has to say, and `config` is every setting of the binary. A
+//! page of another site has to say, `page` the name of the room that is a page, and `config` is every setting of the binary. A
 //! `SeatsFile` keeps who sits where for the next process; where that can't be known, there is
 //! [`Doubt`]. As a `Node`, this process counts together with others through Redis: `cluster`
 //! (private) says what they tell each other.
@@ -67,6 +67,8 @@ pub mod name;
 mod node;
 pub mod origin;
 mod pace;
+#[cfg(feature = "server")]
+pub mod page;
 pub mod presence;
 mod register;
 mod regular_file;

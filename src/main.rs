@@ -19,7 +19,7 @@ use std::time::Duration;
 use clap::Parser;
 use headcount::config::{Command, Config};
 use headcount::server::{self, Server, Settings, StartError, Tls};
-use headcount::{Node, Options, Redis, Rooms, Script, SeatsError, SeatsFile, embed, router};
+use headcount::{Name, Node, Options, Redis, Rooms, Script, SeatsError, SeatsFile, embed, router};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -28,8 +28,16 @@ use tracing::{error, info, warn};
 
 fn main() -> ExitCode {
     let config = Config::parse();
-    if let Some(Command::Embed { origin, room }) = &config.command {
-        return exit_code(print(&embed::lines(origin, room.as_ref(), &Script::embedded())));
+    if let Some(Command::Embed { origin, room, page }) = &config.command {
+        let named = page.as_ref().map(|_| "page").or(room.as_ref().map(Name::as_str));
+        let printed = print(&embed::lines(origin, named, &Script::embedded()));
+        if let (Ok(()), Some(name)) = (&printed, page) {
+            let [badge, stream] = embed::elsewhere(origin, name);
+            complain(&format!("the room of that page is {name:?}", name = name.as_str()));
+            complain(&format!("as a picture: ![reading this now]({badge})"));
+            complain(&format!("in a terminal: curl -N '{stream}'"));
+        }
+        return exit_code(printed);
     }
     exit_code(run(config))
 }

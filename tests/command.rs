@@ -91,15 +91,43 @@ async fn embed_prints_two_lines_to_paste_and_serves_nothing() {
     for (args, why) in [
         (&["embed"][..], "--origin <ORIGIN>"),
         (&["embed", "--origin", "count.example.org"], "expected a scheme, a host"),
-        (&["embed", "--origin", "https://count.example.org/live"], "expected a scheme, a host"),
+        (&["embed", "--origin", "https://count.example.org/live?a"], "expected a scheme, a host"),
         (&["embed", "--origin", "https://*.example.org"], "expected a scheme, a host"),
         (&["embed", "--origin", good, "--room", ""], "must not be empty"),
         (&["embed", "--origin", good, "--room", "a\nb"], "no control characters"),
         (&["embed", "--origin", good, "/blog"], "unexpected argument"),
+        (&["embed", "--origin", good, "--page", "/blog"], "expected the address of a page"),
+        (
+            &["embed", "--origin", good, "--page", "https://a.example", "--room", "a"],
+            "cannot be used",
+        ),
     ] {
         let (code, out, err) = run(Headcount::command().args(args)).await;
         assert_eq!((code, &*out), (2, ""), "{err}");
         assert!(err.starts_with("error: ") && err.contains(why), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn embed_says_how_to_name_the_room_of_a_page_elsewhere() {
+    let mut command = Headcount::command();
+    command.args(["embed", "--origin", "https://example.org/live/"]);
+    command.args(["--page", "https://blog.example/привіт/index.html?utm=1"]);
+    let (code, out, err) = run(&mut command).await;
+    let headcount::Script { path, .. } = headcount::Script::embedded();
+    assert_eq!(code, 0);
+    assert!(
+        out.starts_with(&format!("<script defer src=\"https://example.org/live{path}\"")),
+        "{out}"
+    );
+    assert!(out.contains("<user-count room=\"page\">"), "{out}");
+    let room = "room=blog.example/%D0%BF%D1%80%D0%B8%D0%B2%D1%96%D1%82/";
+    for said in [
+        "the room of that page is \"blog.example/привіт/\"\n",
+        &format!("![reading this now](https://example.org/live/badge.svg?{room})\n"),
+        &format!("curl -N 'https://example.org/live/events?{room}'\n"),
+    ] {
+        assert!(err.contains(said), "{err}");
     }
 }
 

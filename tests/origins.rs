@@ -2,7 +2,7 @@
 
 use headcount::Options;
 
-use crate::support::{Answer, Client, Server, Stream};
+use crate::support::{Answer, Client, Server, Stream, as_served};
 
 const BLOG: &str = "Origin: https://blog.example\r\n";
 const PREFLIGHT: &str = "Access-Control-Request-Method: GET\r\n\
@@ -19,7 +19,8 @@ fn may_hear(answer: &Answer) -> Option<&str> {
 }
 
 fn assert_refused(answer: &Answer) {
-    assert_eq!((answer.head.status, may_hear(answer)), (403, None), "{answer:?}");
+    // It may be read by the page that is refused, and says nothing else.
+    assert_eq!((answer.head.status, may_hear(answer)), (403, Some("*")), "{answer:?}");
     assert_eq!(answer.head.header("content-type"), Some("application/json"));
     assert_eq!(answer.head.header("vary"), Some("origin"));
     assert!(answer.body.starts_with(r#"{"error":"this server does not count"#), "{answer:?}");
@@ -150,6 +151,20 @@ async fn who_allows_any_allows_even_those_without_an_origin() {
 }
 
 #[tokio::test]
+async fn a_page_that_is_refused_is_told_what_its_owner_has_to_do() {
+    let server = Server::start().await;
+    let answer = Client::ask(server.address, "GET", "/count", BLOG).await;
+    assert_eq!(
+        answer.body,
+        "{\"error\":\"this server does not count pages of https://blog.example: \
+         start it with --allow-origin https://blog.example\"}"
+    );
+    // What is no origin is not repeated.
+    let answer = Client::ask(server.address, "GET", "/count", "Origin: <b>\r\n").await;
+    assert!(!answer.body.contains("<b>"), "{answer:?}");
+}
+
+#[tokio::test]
 async fn the_servers_own_pages_and_curl_need_no_permission() {
     let server = Server::start().await;
     let own = format!("Origin: http://{}\r\n", server.address);
@@ -222,8 +237,7 @@ async fn the_script_of_one_version_never_changes_and_has_its_hash() {
         let answer = Client::ask(server.address, "GET", &script.path, "").await;
         let cache = answer.head.header("cache-control");
         assert_eq!(cache, Some("public, max-age=31536000, immutable"));
-        let disk = std::fs::read_to_string("public/client.js").expect("it is there");
-        assert_eq!(answer.body, disk);
+        assert_eq!(answer.body, as_served("client.js"));
         // Another version's is not here, whatever a page says that it pins.
         let old = Client::ask(server.address, "GET", "/client-000000000000.js", "").await;
         assert_eq!((old.head.status, old.head.header("cache-control")), (404, Some("no-store")));

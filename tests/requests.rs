@@ -8,7 +8,7 @@ use headcount::Options;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::support::{Answer, Client, Server, Stream};
+use crate::support::{Answer, Client, Server, Stream, as_served};
 
 /// Checks that `answer` is an error as the contract has them.
 fn assert_refused(answer: &Answer, status: u16, why: &str) {
@@ -244,7 +244,7 @@ async fn the_page_is_inside_the_binary_with_types_and_etags() {
         assert_eq!(answer.head.header("content-type"), Some(content_type));
         assert_eq!(answer.head.header("cache-control"), Some("no-cache"));
         assert_eq!(answer.head.header("x-content-type-options"), Some("nosniff"));
-        let disk = fs::read_to_string(format!("public/{file}")).expect("it is in public/");
+        let disk = as_served(file);
         assert_eq!(answer.body, disk);
 
         let etag = answer.head.header("etag").expect("an ETag");
@@ -282,10 +282,13 @@ async fn the_page_is_also_under_public_and_where_a_directory_is_asked_for() {
 #[tokio::test]
 async fn a_script_under_public_says_that_the_server_is_one_level_up_and_is_the_same_otherwise() {
     let on_disk = Options { public_dir: Some("public".into()), ..Default::default() };
-    for options in [Options::default(), on_disk] {
+    let from_disk = |file: &str| fs::read_to_string(format!("public/{file}")).expect("a file");
+    for (options, script) in
+        [(Options::default(), as_served as fn(&str) -> String), (on_disk, from_disk)]
+    {
         let server = Server::with(options).await;
         for file in ["client.js", "page.js"] {
-            let script = fs::read_to_string(format!("public/{file}")).expect("it is there");
+            let script = script(file);
             assert_eq!(script.matches("const SERVER = './';").count(), 1, "{file}");
             let from_public = script.replace("const SERVER = './';", "const SERVER = '..';");
             for (path, expected) in [(file, &script), (&*format!("public/{file}"), &from_public)] {

@@ -14,6 +14,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use headers::{ETag, HeaderMapExt, IfNoneMatch};
 use rust_embed::EmbeddedFile;
+use sha2::{Digest, Sha256};
+use tower_http::compression::CompressionLayer;
 use tower_http::services::ServeDir;
 use tower_http::set_header::SetResponseHeaderLayer;
 
@@ -63,6 +65,7 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(public_dir: Option<PathBu
         .layer(from_fn(to_index))
         .layer(header(header::CACHE_CONTROL, "no-cache"))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .layer(CompressionLayer::new())
 }
 
 fn from_binary<S: Clone + Send + Sync + 'static>() -> Router<S> {
@@ -212,8 +215,8 @@ impl Asset {
         if content_type.starts_with("text/") {
             content_type.push_str("; charset=utf-8");
         }
-        let hash =
-            u128::from_be_bytes(*file.metadata.sha256_hash().first_chunk().expect("32 bytes"));
+        let hash = Sha256::digest(&file.data);
+        let hash = u128::from_be_bytes(*hash.first_chunk().expect("32 bytes"));
         Self {
             bytes: match file.data {
                 Cow::Borrowed(bytes) => Bytes::from_static(bytes),

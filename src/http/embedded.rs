@@ -11,11 +11,65 @@ struct Public;
 /// The script that puts a number on a page.
 pub(super) const CLIENT: &str = "client.js";
 
+/// What makes an npm package of the element stands beside it, and is no file of the page.
+const OF_THE_PACKAGE: [&str; 4] = ["README.md", "package.json", "preact.d.ts", "react.d.ts"];
+
 /// Every path, relative to the page.
 pub(super) fn paths() -> impl Iterator<Item = Cow<'static, str>> {
-    Public::iter()
+    Public::iter().filter(|path| !OF_THE_PACKAGE.contains(&&**path))
 }
 
+/// A file as it is sent. The script that every visitor of every site loads goes without its
+/// comments, which are half of it.
 pub(super) fn file(path: &str) -> Option<EmbeddedFile> {
-    Public::get(path)
+    let mut file = Public::get(path)?;
+    if path == CLIENT {
+        let script = String::from_utf8_lossy(&file.data);
+        file.data = without_comments(&script).into_bytes().into();
+    }
+    Some(file)
+}
+
+/// A script without indentation, blank lines and comments, but for one that begins with
+/// `/*!`. A block comment has its lines to itself, and before one at a line's end is
+/// ` // `, which stands nowhere else.
+fn without_comments(script: &str) -> String {
+    let mut code = String::with_capacity(script.len());
+    let mut is_comment = false;
+    for line in script.lines().map(str::trim) {
+        is_comment |= line.starts_with("/*") && !line.starts_with("/*!");
+        let said = line.split(" // ").next().unwrap_or_default().trim_end();
+        if !is_comment && !said.is_empty() && !said.starts_with("//") {
+            code += said;
+            code.push('\n');
+        }
+        is_comment &= !line.ends_with("*/");
+    }
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_goes_without_its_comments() {
+        let script = "/*! Whose it is. */\n/*\n * What it is,\n * and why.\n */\n  let a = 1; // ms\n\n  \
+                      // Why.\n  /** Which. */\n  a = 'https://a.example/*'; // it\n  //\n}\n";
+        let code = "/*! Whose it is. */\nlet a = 1;\na = 'https://a.example/*';\n}\n";
+        assert_eq!(without_comments(script), code);
+    }
+
+    #[test]
+    fn the_script_has_no_text_that_would_pass_for_a_comment() {
+        let script = Public::get(CLIENT).expect("the script is there");
+        let script = String::from_utf8_lossy(&script.data);
+        for line in script.lines().filter(|line| line.contains(" // ")) {
+            let (code, _) = line.split_once(" // ").expect("a comment");
+            let quotes = code.chars().filter(|c| matches!(c, '\'' | '"' | '`')).count();
+            assert!(quotes % 2 == 0, "{line}");
+        }
+        // It would be changed.
+        assert!(!script.lines().any(|line| line.matches('`').count() % 2 == 1));
+    }
 }

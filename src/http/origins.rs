@@ -17,7 +17,7 @@ use tower::{Layer, ServiceExt};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::Shared;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, error};
 use crate::origin::{AllowedOrigin, Origin};
 
 /// How long a browser may keep the answer to a preflight. (Chromium keeps none
@@ -126,10 +126,27 @@ pub(super) async fn guard(
             if request.uri().path() == "/events" {
                 shared.refusals.count(Refusal::Origin);
             }
-            Refusal::Origin.into_response()
+            refusal(request.headers().get(header::ORIGIN))
         }
     };
     response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
+    response
+}
+
+/// Tells a foreign page why it is not counted, and its owner what to do. Any page may read
+/// this: an element asks for it that has been refused a stream, and nothing else is in it.
+fn refusal(origin: Option<&HeaderValue>) -> Response {
+    let mut response = Refusal::Origin.into_response();
+    if let Some(origin) = origin.and_then(|origin| origin.to_str().ok()?.parse::<Origin>().ok()) {
+        let message = format!(
+            "this server does not count pages of {origin}: start it with --allow-origin {origin}"
+        );
+        let body = error(response.status(), &message).into_body();
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        *response.body_mut() = body;
+    }
+    let any = HeaderValue::from_static("*");
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, any);
     response
 }
 

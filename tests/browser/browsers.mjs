@@ -129,7 +129,10 @@ export const elementShows = (page, text, state = 'live', selector = undefined, w
   );
 
 /** What the page's elements have told it so far, in order. (See `PAGE` in site.mjs.) */
-export const told = (page) => page.evaluate(() => window.told);
+export const told = async (page) => {
+  const details = await page.evaluate(() => window.told.map((detail) => JSON.stringify(detail)));
+  return details.map((detail) => JSON.parse(detail));
+};
 
 export const text = (page, selector) => page.$eval(selector, (found) => found.textContent);
 

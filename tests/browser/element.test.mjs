@@ -1,9 +1,10 @@
 // <user-count> and watch() on somebody's page, in real browsers.
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { get } from 'node:http';
 import { describe, test } from 'node:test';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync } from 'node:zlib';
 import { startServer } from '../support/server.mjs';
 import { PAGE, beneath, startSite } from '../support/site.mjs';
 import { visit } from '../support/visitor.mjs';
@@ -23,11 +24,39 @@ import {
 
 const SILENT = { args: ['--keep-alive', '1h'] };
 
-test('the script is less than 6 kB, compressed', async () => {
-  const script = await readFile(new URL('../../public/client.js', import.meta.url));
-  const { length } = gzipSync(script);
-  assert(length < 6000, `it is ${length} bytes`);
+/** A name that is too long for a room, as the element shortens it. */
+function shortened(name) {
+  const bytes = Buffer.from(name);
+  let hash = 0xcbf29ce484222325n;
+  for (const byte of bytes) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
+  let start = '';
+  for (const character of name) {
+    if (Buffer.byteLength(start + character) > 111) break;
+    start += character;
+  }
+  return `${start}~${hash.toString(16).padStart(16, '0')}`;
+}
+
+test('the script is less than 6 kB as it is sent, and scripts and styles are compressed', async (t) => {
+  const server = await startServer(t);
+  for (const file of ['client.js', 'page.js', 'words.js', 'style.css', 'client.d.ts']) {
+    const answer = await ask(`${server.url}/${file}`, { 'accept-encoding': 'gzip, br' });
+    assert.equal(answer.headers['content-encoding'], 'gzip', file);
+    assert.match(answer.headers.vary, /accept-encoding/);
+    const plain = await ask(`${server.url}/${file}`);
+    assert.equal(plain.headers['content-encoding'], undefined);
+    assert.deepEqual(gunzipSync(answer.body), plain.body);
+    if (file === 'client.js') assert(answer.body.length < 6000, `it is ${answer.body.length} bytes`);
+  }
 });
+
+/** What a server answers, as it is on the wire. */
+async function ask(url, headers = {}) {
+  const [response] = await once(get(url, { headers }), 'response');
+  const chunks = [];
+  for await (const chunk of response) chunks.push(chunk);
+  return { headers: response.headers, body: Buffer.concat(chunks) };
+}
 
 for (const browser of BROWSERS) {
   describe(`the element, in ${browser.name}`, { concurrency: 6, timeout: 120_000 }, () => {
@@ -100,27 +129,65 @@ for (const browser of BROWSERS) {
       assert.equal((await element(page)).count, 7);
     });
 
-    test('room="page" is the path of the page, and goes along with it', async (t) => {
-      const { server, page } = await visited(t, '<user-count room="page">–</user-count>', {
+    test('room="page" is the host and the path of the page, and goes along with it', async (t) => {
+      const { server, site, page } = await visited(t, '<user-count room="page">–</user-count>', {
         path: '/a/page',
       });
+      const host = new URL(site.url).host;
       await elementShows(page, '1');
-      await becomes(server, '/a/page', 1);
+      await becomes(server, `${host}/a/page`, 1);
       const follows = await page.evaluate(() => 'navigation' in window);
-      await page.evaluate(() => history.pushState(null, '', '/another'));
-      await becomes(server, follows ? '/another' : '/a/page', 1);
-      await becomes(server, follows ? '/a/page' : '/another', 0);
+      await page.evaluate(() => history.pushState(null, '', '/another?query#fragment'));
+      await becomes(server, `${host}${follows ? '/another' : '/a/page'}`, 1);
+      await becomes(server, `${host}${follows ? '/a/page' : '/another'}`, 0);
     });
 
-    test('elements of one room share a stream, and others have their own', async (t) => {
+    for (const [path, room] of [
+      ['/', '/'],
+      ['/index.html', '/'],
+      ['/blog/index.html?page=2#top', '/blog/'],
+      ['/an-index.html', '/an-index.html'],
+      [encodeURI('/статті/привіт/'), '/статті/привіт/'],
+      ['/cafe%CC%81', '/caf\u00e9'],
+      ['/100%/a%20b%0Ac%FFd', '/100%/a b%0Ac%FFd'],
+      // 111 bytes of it, host and all, and the FNV-1a of the whole.
+      [encodeURI(`/${'ї'.repeat(200)}`), (host) => shortened(`${host}/${'ї'.repeat(200)}`)],
+      [encodeURI(`/a${'ї'.repeat(200)}`), (host) => shortened(`${host}/a${'ї'.repeat(200)}`)],
+    ]) {
+      test(`the page at ${path.slice(0, 40)} is a room of the name that people read there`, async (t) => {
+        const server = await startServer(t, SILENT);
+        const body = PAGE('<user-count id="a" room="page">–</user-count><user-count id="b" room="site">–</user-count>');
+        const site = await startSite(t, server, {}, (request, response) => {
+          if (!request.url.startsWith(path.split('#')[0])) return false;
+          if (/client|events|count\?/.test(request.url)) return false;
+          response.setHeader('content-type', 'text/html').end(body);
+          return true;
+        });
+        const { host } = new URL(site.url);
+        const page = await (await newContext(t)).newPage();
+        await page.goto(site.url + path);
+        await elementShows(page, '1', 'live', '#a');
+        const name = typeof room === 'string' ? host + room : room(host);
+        assert.equal((await told(page)).at(-1).count, 1);
+        await becomes(server, name, 1);
+        await becomes(server, host, 1);
+        assert(Buffer.byteLength(name) <= 128);
+      });
+    }
+
+    test('elements that come together share one stream, whatever their rooms', async (t) => {
       const { server, site, page } = await visited(
         t,
         `<user-count id="a" room="x">–</user-count>
          <user-count id="b" room="x" show="others" format="compact">–</user-count>
-         <user-count id="c" room="y">–</user-count>`,
+         <user-count id="c" room="y">–</user-count>
+         <user-count id="d" room="z">–</user-count>`,
       );
-      for (const id of ['#a', '#c']) await elementShows(page, '1', 'live', id);
-      assert.equal(site.streams(), 2);
+      for (const id of ['#a', '#c', '#d']) await elementShows(page, '1', 'live', id);
+      assert.equal(site.streams(), 1);
+      assert.equal(site.asked.filter((url) => url.startsWith('/events')).length, 1);
+      await page.$eval('#d', (one) => one.remove());
+      await becomes(server, 'z', 0);
       await becomes(server, 'x', 1);
 
       // One stays, the stream too; when the last goes, so does the stream.
@@ -218,7 +285,7 @@ for (const browser of BROWSERS) {
           {
             '/': PAGE(
               '<user-count id="a">–</user-count><user-count id="b" format="compact">–</user-count>',
-            ),
+            ).replace(' lang="en"', ''),
           },
           saying(1204).answer,
         );
@@ -299,7 +366,7 @@ for (const browser of BROWSERS) {
       assert.equal(await page.$eval('user-count', (one) => one.state), 'partial');
       await page.evaluate(() => {
         window.heard = [];
-        headcount.watch({ room: 'x' }, (...what) => window.heard.push(what));
+        headcount.watch({ room: 'x' }, (count, state) => window.heard.push([count, state]));
       });
       await elementShows(page, '1', 'live', undefined, RETURN_MS);
       assert.deepEqual(await told(page), [
@@ -419,6 +486,67 @@ for (const browser of BROWSERS) {
       await goBack(page, `${site.url}/`);
       await eventually('the numbers', () => observer.history, [2, 1, 2]);
       await elementShows(page, '2');
+    });
+
+    for (const per of ['browser', 'tab']) {
+      test(`thirty elements that come and go at random move nobody else's number, per="${per}"`, async (t) => {
+        const stays = `<user-count id="stays" room="x" per="${per}">–</user-count><main></main>`;
+        const { server, site, page } = await visited(t, stays);
+        await elementShows(page, '1', 'live', '#stays');
+        const observer = await visit(t, server, 'x');
+        await elementShows(page, '2', 'live', '#stays');
+        await page.evaluate(async (mode) => {
+          const main = document.querySelector('main');
+          for (let step = 0; step < 400; step += 1) {
+            const nth = Math.floor(Math.random() * 30);
+            const found = main.querySelector(`[nth="${nth}"]`);
+            if (found) {
+              found.remove();
+            } else {
+              const one = document.createElement('user-count');
+              one.setAttribute('nth', nth);
+              one.room = nth % 3 ? `room ${nth}` : 'x';
+              one.per = mode;
+              main.append(one);
+            }
+            if (step % 4 === 0) await new Promise((go) => setTimeout(go));
+          }
+          main.innerHTML = Array.from(
+            { length: 30 },
+            (_, nth) => `<user-count room="room ${nth}" per="${mode}">–</user-count>`,
+          ).join('');
+        }, per);
+        const all = () =>
+          page.$$eval('main user-count', (found) => found.map((one) => one.textContent + one.state));
+        await eventually('the numbers', all, Array(30).fill('1live'));
+        assert.equal(site.streams(), 1);
+        const other = await visit(t, server, 'x');
+        await elementShows(page, '3', 'live', '#stays');
+        other.leave();
+        await elementShows(page, '2', 'live', '#stays');
+        assert.deepEqual(observer.history, [2, 3, 2]);
+        const states = (await told(page)).filter(({ room }) => room === 'x').map(({ state }) => state);
+        assert(!states.includes('stale'), 'and no state');
+      });
+    }
+
+    test('more than 32 rooms, or long names, take a second stream', async (t) => {
+      const rooms = (length, name) => Array.from({ length }, (_, nth) => name(nth));
+      const elements = (names) => names.map((name) => `<user-count room="${name}">–</user-count>`).join('');
+      const short = rooms(40, (nth) => `room ${nth}`);
+      const { server, site, page } = await visited(t, `<main>${elements(short)}</main>`);
+      const all = () => page.$$eval('user-count', (found) => found.map((one) => one.textContent));
+      await eventually('the numbers', all, Array(40).fill('1'));
+      assert.equal(site.streams(), 2);
+      // As it is percent-encoded, this is 12 kB of a query.
+      const long = rooms(32, (nth) => `${nth}${'ї'.repeat(60)}`);
+      await page.evaluate((html) => {
+        document.querySelector('main').innerHTML = html;
+      }, elements(long));
+      await eventually('the numbers', all, Array(32).fill('1'));
+      await eventually('the streams', site.streams, (count) => count >= 2 && count <= 4);
+      await becomes(server, 'room 7', 0);
+      await becomes(server, long[31], 1);
     });
 
     const prerenders = browser.name === 'Chromium';

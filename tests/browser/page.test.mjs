@@ -65,6 +65,18 @@ for (const browser of BROWSERS) {
       await shows(first, live(1));
     });
 
+    test('with ?observe=1 the page listens and is not counted, and says how to do so elsewhere', async (t) => {
+      const server = await startServer(t, SILENT);
+      const visitor = await visit(t, server, 'x');
+      const page = await (await newContext(t)).newPage();
+      await page.goto(`${server.page('x')}&observe=1`);
+      await shows(page, live(1));
+      await visit(t, server, 'x');
+      await shows(page, live(2));
+      assert.deepEqual(visitor.history, [1, 2]);
+      assert.equal(await text(page, '#curl'), `curl -N '${server.events('x')}&observe=1'`);
+    });
+
     test('the words fit the number, and so do large numbers', async (t) => {
       const server = await startServer(t, SILENT);
       const page = await (await newContext(t)).newPage();
@@ -185,13 +197,9 @@ for (const browser of BROWSERS) {
         const observer = await visit(t, server);
         const site = await startSite(t, server);
         const page = await (await newContext(t)).newPage();
-        const answer = page.waitForResponse((response) => response.url().includes('/events'));
         await page.goto(`${site.url}/?${new URLSearchParams({ room })}`);
-        assert.equal((await answer).status(), 400);
-        assert.deepEqual(await look(page), {
-          sentence: '– people are here now',
-          state: 'connecting',
-        });
+        await shows(page, { sentence: '– people are here now', state: 'refused' });
+        assert.match(await text(page, '#status'), /does not count/);
         assert.deepEqual(observer.history, [1]);
       });
     }
@@ -323,7 +331,7 @@ for (const browser of BROWSERS) {
           observer.observe(said, what);
         }
         window.heard = [];
-        headcount.watch({}, (count) => window.heard.push(count));
+        headcount.watch({ per: 'tab' }, (count) => window.heard.push(count));
       });
       const before = await received();
       await eventually('the number of heartbeats', received, (count) => count >= before + 5);

@@ -167,7 +167,7 @@ for (const browser of BROWSERS) {
     test('a page that was opened while the server is away shows the number once it is there', async (t) => {
       const server = await startServer(t, SILENT);
       const site = await startSite(t, server, {}, (request, response) => {
-        if (!request.url.startsWith('/events') || site.isThere) return false;
+        if (!/^\/(events|count)/.test(request.url) || site.isThere) return false;
         response.writeHead(502).end();
         return true;
       });

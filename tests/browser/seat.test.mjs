@@ -58,7 +58,7 @@ for (const browser of BROWSERS) {
         const isLed = () =>
           pages.at(-1).evaluate(async () => {
             const { held, pending } = await navigator.locks.query();
-            return held.length + pending.length;
+            return [...held, ...pending].filter(({ name }) => name.endsWith(' lead')).length;
           });
         await eventually('the tabs that lead or wait', isLed, pages.length);
         await eventually('the streams', site.streams, 1);

@@ -38,3 +38,25 @@ pub async fn until<T: PartialEq + std::fmt::Debug>(
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// A file of the page as the binary sends it: the script goes without its comments.
+pub fn as_served(file: &str) -> String {
+    let text = std::fs::read_to_string(format!("public/{file}")).expect("it is in public/");
+    if file != "client.js" {
+        return text;
+    }
+    let mut blocks = text.split("/*");
+    let mut code = blocks.next().unwrap_or_default().to_owned();
+    for block in blocks {
+        let (comment, after) = block.split_once("*/").expect("its end");
+        if comment.starts_with('!') {
+            code += &format!("/*{comment}*/");
+        }
+        code += after;
+    }
+    let lines = code.lines().map(|line| match line.trim().split_once("// ") {
+        Some((before, _)) if before.is_empty() || before.ends_with(' ') => before.trim(),
+        _ => line.trim(),
+    });
+    lines.filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect()
+}
