@@ -121,7 +121,10 @@ impl Driver {
 
     fn read(&mut self, mail: Mail) {
         match mail {
-            Mail::Join { seat, rooms, before } => self.take(Input::Join { seat, rooms, before }),
+            Mail::Join { seat, rooms, before } => {
+                before.map(|before| self.unconfirmed.remove(&before));
+                self.take(Input::Join { seat, rooms, before });
+            }
             Mail::Arrive(arrival) => {
                 let (seat, from) = (arrival.entry.number(), arrival.from);
                 let (rooms, had) = (arrival.rooms.clone(), arrival.had());
@@ -294,12 +297,14 @@ impl Driver {
 }
 
 impl Drop for Driver {
-    /// Numbers that nobody keeps right any more are in doubt for ever.
+    /// Numbers that nobody keeps right any more are in doubt for ever, and nobody waits for a
+    /// seat any more.
     fn drop(&mut self) {
         if thread::panicking() {
             error!("what this node shares with the others has failed: it counts alone");
         }
         mem::forget(self.rooms.doubt());
+        self.inbox.close();
     }
 }
 
@@ -310,4 +315,50 @@ fn open(redis: &Arc<Redis>, nth: usize, inbox: &Arc<Inbox>, pause: Duration) -> 
         sleep(pause).await;
         Link::open(&redis, nth, &inbox).await
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::slice;
+
+    use super::*;
+    use crate::ending::Ending;
+    use crate::name::Name;
+    use crate::seat::Seat;
+
+    /// A page that is loaded anew comes without a token, and gets the seat that waits there.
+    #[tokio::test]
+    async fn nobody_waits_for_the_token_of_a_seat_that_another_one_has_followed() {
+        let (rooms, name) = (Rooms::default(), Name::default());
+        let names: Arc<[_]> = [name.clone()].into();
+        let redis = Redis::new(&["redis://127.0.0.1:1".into()], "x").expect("an address");
+        let inbox = Inbox::new(NodeId(7));
+        rooms.write_down(inbox.clone());
+        let tally = Arc::default();
+        let mut driver = Driver::new(Arc::new(redis), inbox.clone(), tally, rooms.clone());
+
+        let (own, brought) = (inbox.new_seat(&names), inbox.new_seat(&names));
+        let (seated, mut sits) = oneshot::channel();
+        inbox.arrive(own, names.clone(), |entry| Arrival {
+            seat: Seat::new(own, None),
+            entry,
+            rooms: names.clone(),
+            from: super::super::secret::place(brought),
+            had_rooms: true,
+            brought,
+            ending: Ending::default(),
+            keepers: rooms.keep(&names).into_iter().flatten().map(|(keeper, _)| keeper).collect(),
+            seated,
+        });
+        let read = |driver: &mut Driver| inbox.take().into_iter().for_each(|it| driver.read(it));
+        read(&mut driver);
+        let arrived = sits.try_recv().expect("Redis is not there, so nobody waits for it");
+        assert!(arrived.later.is_some_and(|later| !later.is_terminated()));
+        assert_eq!(driver.unconfirmed.len(), 1);
+        let seat = arrived.presence.seat();
+        let succeeded = rooms.succeed(slice::from_ref(&name), seat, None, &Ending::default());
+        let (_follows, _heard) = succeeded.expect("a place").expect("a seat");
+        read(&mut driver);
+        assert_eq!((driver.unconfirmed.len(), rooms.count(&name)), (0, 1));
+    }
 }

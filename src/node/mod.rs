@@ -79,9 +79,9 @@ impl Node {
         &self.0.tally
     }
 
-    /// Whether a node gave this token out.
+    /// Whether a node gave this token out, and its seat can be had.
     pub(crate) fn knows(&self, token: Token) -> bool {
-        self.0.inbox.read(token, &[]).is_some()
+        self.0.inbox.knows(token)
     }
 
     /// Has the seat of a client move here that comes with a token which a node gave out.
