@@ -44,6 +44,8 @@ pub(super) struct Driver {
     inbox: Arc<Inbox>,
     tally: Arc<NodeTally>,
     start: Instant,
+    /// For so long a node that finds no other one does not know who is coming back.
+    settle: Duration,
     wire: Wire,
     /// Which of the servers was asked last.
     server: usize,
@@ -78,6 +80,7 @@ impl Driver {
         redis: Arc<Redis>,
         inbox: Arc<Inbox>,
         tally: Arc<NodeTally>,
+        settle: Duration,
         rooms: Rooms,
     ) -> Self {
         let wire = open(&redis, 0, &inbox, Duration::ZERO);
@@ -89,6 +92,7 @@ impl Driver {
             inbox,
             tally,
             start: Instant::now(),
+            settle,
             wire,
             server: 0,
             arrivals: HashMap::new(),
@@ -216,7 +220,7 @@ impl Driver {
             }
         }
         self.carry_out(step, coming, confirmed);
-        if !self.member.is_partial() {
+        if !self.member.is_partial() && self.is_settled() {
             self.end_of_doubt();
         }
         self.tally.backlog.set(self.member.backlog());
@@ -254,6 +258,14 @@ impl Driver {
     fn doubt(&mut self) {
         info!("the numbers are partial: some people at other nodes may be missing");
         self.doubt = Some(self.rooms.doubt());
+    }
+
+    /// Whether it is known who was here before this process was.
+    fn is_settled(&mut self) -> bool {
+        if self.member.others() > 0 || self.start.elapsed() >= self.settle {
+            self.settle = Duration::ZERO;
+        }
+        self.settle.is_zero()
     }
 
     fn end_of_doubt(&mut self) {
@@ -335,7 +347,8 @@ mod tests {
         let inbox = Inbox::new(NodeId(7));
         rooms.write_down(inbox.clone());
         let tally = Arc::default();
-        let mut driver = Driver::new(Arc::new(redis), inbox.clone(), tally, rooms.clone());
+        let mut driver =
+            Driver::new(Arc::new(redis), inbox.clone(), tally, Duration::ZERO, rooms.clone());
 
         let (own, brought) = (inbox.new_seat(&names), inbox.new_seat(&names));
         let (seated, mut sits) = oneshot::channel();
