@@ -129,9 +129,10 @@ pub struct Config {
     #[arg(long, env = "HEADCOUNT_NODE", value_name = "NAME")]
     pub node: Option<String>,
 
-    /// For so long after a start without such a file the numbers are partial (up to 1h)
+    /// For so long after a start the numbers are partial, unless it is known who was here (up to 1h)
     ///
     /// Clients of the process before may be on their way back, which takes them 2 to 5 s.
+    /// A file of seats knows them, and so does another node.
     #[arg(long, env = "HEADCOUNT_SETTLE", value_name = "DURATION", value_parser = settle,
           default_value = "6s")]
     pub settle: Duration,

@@ -132,7 +132,7 @@ async fn serve(config: Config) -> Result<(), String> {
     let max_rooms_per_ip = Some(config.max_rooms_per_ip());
     let rooms = Rooms::new(config.max_rooms);
     let name = config.node.unwrap_or_else(host_name);
-    let node = redis.map(|redis| Node::start(redis, name, &rooms)).transpose();
+    let node = redis.map(|redis| Node::start(redis, name, config.settle, &rooms)).transpose();
     let node = node.map_err(|error| format!("cannot start the thread of the node: {error}"))?;
     let options = Options {
         keep_alive: config.keep_alive,
@@ -152,7 +152,7 @@ async fn serve(config: Config) -> Result<(), String> {
         // What is left of the grace is for those who are slow to take their last.
         drain_spread: config.shutdown_grace.mul_f64(0.8),
     };
-    // A node learns from the others who was here.
+    // A node learns from the others who was here, and settles itself if there is none.
     if options.node.is_none() && !options.seats.as_ref().is_some_and(SeatsFile::is_whole) {
         settle(&rooms, options.seats.clone(), config.settle);
     }

@@ -38,8 +38,8 @@ struct Pending {
     /// The first write that carried it. Each write after that does so too.
     sent: Option<u64>,
     standing: Standing,
-    /// Seats that they had here before, with the same token. Until the claim is carried
-    /// out, it is these that another node finds if they go there.
+    /// Seats that they had here before, with the same token, and that Redis may know of.
+    /// Until the claim is carried out, it is these that another node finds if they go there.
     former: Vec<SeatNumber>,
 }
 
@@ -115,11 +115,14 @@ impl Claims {
     /// Adds the claim of somebody who has the seat `old` here, and is to have another one
     /// in its place. Answers how they stand.
     pub(crate) fn replace(&mut self, old: SeatNumber, claim: Claim, now: Duration) -> Standing {
-        let (standing, mut former) = match self.remove(old) {
-            Some(before) => (before.standing, before.former),
-            None => (Standing::Moved, Vec::new()),
+        let (standing, mut former, is_known) = match self.remove(old) {
+            Some(before) => (before.standing, before.former, before.sent.is_some()),
+            None => (Standing::Moved, Vec::new(), true),
         };
-        former.push(old);
+        // Or there would be ever more of them while Redis is away.
+        if is_known {
+            former.push(old);
+        }
         self.push(Pending { claim, since: now, sent: None, standing, former });
         standing
     }
@@ -130,7 +133,7 @@ impl Claims {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.pending.len()
+        self.pending.len() + self.successors.len()
     }
 
     /// Whether one has yet to be sent for the first time.

@@ -70,7 +70,8 @@ pub(crate) enum Output {
     Seat(SeatNumber),
     /// Tell somebody who has come back the token of their seat here. Until then their
     /// client keeps the one that it came with, for nobody but this node knows of the new
-    /// one: if the claim fails, another node finds them by the old one.
+    /// one: if the claim fails, another node finds them by the old one. It is told as well
+    /// when the claim is given up.
     Token(SeatNumber),
     /// End a seat without a word: its person is on another node now.
     GiveUp(SeatNumber),
@@ -403,6 +404,8 @@ impl Member {
         }
         for claim in self.claims.forget(now) {
             self.elsewhere.has_left(&claim.rooms);
+            // By the one that they came with nobody finds them any more.
+            self.outputs.push_back(Output::Token(claim.to));
         }
         self.look_at_catch_up();
         if self.link.is_some() && self.outbox.due(&self.claims).is_some_and(|due| due <= now) {
@@ -496,7 +499,7 @@ impl Member {
 #[cfg(test)]
 mod tests {
     use super::super::frame::{Move, Part, Version};
-    use super::super::{MOST_LEFT, MOST_LEFT_AT_ONCE, SPARE_ROOMS};
+    use super::super::{MEMORY, MOST_LEFT, MOST_LEFT_AT_ONCE, SPARE_ROOMS};
     use super::*;
 
     const OWN: NodeId = NodeId(1);
@@ -619,6 +622,38 @@ mod tests {
         assert!(outputs.iter().any(|it| matches!(it, Output::Seat(1))), "{outputs:?}");
         assert_eq!(member.elsewhere(&Name::default()), 0);
         assert!(member.is_partial());
+    }
+
+    #[test]
+    fn somebody_whose_claim_is_given_up_is_told_the_token_that_they_are_found_by() {
+        let mut member = member();
+        member.handle(Duration::from_secs(1), Input::Lost);
+        let from = Place { node: NodeId(3), seat: 9 };
+        let now = Duration::from_secs(2);
+        member.handle(now, Input::Return { seat: 1, rooms: lobby(), from, had: lobby() });
+        let mut told = None;
+        for second in 0..=MEMORY.as_secs() {
+            let now = now + Duration::from_secs(second);
+            member.handle(now, Input::Time);
+            let outputs = std::iter::from_fn(|| member.next());
+            let tokens = outputs.filter(|output| matches!(output, Output::Token(1)));
+            told = told.or((tokens.count() > 0).then_some(second));
+        }
+        assert_eq!(told, Some(MEMORY.as_secs()));
+    }
+
+    #[test]
+    fn somebody_who_comes_again_and_again_while_redis_is_away_costs_no_memory() {
+        let mut member = member();
+        member.handle(Duration::from_secs(1), Input::Lost);
+        let (from, had) = (Place { node: NodeId(3), seat: 9 }, lobby());
+        for seat in 0..1_000 {
+            let now = Duration::from_millis(1_000 + u64::from(seat));
+            let (rooms, had) = (lobby(), had.clone());
+            member.handle(now, Input::Return { seat, rooms, from, had });
+            while member.next().is_some() {}
+        }
+        assert_eq!(member.claims.len(), 1);
     }
 
     #[test]

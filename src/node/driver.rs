@@ -44,6 +44,8 @@ pub(super) struct Driver {
     inbox: Arc<Inbox>,
     tally: Arc<NodeTally>,
     start: Instant,
+    /// For so long a node that finds no other one does not know who is coming back.
+    settle: Duration,
     wire: Wire,
     /// Which of the servers was asked last.
     server: usize,
@@ -78,6 +80,7 @@ impl Driver {
         redis: Arc<Redis>,
         inbox: Arc<Inbox>,
         tally: Arc<NodeTally>,
+        settle: Duration,
         rooms: Rooms,
     ) -> Self {
         let wire = open(&redis, 0, &inbox, Duration::ZERO);
@@ -89,6 +92,7 @@ impl Driver {
             inbox,
             tally,
             start: Instant::now(),
+            settle,
             wire,
             server: 0,
             arrivals: HashMap::new(),
@@ -121,7 +125,10 @@ impl Driver {
 
     fn read(&mut self, mail: Mail) {
         match mail {
-            Mail::Join { seat, rooms, before } => self.take(Input::Join { seat, rooms, before }),
+            Mail::Join { seat, rooms, before } => {
+                before.map(|before| self.unconfirmed.remove(&before));
+                self.take(Input::Join { seat, rooms, before });
+            }
             Mail::Arrive(arrival) => {
                 let (seat, from) = (arrival.entry.number(), arrival.from);
                 let (rooms, had) = (arrival.rooms.clone(), arrival.had());
@@ -213,7 +220,7 @@ impl Driver {
             }
         }
         self.carry_out(step, coming, confirmed);
-        if !self.member.is_partial() {
+        if !self.member.is_partial() && self.is_settled() {
             self.end_of_doubt();
         }
         self.tally.backlog.set(self.member.backlog());
@@ -251,6 +258,14 @@ impl Driver {
     fn doubt(&mut self) {
         info!("the numbers are partial: some people at other nodes may be missing");
         self.doubt = Some(self.rooms.doubt());
+    }
+
+    /// Whether it is known who was here before this process was.
+    fn is_settled(&mut self) -> bool {
+        if self.member.others() > 0 || self.start.elapsed() >= self.settle {
+            self.settle = Duration::ZERO;
+        }
+        self.settle.is_zero()
     }
 
     fn end_of_doubt(&mut self) {
@@ -297,12 +312,14 @@ impl Driver {
 }
 
 impl Drop for Driver {
-    /// Numbers that nobody keeps right any more are in doubt for ever.
+    /// Numbers that nobody keeps right any more are in doubt for ever, and nobody waits for a
+    /// seat any more.
     fn drop(&mut self) {
         if thread::panicking() {
             error!("what this node shares with the others has failed: it counts alone");
         }
         mem::forget(self.rooms.doubt());
+        self.inbox.close();
     }
 }
 
@@ -313,4 +330,51 @@ fn open(redis: &Arc<Redis>, nth: usize, inbox: &Arc<Inbox>, pause: Duration) -> 
         sleep(pause).await;
         Link::open(&redis, nth, &inbox).await
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::slice;
+
+    use super::*;
+    use crate::ending::Ending;
+    use crate::name::Name;
+    use crate::seat::Seat;
+
+    /// A page that is loaded anew comes without a token, and gets the seat that waits there.
+    #[tokio::test]
+    async fn nobody_waits_for_the_token_of_a_seat_that_another_one_has_followed() {
+        let (rooms, name) = (Rooms::default(), Name::default());
+        let names: Arc<[_]> = [name.clone()].into();
+        let redis = Redis::new(&["redis://127.0.0.1:1".into()], "x").expect("an address");
+        let inbox = Inbox::new(NodeId(7));
+        rooms.write_down(inbox.clone());
+        let tally = Arc::default();
+        let mut driver =
+            Driver::new(Arc::new(redis), inbox.clone(), tally, Duration::ZERO, rooms.clone());
+
+        let (own, brought) = (inbox.new_seat(&names), inbox.new_seat(&names));
+        let (seated, mut sits) = oneshot::channel();
+        inbox.arrive(own, names.clone(), |entry| Arrival {
+            seat: Seat::new(own, None),
+            entry,
+            rooms: names.clone(),
+            from: super::super::secret::place(brought),
+            had_rooms: true,
+            brought,
+            ending: Ending::default(),
+            keepers: rooms.keep(&names).into_iter().flatten().map(|(keeper, _)| keeper).collect(),
+            seated,
+        });
+        let read = |driver: &mut Driver| inbox.take().into_iter().for_each(|it| driver.read(it));
+        read(&mut driver);
+        let arrived = sits.try_recv().expect("Redis is not there, so nobody waits for it");
+        assert!(arrived.later.is_some_and(|later| !later.is_terminated()));
+        assert_eq!(driver.unconfirmed.len(), 1);
+        let seat = arrived.presence.seat();
+        let succeeded = rooms.succeed(slice::from_ref(&name), seat, None, &Ending::default());
+        let (_follows, _heard) = succeeded.expect("a place").expect("a seat");
+        read(&mut driver);
+        assert_eq!((driver.unconfirmed.len(), rooms.count(&name)), (0, 1));
+    }
 }

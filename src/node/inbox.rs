@@ -29,6 +29,8 @@ pub(super) struct Inbox {
 struct State {
     mail: Vec<Mail>,
     seats: HashMap<SeatNumber, Sitting>,
+    /// Nobody reads what is posted.
+    is_closed: bool,
 }
 
 #[derive(Debug)]
@@ -75,6 +77,11 @@ impl Inbox {
         self.secret().token(Place { node: self.id, seat }, rooms)
     }
 
+    /// Whether a node gave this token out, and its seat can be had.
+    pub(super) fn knows(&self, token: Token) -> bool {
+        self.read(token, &[]).is_some() && !self.state().is_closed
+    }
+
     /// What a token says, if a node gave it out.
     pub(super) fn read(&self, token: Token, rooms: &[Name]) -> Option<Vouched> {
         self.secret().read(token, rooms)
@@ -102,8 +109,7 @@ impl Inbox {
         arrival: impl FnOnce(SeatEntry) -> Arrival,
     ) {
         let entry = self.enter(self.state(), token, rooms);
-        self.state().mail.push(Mail::Arrive(arrival(entry)));
-        self.news.notify_one();
+        self.post(self.state(), Mail::Arrive(arrival(entry)));
     }
 
     /// Who sits there.
@@ -114,6 +120,29 @@ impl Inbox {
     /// Takes what there is to hear, in order.
     pub(super) fn take(&self) -> Vec<Mail> {
         take(&mut self.state().mail)
+    }
+
+    /// Takes no mail any more: there will be nobody who reads it. Those who wait for their
+    /// seats do so no longer.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        state.is_closed = true;
+        let unread = take(&mut state.mail);
+        // Under no lock, for who waited leaves.
+        drop(state);
+        drop(unread);
+    }
+
+    /// Posts this, unless nobody reads it.
+    fn post(&self, mut state: MutexGuard<'_, State>, mail: Mail) {
+        if state.is_closed {
+            drop(state);
+            drop(mail);
+        } else {
+            state.mail.push(mail);
+            drop(state);
+            self.news.notify_one();
+        }
     }
 
     /// Waits until there is something to hear.
@@ -142,9 +171,7 @@ impl Inbox {
             return;
         }
         state.seats.remove(&seat);
-        state.mail.push(Mail::Leave { seat });
-        drop(state);
-        self.news.notify_one();
+        self.post(state, Mail::Leave { seat });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -171,14 +198,15 @@ impl Register for Inbox {
     ) -> Box<dyn Entry> {
         let rooms: Arc<[_]> = rooms.iter().copied().cloned().collect();
         let (seat, mut state) = (place(token).seat, self.state());
-        if !state.seats.contains_key(&seat) {
-            // The other is told of both at once, or one person would be two for a moment.
-            let before = before.map(|before| place(before).seat);
-            let before = before.filter(|before| state.seats.remove(before).is_some());
-            state.mail.push(Mail::Join { seat, rooms: rooms.clone(), before });
-            self.news.notify_one();
+        if state.seats.contains_key(&seat) {
+            return Box::new(self.enter(state, token, rooms));
         }
-        Box::new(self.enter(state, token, rooms))
+        // The other is told of both at once, or one person would be two for a moment.
+        let before = before.map(|before| place(before).seat);
+        let before = before.filter(|before| state.seats.remove(before).is_some());
+        let entry = self.enter(state, token, rooms.clone());
+        self.post(self.state(), Mail::Join { seat, rooms, before });
+        Box::new(entry)
     }
 }
 
@@ -283,5 +311,21 @@ mod tests {
         drop(entry);
         inbox.news().await;
         assert_eq!(said(&inbox), [("join", 1, None), ("leave", 1, None)]);
+    }
+
+    #[test]
+    fn when_nobody_reads_it_any_more_nothing_is_kept() {
+        let (inbox, rooms) = (Inbox::new(NodeId(7)), names(&["a"]));
+        let token = inbox.new_seat(&rooms);
+        let entry = write(&inbox, token, &rooms, None);
+        assert!(inbox.knows(token));
+        inbox.close();
+        assert!(inbox.take().is_empty());
+        drop(entry);
+        let token = inbox.new_seat(&rooms);
+        drop(write(&inbox, token, &rooms, None));
+        assert!(inbox.take().is_empty());
+        assert!(inbox.sitting(place(token).seat).is_none());
+        assert!(!inbox.knows(token), "nobody would let them in");
     }
 }

@@ -15,6 +15,7 @@ mod secret;
 mod tally;
 
 use std::sync::Arc;
+use std::time::Duration;
 use std::{io, thread};
 
 use tokio::runtime;
@@ -53,9 +54,13 @@ impl Node {
     /// Begins to share the numbers of these rooms with all nodes of this Redis, whether that
     /// can be reached or not. Nobody is in the rooms yet. The `name` is for people.
     ///
+    /// If no other node is there, nor the share that this one left when it stopped, clients may
+    /// be on their way back of whom nobody knows. The numbers are partial then until the
+    /// cluster has had the time to `settle`.
+    ///
     /// # Errors
     /// If the system gives us no thread.
-    pub fn start(redis: Redis, name: String, rooms: &Rooms) -> io::Result<Self> {
+    pub fn start(redis: Redis, name: String, settle: Duration, rooms: &Rooms) -> io::Result<Self> {
         let (inbox, tally) = (Inbox::new(NodeId(rand::random())), Arc::<NodeTally>::default());
         rooms.write_down(inbox.clone());
         let stop = CancellationToken::new();
@@ -64,7 +69,7 @@ impl Node {
         let (to_inbox, to_tally) = (inbox.clone(), tally.clone());
         thread::Builder::new().name("cluster".into()).spawn(move || {
             let _entered = runtime.enter();
-            let driver = Driver::new(Arc::new(redis), to_inbox, to_tally, rooms);
+            let driver = Driver::new(Arc::new(redis), to_inbox, to_tally, settle, rooms);
             runtime.block_on(driver.run(stopped));
         })?;
         Ok(Self(Arc::new(Handle { name, inbox, tally, _stop: stop.drop_guard() })))
@@ -79,9 +84,9 @@ impl Node {
         &self.0.tally
     }
 
-    /// Whether a node gave this token out.
+    /// Whether a node gave this token out, and its seat can be had.
     pub(crate) fn knows(&self, token: Token) -> bool {
-        self.0.inbox.read(token, &[]).is_some()
+        self.0.inbox.knows(token)
     }
 
     /// Has the seat of a client move here that comes with a token which a node gave out.

@@ -307,6 +307,19 @@ class Deaths(ClusterTest):
         measured("a node that wakes is right within", time.monotonic() - woke)
         own.wait("its watcher is told", lambda it: it.newest == 11)
 
+    def test_a_node_that_finds_no_other_one_does_not_know_who_is_on_the_way_back(self):
+        def start(settle, *args):
+            return self.server("--redis", self.redis.url, *args, env={"HEADCOUNT_SETTLE": settle})
+
+        first = start("1h")
+        # It has caught up with all there is by its second word.
+        heard = lambda: first.metrics()["headcount_cluster_frames_total"]
+        eventually("what it hears", heard, lambda frames: frames >= 2)
+        self.assertTrue(partial(first))
+        second = start("1h")
+        self.is_whole(first, second)
+        self.is_whole(start("1s", "--redis-prefix", "other"))
+
     def test_a_node_that_is_started_again_at_once_counts_nobody_twice(self):
         nodes = self.nodes(2)
         people = [self.visit(nodes[0], "a") for _ in range(20)]
