@@ -61,6 +61,8 @@ mod exchange;
 pub mod http;
 mod journal;
 mod limits;
+#[cfg(test)]
+mod logged;
 pub mod name;
 #[cfg(feature = "server")]
 mod node;

@@ -15,6 +15,7 @@ use super::admission::{admit, last_seat};
 use super::body::Opened;
 use super::query::Query;
 use super::refusal::Refusal;
+use super::refusals::About;
 use crate::ending::Ending;
 use crate::stream::{Kind, Wish};
 
@@ -28,7 +29,7 @@ pub(super) async fn events(
         Ok(query) => open(&shared, &head, query).await,
         Err(refusal) => Err(refusal),
     };
-    answer.inspect_err(|refusal| shared.refusals.count(*refusal))
+    answer.inspect_err(|refusal| shared.refusals.count(*refusal, About::Nothing))
 }
 
 /// Opens the stream that is asked for, and answers with it.

@@ -19,6 +19,7 @@ mod origins;
 mod process;
 mod query;
 mod refusal;
+mod refusals;
 mod script;
 mod unwanted;
 
@@ -43,7 +44,8 @@ use crate::stream::{Patience, Streams, Terms};
 #[cfg(feature = "server")]
 pub(crate) use body::Opened;
 use origins::Origins;
-use refusal::{Refusal, Refusals};
+use refusal::Refusal;
+use refusals::Refusals;
 pub use script::Script;
 
 /// How the router behaves. [`Default`] is what the binary does by default, but
