@@ -1,11 +1,13 @@
 //! Every setting: its default, its unit, and why that default.
 
+use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::builder::Resettable;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
 use crate::name::Name;
@@ -225,6 +227,36 @@ pub struct Config {
 }
 
 impl Config {
+    /// Reads the arguments and the environment. What is wrong with them, or `--help`, is
+    /// printed, and ends the process.
+    #[must_use]
+    pub fn read() -> Self {
+        let matches = Self::command_of(|variable| std::env::var_os(variable)).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The command as it is where the variables have these values. One that is empty is not
+    /// given: compose files and unit files have no other way to leave one out.
+    fn command_of(value: impl Fn(&OsStr) -> Option<OsString>) -> clap::Command {
+        Self::command().mut_args(|arg| {
+            let is_empty = arg.get_env().and_then(&value).is_some_and(|value| value.is_empty());
+            if is_empty { arg.env(Resettable::Reset) } else { arg }
+        })
+    }
+
+    /// Those of the variables that look like an option's and are none: a mistyped name
+    /// would otherwise be passed over in silence.
+    pub fn unknown_among(variables: impl IntoIterator<Item = String>) -> Vec<String> {
+        let command = Self::command();
+        let known: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_env()).collect();
+        let is_unknown = |name: &String| {
+            name.starts_with("HEADCOUNT_") && !known.contains(&OsStr::new(name)) && !is_link(name)
+        };
+        let mut unknown: Vec<_> = variables.into_iter().filter(is_unknown).collect();
+        unknown.sort();
+        unknown
+    }
+
     /// How many rooms one address may be in.
     #[must_use]
     pub fn max_rooms_per_ip(&self) -> usize {
@@ -234,6 +266,14 @@ impl Config {
         };
         self.max_rooms_per_ip.unwrap_or(default)
     }
+}
+
+/// Whether a variable is one that Kubernetes sets in every pod beside a service named
+/// `headcount`, such as `HEADCOUNT_SERVICE_HOST` and `HEADCOUNT_PORT_3000_TCP_ADDR`.
+fn is_link(variable: &str) -> bool {
+    ["HEADCOUNT_SERVICE_HOST", "HEADCOUNT_SERVICE_PORT", "HEADCOUNT_PORT_"]
+        .iter()
+        .any(|link| variable.starts_with(link))
 }
 
 /// What the binary does in place of serving.
@@ -266,7 +306,8 @@ pub enum LogFormat {
 }
 
 const AFTER_HELP: &str = "\
-Every option can also be given by its environment variable; the option wins.
+Every option can also be given by its environment variable; the option wins. A variable
+that is empty is not given.
 A DURATION is written with its unit: 500ms, 15s, 2m.
 RUST_LOG sets what is logged (default: info); for example RUST_LOG=warn.";
 
@@ -372,7 +413,6 @@ fn public_dir(text: &str) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
     use proptest::prelude::*;
 
     fn parse(args: &[&str]) -> Result<Config, String> {
@@ -404,6 +444,37 @@ mod tests {
             let variable = format!("HEADCOUNT_{}", flag.to_uppercase().replace('-', "_"));
             assert_eq!(arg.get_env().and_then(|e| e.to_str()), Some(&*variable), "--{flag}");
         }
+    }
+
+    #[test]
+    fn an_empty_variable_is_not_given() {
+        let variable = |value: &'static str| {
+            Config::command_of(move |_| Some(value.into()))
+                .get_arguments()
+                .filter(|arg| arg.get_env().is_some())
+                .count()
+        };
+        assert_eq!(variable(""), 0);
+        assert_eq!(variable(" "), Config::command().get_arguments().count());
+    }
+
+    #[test]
+    fn a_variable_that_is_no_option_s_is_known_by_its_name() {
+        let variables = [
+            "PATH",
+            "HEADCOUNT_LISTEN",
+            "HEADCOUNT_MAX_STREAM",
+            "HEADCOUNT_",
+            "HEADCOUNT_listen",
+            "XHEADCOUNT_LISTEN",
+            "HEADCOUNT_PORT",
+            "HEADCOUNT_PORT_3000_TCP_ADDR",
+            "HEADCOUNT_SERVICE_HOST",
+            "HEADCOUNT_SERVICE_PORT_HTTP",
+        ];
+        let unknown = Config::unknown_among(variables.map(str::to_owned));
+        let expected = ["HEADCOUNT_", "HEADCOUNT_MAX_STREAM", "HEADCOUNT_PORT", "HEADCOUNT_listen"];
+        assert_eq!(unknown, expected);
     }
 
     #[test]

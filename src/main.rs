@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use clap::Parser;
 use headcount::config::{Command, Config};
 use headcount::server::{self, Server, Settings, StartError, Tls};
 use headcount::{Node, Options, Redis, Rooms, Script, SeatsError, SeatsFile, embed, router};
@@ -27,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 fn main() -> ExitCode {
-    let config = Config::parse();
+    let config = Config::read();
     if let Some(Command::Embed { origin, room }) = &config.command {
         return exit_code(print(&embed::lines(origin, room.as_ref(), &Script::embedded())));
     }
@@ -66,6 +65,7 @@ fn print(lines: &str) -> Result<(), String> {
 /// Runs until the first signal and the drain that follows it.
 fn run(config: Config) -> Result<(), String> {
     let _flushed_last = log::start(config.log_format)?;
+    warn_of_unknown_variables();
     memory::give_back_soon();
     // The first of the server's threads, each of which has a runtime of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -76,6 +76,14 @@ fn run(config: Config) -> Result<(), String> {
     // Dropping it would wait for whatever still blocks.
     runtime.shutdown_background();
     outcome
+}
+
+fn warn_of_unknown_variables() {
+    // What is no text is no name of ours.
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in Config::unknown_among(names) {
+        warn!("the environment variable {} is no option's; see --help", name.escape_debug());
+    }
 }
 
 async fn serve(config: Config) -> Result<(), String> {
