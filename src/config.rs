@@ -12,6 +12,7 @@ use ipnet::IpNet;
 
 use crate::name::Name;
 use crate::origin::{AllowedOrigin, Origin};
+use crate::pattern::RoomPattern;
 use crate::rooms;
 
 /// How many people are here, right now: a live user counter over Server-Sent
@@ -203,6 +204,15 @@ pub struct Config {
           value_parser = allow_origin, value_delimiter = ',')]
     pub allow_origin: Vec<AllowedOrigin>,
 
+    /// Only these rooms may be joined and asked for; repeatable (default: any)
+    ///
+    /// A name in which `*` stands for any characters or none, and `?` for one: `/blog/*`. In
+    /// the variable, separated by commas. A request for another room is refused with 403.
+    /// `lobby` is one like any other here.
+    #[arg(long, env = "HEADCOUNT_ROOMS", value_name = "PATTERN", value_parser = room_pattern,
+          value_delimiter = ',')]
+    pub rooms: Vec<RoomPattern>,
+
     /// Speak TLS with this certificate chain, a PEM file; read again on SIGHUP
     ///
     /// (Without TLS, SIGHUP stops the server as SIGTERM does.)
@@ -389,6 +399,12 @@ fn allow_origin(text: &str) -> Result<AllowedOrigin, String> {
     })
 }
 
+fn room_pattern(text: &str) -> Result<RoomPattern, String> {
+    text.trim().parse().map_err(|_| {
+        "expected a room's name, in which * and ? may stand for others, such as /blog/*".into()
+    })
+}
+
 fn origin(text: &str) -> Result<Origin, String> {
     text.parse().map_err(|_| {
         "expected a scheme, a host and perhaps a port, and nothing more, such as \
@@ -497,6 +513,13 @@ mod tests {
     }
 
     #[test]
+    fn patterns_of_rooms_are_as_many_as_there_are() {
+        let rooms = parse(&["--rooms=/blog/*, крам?", "--rooms=lobby"]).expect("they are right");
+        let rooms: Vec<_> = rooms.rooms.iter().map(RoomPattern::to_string).collect();
+        assert_eq!(rooms, ["/blog/*", "крам?", "lobby"]);
+    }
+
+    #[test]
     fn a_certificate_wants_its_key() {
         let message = parse(&["--tls-cert", "a.pem"]).expect_err("it has no key");
         assert!(message.contains("--tls-key <FILE>"), "{message}");
@@ -524,6 +547,9 @@ mod tests {
             (["--allow-origin", "https://*"], "expected a scheme, a host"),
             (["--allow-origin", "null"], "expected a scheme, a host"),
             (["--allow-origin", ""], "expected a scheme, a host"),
+            (["--rooms", ""], "expected a room's name, in which * and ?"),
+            (["--rooms", "a,,b"], "expected a room's name, in which * and ?"),
+            (["--rooms", "a\nb"], "expected a room's name, in which * and ?"),
             (["--public-dir", "/nowhere"], "expected a directory that has an index.html"),
             (["--log-format", "xml"], "possible values: text, json"),
         ] {

@@ -35,7 +35,8 @@
 //! 11. `journal` (private) logs who comes and goes; those who are too many for a line
 //!     each, as a number.
 //!
-//! What is not on that way: [`origin`] says whose pages may come, `embed` what a
+//! What is not on that way: [`origin`] says whose pages may come, [`RoomPattern`] which rooms
+//! there are, `embed` what a
 //! page of another site has to say, and `config` is every setting of the binary. A
 //! `SeatsFile` keeps who sits where for the next process; where that can't be known, there is
 //! [`Doubt`].
@@ -68,6 +69,7 @@ pub mod name;
 mod node;
 pub mod origin;
 mod pace;
+mod pattern;
 pub mod presence;
 mod register;
 mod regular_file;
@@ -93,6 +95,7 @@ pub use name::{BadName, Name};
 #[cfg(feature = "server")]
 pub use node::{BadRedis, Node, Redis};
 pub use origin::{AllowedOrigin, BadOrigin, Origin};
+pub use pattern::{BadPattern, RoomPattern};
 pub use presence::{Observer, Presence};
 pub use room::Subscription;
 pub use rooms::{NoSeat, Rooms, TooManyRooms};

@@ -144,6 +144,7 @@ async fn serve(config: Config) -> Result<(), String> {
         max_rooms_per_ip,
         trusted_proxies: config.trusted_proxy,
         allow_origins: config.allow_origin,
+        allow_rooms: config.rooms,
         public_dir: config.public_dir,
         metrics: true,
         seats,

@@ -34,9 +34,11 @@ use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::Limits;
+use crate::name::Name;
 #[cfg(feature = "server")]
 use crate::node::Node;
 use crate::origin::AllowedOrigin;
+use crate::pattern::RoomPattern;
 use crate::rooms::{self, Rooms};
 #[cfg(feature = "server")]
 use crate::seats_file::SeatsFile;
@@ -79,6 +81,9 @@ pub struct Options {
     /// router's own. A page of another is refused with 403; a client that names
     /// no origin is none of a page.
     pub allow_origins: Vec<AllowedOrigin>,
+    /// The rooms that may be joined and asked for over HTTP; a request for another is
+    /// refused with 403. If none is named, any. The default room is one like any other here.
+    pub allow_rooms: Vec<RoomPattern>,
     /// Serve the page's files from this directory, read anew for each request,
     /// in place of those inside the binary.
     pub public_dir: Option<PathBuf>,
@@ -114,6 +119,7 @@ impl Default for Options {
             max_rooms_per_ip: Some(rooms::MAX_ROOMS / 10),
             trusted_proxies: Vec::new(),
             allow_origins: Vec::new(),
+            allow_rooms: Vec::new(),
             public_dir: None,
             metrics: true,
             #[cfg(feature = "server")]
@@ -144,12 +150,23 @@ struct Shared {
     streams: Streams,
     origins: Origins,
     refusals: Refusals,
+    allow_rooms: Vec<RoomPattern>,
     trusted_proxies: Vec<IpNet>,
 }
 
 impl Shared {
     fn rooms(&self) -> &Rooms {
         self.streams.rooms()
+    }
+
+    /// Whether the room is one of those that may be asked for.
+    fn has(&self, room: &Name) -> bool {
+        self.allow_rooms.is_empty() || self.allow_rooms.iter().any(|rooms| rooms.matches(room))
+    }
+
+    /// The room, if it may be asked for.
+    fn allowed(&self, room: Name) -> Result<Name, Refusal> {
+        if self.has(&room) { Ok(room) } else { Err(Refusal::NoSuchRoom) }
     }
 }
 
@@ -194,6 +211,7 @@ pub fn router(rooms: Rooms, options: Options) -> Router {
         streams,
         origins: Origins::new(options.allow_origins),
         refusals: Refusals::default(),
+        allow_rooms: options.allow_rooms,
         trusted_proxies: options.trusted_proxies,
     });
     let not_allowed = async || Refusal::MethodNotAllowed;

@@ -50,8 +50,10 @@ const ROOM: Option<Reason> = reason(
     "the client has to name rooms of 1 to 128 bytes of UTF-8 without control characters, each \
      once and at most 32",
 );
+const ROOMS: Option<Reason> = reason("rooms", "if the site has that room, name it with --rooms");
 const OBSERVE: Option<Reason> = reason("observe", "the client has to say observe=1, or nothing");
-const MAX_ROOMS: Option<Reason> = reason("max_rooms", "raise --max-rooms");
+const MAX_ROOMS: Option<Reason> =
+    reason("max_rooms", "raise --max-rooms, or name the rooms that the site has with --rooms");
 const MAX_STREAMS: Option<Reason> = reason(
     "max_streams",
     "raise --max-streams, or without it the limit on file descriptors (ulimit -n, LimitNOFILE)",
@@ -162,6 +164,8 @@ refusals! {
     RoomTwice: BAD_REQUEST, ROOM, None, "the query names a room twice";
     /// The query names more rooms than a stream may be of.
     TooManyNamed: BAD_REQUEST, ROOM, None, "a stream is of at most 32 rooms";
+    /// The room is none of those that the site has.
+    NoSuchRoom: FORBIDDEN, ROOMS, None, "this server does not have that room (--rooms)";
     /// The query asks to observe, or not, in words that nobody understands.
     BadObserve: BAD_REQUEST, OBSERVE, None,
         "observe is 1 for who is not to be counted, and left out otherwise";

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing::{Level, enabled, info};
 
 use super::refusal::{ROWS, Reason, Refusal};
-use crate::name::legible;
+use crate::name::{Name, legible};
 use crate::origin::Origin;
 use crate::pace;
 use crate::tally::Counter;
@@ -38,6 +38,8 @@ pub(super) enum About<'a> {
     Nothing,
     /// The origin of the page that asked, if it named one.
     Origin(Option<&'a HeaderValue>),
+    /// The room that was asked for.
+    Room(&'a Name),
 }
 
 /// The lines of all reasons.
@@ -173,6 +175,7 @@ impl Drop for Due {
 fn first(Reason { label: reason, help }: Reason, about: About<'_>) {
     match about {
         About::Nothing => info!(reason, help, "a stream was refused"),
+        About::Room(room) => info!(reason, room = &*room.legible(), help, "a stream was refused"),
         About::Origin(origin) => {
             let text = origin.map(|origin| String::from_utf8_lossy(origin.as_bytes()));
             let origin = text.as_deref().map(legible);
@@ -207,7 +210,8 @@ mod tests {
     use tracing::subscriber::DefaultGuard;
 
     const TARGET: &str = "headcount::http::refusals";
-    const FIRST: &str = "a stream was refused reason=\"max_rooms\" help=\"raise --max-rooms\"";
+    const FIRST: &str = "a stream was refused reason=\"observe\" \
+                         help=\"the client has to say observe=1, or nothing\"";
 
     fn logged() -> (Logged, DefaultGuard) {
         Logged::of(TARGET, Level::INFO)
@@ -215,14 +219,14 @@ mod tests {
 
     fn more(number: u64) -> String {
         format!(
-            "more streams were refused reason=\"max_rooms\" number={number} \
-             help=\"raise --max-rooms\""
+            "more streams were refused reason=\"observe\" number={number} \
+             help=\"the client has to say observe=1, or nothing\""
         )
     }
 
     fn refuse(refusals: &Refusals, times: u32) {
         for _ in 0..times {
-            refusals.count(Refusal::TooManyRooms, About::Nothing);
+            refusals.count(Refusal::BadObserve, About::Nothing);
         }
     }
 
@@ -303,7 +307,7 @@ mod tests {
         let (log, _logged) = Logged::of(TARGET, Level::WARN);
         let refusals = Refusals::default();
         refuse(&refusals, 3);
-        assert!(refusals.by_reason().any(|counted| counted == ("max_rooms", 3)));
+        assert!(refusals.by_reason().any(|counted| counted == ("observe", 3)));
         drop(refusals);
         assert!(log.lines().is_empty());
     }
