@@ -10,6 +10,7 @@ use clap::builder::Resettable;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
+use crate::admin::{AdminAddress, AdminToken, BadToken};
 use crate::name::Name;
 use crate::origin::{AllowedOrigin, Origin};
 use crate::pattern::RoomPattern;
@@ -35,6 +36,31 @@ pub struct Config {
     #[arg(long, env = "HEADCOUNT_LISTEN", value_name = "IP:PORT", value_parser = listen,
           default_value = "127.0.0.1:3000")]
     pub listen: SocketAddr,
+
+    /// Answer the operator here, and /metrics here alone: IP:PORT or unix:/PATH [default: off]
+    ///
+    /// /metrics, /healthz and /readyz, over plain HTTP. Beyond loopback and Unix sockets a
+    /// token is needed.
+    #[arg(long, env = "HEADCOUNT_ADMIN_LISTEN", value_name = "ADDRESS",
+          value_parser = admin_listen)]
+    pub admin_listen: Option<AdminAddress>,
+
+    /// What the operator shows as `Authorization: Bearer TOKEN`: 16 or more characters
+    ///
+    /// Other users of the machine see it in the list of processes; a file they need not.
+    #[arg(long, env = "HEADCOUNT_ADMIN_TOKEN", value_name = "TOKEN", value_parser = admin_token,
+          hide_env_values = true, requires = "admin_listen",
+          conflicts_with = "admin_token_file")]
+    pub admin_token: Option<AdminToken>,
+
+    /// A file with that token
+    #[arg(
+        long,
+        env = "HEADCOUNT_ADMIN_TOKEN_FILE",
+        value_name = "FILE",
+        requires = "admin_listen"
+    )]
+    pub admin_token_file: Option<PathBuf>,
 
     /// No stream is silent for longer than this: it is told the count again (0.1s to 1h)
     ///
@@ -325,6 +351,18 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "expected IP:PORT, such as 127.0.0.1:3000 or [::]:3000".into())
 }
 
+fn admin_listen(text: &str) -> Result<AdminAddress, String> {
+    text.parse().map_err(|_| {
+        "expected IP:PORT, such as 127.0.0.1:3001, or unix: and a path, such as \
+         unix:/run/headcount/admin"
+            .into()
+    })
+}
+
+fn admin_token(text: &str) -> Result<AdminToken, String> {
+    text.parse().map_err(|bad: BadToken| bad.to_string())
+}
+
 /// More than any machine has cores.
 const MAX_THREADS: usize = 1024;
 
@@ -527,10 +565,24 @@ mod tests {
     }
 
     #[test]
+    fn a_token_of_the_operators_wants_their_listener_and_comes_from_one_place() {
+        let token = "--admin-token=0123456789abcdef";
+        let message = parse(&[token]).expect_err("there is no listener");
+        assert!(message.contains("--admin-listen <ADDRESS>"), "{message}");
+        let listen = "--admin-listen=0.0.0.0:3001";
+        parse(&[listen, token]).expect("it has a listener");
+        let message = parse(&[listen, token, "--admin-token-file=a"]).expect_err("there are two");
+        assert!(message.contains("cannot be used with"), "{message}");
+    }
+
+    #[test]
     fn a_wrong_value_is_refused_with_what_would_be_right() {
         for (args, expected) in [
             (["--listen", "3000"], "expected IP:PORT"),
             (["--listen", "127.0.0.1:70000"], "expected IP:PORT"),
+            (["--admin-listen", "3001"], "expected IP:PORT, such as 127.0.0.1:3001, or unix:"),
+            (["--admin-listen", "unix:admin"], "expected IP:PORT"),
+            (["--admin-token", "too short"], "16 or more visible ASCII characters"),
             (["--keep-alive", "15"], "expected a number with its unit"),
             (["--keep-alive", "0s"], "expected 100ms to 1h"),
             (["--keep-alive", "2h"], "expected 100ms to 1h"),

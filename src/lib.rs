@@ -6,8 +6,8 @@
 //!
 //! This crate is the `headcount` binary and the parts that it is made of. To
 //! have the counter in an axum app of your own, [`router`] is all it takes: leave the
-//! default feature `server` out, and nothing of the binary is compiled (`config`, `embed`
-//! and `server` are not there then). [`Rooms`] tells the rest of the app who is where.
+//! default feature `server` out, and nothing of the binary is compiled (`config`, `embed`,
+//! `admin` and `server` are not there then). [`Rooms`] tells the rest of the app who is where.
 //!
 //! # The way of a visitor
 //!
@@ -36,7 +36,7 @@
 //!     each, as a number.
 //!
 //! What is not on that way: [`origin`] says whose pages may come, [`RoomPattern`] which rooms
-//! there are, `embed` what a
+//! there are, `admin` is the operator's listener, `embed` what a
 //! page of another site has to say, and `config` is every setting of the binary. A
 //! `SeatsFile` keeps who sits where for the next process; where that can't be known, there is
 //! [`Doubt`].
@@ -48,6 +48,8 @@
 // below have is for the server, and dead without it.
 #![cfg_attr(not(feature = "server"), allow(dead_code))]
 
+#[cfg(feature = "server")]
+pub mod admin;
 #[cfg(feature = "server")]
 mod cluster;
 #[cfg(feature = "server")]
@@ -89,6 +91,8 @@ mod watch;
 pub use doubt::Doubt;
 pub use ending::{Ending, Reason};
 pub use event::{Change, Event};
+#[cfg(feature = "server")]
+pub use http::Routes;
 pub use http::{Options, Script, router};
 pub use limits::Full;
 pub use name::{BadName, Name};

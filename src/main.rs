@@ -16,9 +16,10 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use headcount::admin::{Admin, AdminAddress, AdminToken};
 use headcount::config::{Command, Config};
 use headcount::server::{self, Server, Settings, StartError, Tls};
-use headcount::{Node, Options, Redis, Rooms, Script, SeatsError, SeatsFile, embed, router};
+use headcount::{Node, Options, Redis, Rooms, Routes, Script, SeatsError, SeatsFile, embed};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -109,6 +110,7 @@ async fn serve(config: Config) -> Result<(), String> {
     // Before it listens: two processes can't have the same seats.
     let seats = config.seats.as_deref().map_or(Ok(None), open_seats)?;
     let redis = redis(&config)?;
+    let admin = admin(&config)?;
     let threads = config.threads.unwrap_or_else(cores);
     let settings = Settings {
         threads,
@@ -146,7 +148,8 @@ async fn serve(config: Config) -> Result<(), String> {
         allow_origins: config.allow_origin,
         allow_rooms: config.rooms,
         public_dir: config.public_dir,
-        metrics: true,
+        // It is the operator's to read.
+        metrics: admin.is_none(),
         seats,
         node,
         drain,
@@ -157,8 +160,14 @@ async fn serve(config: Config) -> Result<(), String> {
     if options.node.is_none() && !options.seats.as_ref().is_some_and(SeatsFile::is_whole) {
         settle(&rooms, options.seats.clone(), config.settle);
     }
-    let app = router(rooms, options.clone());
-    server.serve(app, options).await;
+    let Routes { visitors, operator } = Routes::new(rooms, options.clone());
+    let answering = admin.map(|admin| admin.serve(operator)).transpose();
+    let answering =
+        answering.map_err(|error| format!("cannot start the operator's thread: {error}"))?;
+    server.serve(visitors, options).await;
+    // It has answered until now, and what it holds of the rooms is to have its last word in
+    // the log.
+    drop(answering);
     info!("stopped");
     Ok(())
 }
@@ -202,6 +211,36 @@ fn open_seats(path: &Path) -> Result<Option<SeatsFile>, String> {
             Ok(None)
         }
     }
+}
+
+/// The operator's listener, if there is to be one.
+fn admin(config: &Config) -> Result<Option<Admin>, String> {
+    let Some(address) = &config.admin_listen else { return Ok(None) };
+    let token = admin_token(config)?;
+    if token.is_none() && !address.is_local() {
+        return Err(format!(
+            "{address} is reached by others than this machine: --admin-listen needs \
+             --admin-token or --admin-token-file there"
+        ));
+    }
+    let admin = Admin::bind(address, token).map_err(|error| {
+        let why = match address {
+            AdminAddress::Tcp(_) => why_not(&error),
+            AdminAddress::Unix(_) => error.to_string(),
+        };
+        format!("cannot listen on {address}: {why}; choose another address with --admin-listen")
+    })?;
+    info!("the operator is answered on {}", admin.address());
+    Ok(Some(admin))
+}
+
+/// The token of the operator, if there is to be one.
+fn admin_token(config: &Config) -> Result<Option<AdminToken>, String> {
+    let Some(path) = &config.admin_token_file else { return Ok(config.admin_token.clone()) };
+    let file = path.display();
+    let text = fs::read_to_string(path).map_err(|error| format!("cannot read {file}: {error}"))?;
+    let token = text.trim().parse().map_err(|bad| format!("the token in {file} is none: {bad}"));
+    token.map(Some)
 }
 
 /// The Redis that all nodes share, if there is to be one.
@@ -250,11 +289,15 @@ fn cores() -> NonZeroUsize {
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
-    let why = match error.kind() {
+    let why = why_not(error);
+    format!("cannot listen on {address}: {why}; choose another address with --listen")
+}
+
+fn why_not(error: &io::Error) -> String {
+    match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there".into(),
         io::ErrorKind::AddrNotAvailable => "this machine does not have that address".into(),
         io::ErrorKind::PermissionDenied => "ports below 1024 need a permission".into(),
         _ => error.to_string(),
-    };
-    format!("cannot listen on {address}: {why}; choose another address with --listen")
+    }
 }

@@ -199,7 +199,7 @@ impl From<NoStream> for Refusal {
 }
 
 /// An error as every route answers it.
-pub(super) fn error(status: StatusCode, message: &str) -> Response {
+pub(crate) fn error(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({ "error": message }))).into_response()
 }
 
