@@ -330,6 +330,13 @@ pub enum Command {
         #[arg(long, value_name = "NAME", value_parser = room)]
         room: Option<Name>,
     },
+
+    /// Ask the server on this machine whether it is ready, and exit with 0 if it is, else 1
+    ///
+    /// It is given the server's own variables, or its options before this word. What it
+    /// asks is /readyz at --admin-listen, or without that at --listen. For a container that has
+    /// no shell and no curl.
+    Health,
 }
 
 /// The form of a log line.

@@ -2,6 +2,7 @@
 //! turns what happened into an exit code. Nothing below reads the environment
 //! or hears signals.
 
+mod health;
 mod log;
 mod memory;
 mod signals;
@@ -28,10 +29,15 @@ use tracing::{error, info, warn};
 
 fn main() -> ExitCode {
     let config = Config::read();
-    if let Some(Command::Embed { origin, room }) = &config.command {
-        return exit_code(print(&embed::lines(origin, room.as_ref(), &Script::embedded())));
-    }
-    exit_code(run(config))
+    exit_code(match &config.command {
+        Some(Command::Embed { origin, room }) => {
+            print(&embed::lines(origin, room.as_ref(), &Script::embedded()))
+        }
+        Some(Command::Health) => {
+            admin_token(&config).and_then(|token| health::ask(&config, token.as_ref()))
+        }
+        None => run(config),
+    })
 }
 
 fn exit_code(outcome: Result<(), String>) -> ExitCode {

@@ -180,6 +180,64 @@ class Admin(FaultTest):
         self.assertEqual(server.wait(DEADLINE), 0)
         self.assertFalse(path.exists())
 
+    def health(self, *args, env=None):
+        """What the command says of the server with these options, and its exit code."""
+        settings = {k: v for k, v in os.environ.items() if not k.startswith("HEADCOUNT_")}
+        asked = subprocess.run(
+            [BINARY, *map(str, args), "health"], env=settings | (env or {}), text=True,
+            capture_output=True, timeout=DEADLINE,
+        )
+        self.assertEqual(asked.stdout, "")
+        return asked.returncode, asked.stderr
+
+    def test_health_says_whether_the_server_with_these_options_is_ready(self):
+        server = self.server("--shutdown-grace", "5s")
+        listen = ("--listen", f"127.0.0.1:{server.port}")
+        self.assertEqual(self.health(*listen), (0, ""))
+        everywhere = {"HEADCOUNT_LISTEN": f"0.0.0.0:{server.port}"}
+        self.assertEqual(self.health(env=everywhere), (0, ""))
+        self.assertEqual(server.count(), 0)
+        for nth in range(1000):
+            self.visit(server, f"room {nth % 20}")
+        server.signal(signal.SIGTERM)
+        eventually("/readyz", lambda: server.get("/readyz").status, 503)
+        code, why = self.health(*listen)
+        self.assertEqual((code, why), (1, "headcount: not ready: the server is stopping; "
+                                          "try again soon\n"))
+        self.assertEqual(server.wait(DEADLINE), 0)
+        code, why = self.health(*listen)
+        self.assertEqual(code, 1)
+        self.assertTrue(why.startswith(f"headcount: no answer at http://{listen[1]}: "), why)
+        code, why = self.health("--listen", HERE)
+        self.assertEqual((code, "port 0 is any port" in why), (1, True), why)
+
+    def test_health_asks_over_tls_and_the_operators_listener_with_its_token(self):
+        directory = self.directory()
+        cert, key = certificate(directory, "cert")
+        tls = ("--tls-cert", cert, "--tls-key", key)
+        server = self.server(*tls)
+        listen = ("--listen", f"127.0.0.1:{server.port}")
+        self.assertEqual(self.health(*listen, *tls), (0, ""))
+        self.assertEqual(self.health(*listen)[0], 1)
+        file = directory / "token"
+        file.write_text(TOKEN)
+        for address in (HERE, f"unix:{directory / 'admin'}"):
+            server = self.server("--admin-listen", address, "--admin-token-file", file, *tls)
+            admin = server.admin()
+            where = f"unix:{admin}" if isinstance(admin, str) else ":".join(map(str, admin))
+            # The port of visitors is not asked.
+            args = ("--listen", HERE, "--admin-listen", where)
+            self.assertEqual(self.health(*args, env={"HEADCOUNT_ADMIN_TOKEN": TOKEN}), (0, ""))
+            code, why = self.health(*args)
+            self.assertEqual((code, why), (1, "headcount: not ready: this takes the token of the "
+                                              "operator (--admin-token)\n"))
+
+    def test_health_does_not_wait_for_ever(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            address = f"127.0.0.1:{silent.getsockname()[1]}"
+            said = self.health("--listen", address)
+        self.assertEqual(said, (1, f"headcount: no answer at http://{address} within 5 s\n"))
+
     def test_silent_and_slow_clients_keep_nobody_out_and_are_closed_in_time(self):
         server = self.server("--admin-listen", HERE)
         admin = server.admin()
