@@ -1,18 +1,22 @@
 //! Every setting: its default, its unit, and why that default.
 
+use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::builder::Resettable;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use url::Url;
 
+use crate::admin::{AdminAddress, AdminToken, BadToken};
 use crate::embed::Address;
 use crate::name::Name;
 use crate::origin::AllowedOrigin;
 use crate::page;
+use crate::pattern::RoomPattern;
 use crate::rooms;
 
 /// How many people are here, right now: a live user counter over Server-Sent
@@ -35,6 +39,31 @@ pub struct Config {
     #[arg(long, env = "HEADCOUNT_LISTEN", value_name = "IP:PORT", value_parser = listen,
           default_value = "127.0.0.1:3000")]
     pub listen: SocketAddr,
+
+    /// Answer the operator here, and /metrics here alone: IP:PORT or unix:/PATH [default: off]
+    ///
+    /// /metrics, /healthz and /readyz, over plain HTTP. Beyond loopback and Unix sockets a
+    /// token is needed.
+    #[arg(long, env = "HEADCOUNT_ADMIN_LISTEN", value_name = "ADDRESS",
+          value_parser = admin_listen)]
+    pub admin_listen: Option<AdminAddress>,
+
+    /// What the operator shows as `Authorization: Bearer TOKEN`: 16 or more characters
+    ///
+    /// Other users of the machine see it in the list of processes; a file they need not.
+    #[arg(long, env = "HEADCOUNT_ADMIN_TOKEN", value_name = "TOKEN", value_parser = admin_token,
+          hide_env_values = true, requires = "admin_listen",
+          conflicts_with = "admin_token_file")]
+    pub admin_token: Option<AdminToken>,
+
+    /// A file with that token
+    #[arg(
+        long,
+        env = "HEADCOUNT_ADMIN_TOKEN_FILE",
+        value_name = "FILE",
+        requires = "admin_listen"
+    )]
+    pub admin_token_file: Option<PathBuf>,
 
     /// No stream is silent for longer than this: it is told the count again (0.1s to 1h)
     ///
@@ -205,6 +234,15 @@ pub struct Config {
           value_parser = allow_origin, value_delimiter = ',')]
     pub allow_origin: Vec<AllowedOrigin>,
 
+    /// Only these rooms may be joined and asked for; repeatable (default: any)
+    ///
+    /// A name in which `*` stands for any characters or none, and `?` for one: `/blog/*`. In
+    /// the variable, separated by commas. A request for another room is refused with 403.
+    /// `lobby` is one like any other here.
+    #[arg(long, env = "HEADCOUNT_ROOMS", value_name = "PATTERN", value_parser = room_pattern,
+          value_delimiter = ',')]
+    pub rooms: Vec<RoomPattern>,
+
     /// Speak TLS with this certificate chain, a PEM file; read again on SIGHUP
     ///
     /// (Without TLS, SIGHUP stops the server as SIGTERM does.)
@@ -229,6 +267,36 @@ pub struct Config {
 }
 
 impl Config {
+    /// Reads the arguments and the environment. What is wrong with them, or `--help`, is
+    /// printed, and ends the process.
+    #[must_use]
+    pub fn read() -> Self {
+        let matches = Self::command_of(|variable| std::env::var_os(variable)).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// The command as it is where the variables have these values. One that is empty is not
+    /// given: compose files and unit files have no other way to leave one out.
+    fn command_of(value: impl Fn(&OsStr) -> Option<OsString>) -> clap::Command {
+        Self::command().mut_args(|arg| {
+            let is_empty = arg.get_env().and_then(&value).is_some_and(|value| value.is_empty());
+            if is_empty { arg.env(Resettable::Reset) } else { arg }
+        })
+    }
+
+    /// Those of the variables that look like an option's and are none: a mistyped name
+    /// would otherwise be passed over in silence.
+    pub fn unknown_among(variables: impl IntoIterator<Item = String>) -> Vec<String> {
+        let command = Self::command();
+        let known: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_env()).collect();
+        let is_unknown = |name: &String| {
+            name.starts_with("HEADCOUNT_") && !known.contains(&OsStr::new(name)) && !is_link(name)
+        };
+        let mut unknown: Vec<_> = variables.into_iter().filter(is_unknown).collect();
+        unknown.sort();
+        unknown
+    }
+
     /// How many rooms one address may be in.
     #[must_use]
     pub fn max_rooms_per_ip(&self) -> usize {
@@ -238,6 +306,14 @@ impl Config {
         };
         self.max_rooms_per_ip.unwrap_or(default)
     }
+}
+
+/// Whether a variable is one that Kubernetes sets in every pod beside a service named
+/// `headcount`, such as `HEADCOUNT_SERVICE_HOST` and `HEADCOUNT_PORT_3000_TCP_ADDR`.
+fn is_link(variable: &str) -> bool {
+    ["HEADCOUNT_SERVICE_HOST", "HEADCOUNT_SERVICE_PORT", "HEADCOUNT_PORT_"]
+        .iter()
+        .any(|link| variable.starts_with(link))
 }
 
 /// What the binary does in place of serving.
@@ -263,6 +339,13 @@ pub enum Command {
         #[arg(long, value_name = "URL", value_parser = page_room, conflicts_with = "room")]
         page: Option<Name>,
     },
+
+    /// Ask the server on this machine whether it is ready, and exit with 0 if it is, else 1
+    ///
+    /// It is given the server's own variables, or its options before this word. What it
+    /// asks is /readyz at --admin-listen, or without that at --listen. For a container that has
+    /// no shell and no curl.
+    Health,
 }
 
 /// The form of a log line.
@@ -275,12 +358,25 @@ pub enum LogFormat {
 }
 
 const AFTER_HELP: &str = "\
-Every option can also be given by its environment variable; the option wins.
+Every option can also be given by its environment variable; the option wins. A variable
+that is empty is not given.
 A DURATION is written with its unit: 500ms, 15s, 2m.
 RUST_LOG sets what is logged (default: info); for example RUST_LOG=warn.";
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "expected IP:PORT, such as 127.0.0.1:3000 or [::]:3000".into())
+}
+
+fn admin_listen(text: &str) -> Result<AdminAddress, String> {
+    text.parse().map_err(|_| {
+        "expected IP:PORT, such as 127.0.0.1:3001, or unix: and a path, such as \
+         unix:/run/headcount/admin"
+            .into()
+    })
+}
+
+fn admin_token(text: &str) -> Result<AdminToken, String> {
+    text.parse().map_err(|bad: BadToken| bad.to_string())
 }
 
 /// More than any machine has cores.
@@ -357,6 +453,12 @@ fn allow_origin(text: &str) -> Result<AllowedOrigin, String> {
     })
 }
 
+fn room_pattern(text: &str) -> Result<RoomPattern, String> {
+    text.trim().parse().map_err(|_| {
+        "expected a room's name, in which * and ? may stand for others, such as /blog/*".into()
+    })
+}
+
 fn address(text: &str) -> Result<Address, String> {
     text.parse().map_err(|_| {
         "expected a scheme, a host and perhaps a port and a path, and nothing more, such as \
@@ -387,7 +489,6 @@ fn public_dir(text: &str) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
     use proptest::prelude::*;
 
     fn parse(args: &[&str]) -> Result<Config, String> {
@@ -422,6 +523,37 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_variable_is_not_given() {
+        let variable = |value: &'static str| {
+            Config::command_of(move |_| Some(value.into()))
+                .get_arguments()
+                .filter(|arg| arg.get_env().is_some())
+                .count()
+        };
+        assert_eq!(variable(""), 0);
+        assert_eq!(variable(" "), Config::command().get_arguments().count());
+    }
+
+    #[test]
+    fn a_variable_that_is_no_option_s_is_known_by_its_name() {
+        let variables = [
+            "PATH",
+            "HEADCOUNT_LISTEN",
+            "HEADCOUNT_MAX_STREAM",
+            "HEADCOUNT_",
+            "HEADCOUNT_listen",
+            "XHEADCOUNT_LISTEN",
+            "HEADCOUNT_PORT",
+            "HEADCOUNT_PORT_3000_TCP_ADDR",
+            "HEADCOUNT_SERVICE_HOST",
+            "HEADCOUNT_SERVICE_PORT_HTTP",
+        ];
+        let unknown = Config::unknown_among(variables.map(str::to_owned));
+        let expected = ["HEADCOUNT_", "HEADCOUNT_MAX_STREAM", "HEADCOUNT_PORT", "HEADCOUNT_listen"];
+        assert_eq!(unknown, expected);
+    }
+
+    #[test]
     fn proxies_are_addresses_or_networks_as_many_as_there_are() {
         let config = parse(&["--trusted-proxy=10.0.0.1, 2001:db8::/32", "--trusted-proxy=::1"]);
         let nets: Vec<_> =
@@ -441,6 +573,13 @@ mod tests {
     }
 
     #[test]
+    fn patterns_of_rooms_are_as_many_as_there_are() {
+        let rooms = parse(&["--rooms=/blog/*, крам?", "--rooms=lobby"]).expect("they are right");
+        let rooms: Vec<_> = rooms.rooms.iter().map(RoomPattern::to_string).collect();
+        assert_eq!(rooms, ["/blog/*", "крам?", "lobby"]);
+    }
+
+    #[test]
     fn a_certificate_wants_its_key() {
         let message = parse(&["--tls-cert", "a.pem"]).expect_err("it has no key");
         assert!(message.contains("--tls-key <FILE>"), "{message}");
@@ -448,10 +587,24 @@ mod tests {
     }
 
     #[test]
+    fn a_token_of_the_operators_wants_their_listener_and_comes_from_one_place() {
+        let token = "--admin-token=0123456789abcdef";
+        let message = parse(&[token]).expect_err("there is no listener");
+        assert!(message.contains("--admin-listen <ADDRESS>"), "{message}");
+        let listen = "--admin-listen=0.0.0.0:3001";
+        parse(&[listen, token]).expect("it has a listener");
+        let message = parse(&[listen, token, "--admin-token-file=a"]).expect_err("there are two");
+        assert!(message.contains("cannot be used with"), "{message}");
+    }
+
+    #[test]
     fn a_wrong_value_is_refused_with_what_would_be_right() {
         for (args, expected) in [
             (["--listen", "3000"], "expected IP:PORT"),
             (["--listen", "127.0.0.1:70000"], "expected IP:PORT"),
+            (["--admin-listen", "3001"], "expected IP:PORT, such as 127.0.0.1:3001, or unix:"),
+            (["--admin-listen", "unix:admin"], "expected IP:PORT"),
+            (["--admin-token", "too short"], "16 or more visible ASCII characters"),
             (["--keep-alive", "15"], "expected a number with its unit"),
             (["--keep-alive", "0s"], "expected 100ms to 1h"),
             (["--keep-alive", "2h"], "expected 100ms to 1h"),
@@ -468,6 +621,9 @@ mod tests {
             (["--allow-origin", "https://*"], "expected a scheme, a host"),
             (["--allow-origin", "null"], "expected a scheme, a host"),
             (["--allow-origin", ""], "expected a scheme, a host"),
+            (["--rooms", ""], "expected a room's name, in which * and ?"),
+            (["--rooms", "a,,b"], "expected a room's name, in which * and ?"),
+            (["--rooms", "a\nb"], "expected a room's name, in which * and ?"),
             (["--public-dir", "/nowhere"], "expected a directory that has an index.html"),
             (["--log-format", "xml"], "possible values: text, json"),
         ] {

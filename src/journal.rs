@@ -182,58 +182,8 @@ impl Drop for Due {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fmt::Debug;
+    use crate::logged::Logged;
     use tokio::time::{advance, sleep};
-    use tracing::field::{Field, Visit};
-    use tracing::span::{Attributes, Id, Record};
-    use tracing::subscriber::{DefaultGuard, set_default};
-    use tracing::{Event, Metadata, Subscriber};
-
-    /// A log that keeps each line, as `message field=value …`.
-    #[derive(Clone)]
-    struct Log(Arc<Mutex<Vec<String>>>, Level);
-
-    impl Log {
-        /// Takes what this thread logs while the guard lives.
-        fn of(level: Level) -> (Self, DefaultGuard) {
-            let log = Self(Arc::default(), level);
-            (log.clone(), set_default(log))
-        }
-
-        /// The lines since the last time.
-        fn lines(&self) -> Vec<String> {
-            mem::take(&mut self.0.lock().expect("the lines"))
-        }
-    }
-
-    impl Subscriber for Log {
-        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-            *metadata.level() <= self.1 && metadata.target() == "headcount::room"
-        }
-
-        fn event(&self, event: &Event<'_>) {
-            struct Line(String);
-            impl Visit for Line {
-                fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-                    match field.name() {
-                        "message" => self.0.insert_str(0, &format!("{value:?}")),
-                        name => self.0 += &format!(" {name}={value:?}"),
-                    }
-                }
-            }
-            let mut line = Line(String::new());
-            event.record(&mut line);
-            self.0.lock().expect("the lines").push(line.0);
-        }
-
-        fn new_span(&self, _: &Attributes<'_>) -> Id {
-            Id::from_u64(1)
-        }
-        fn record(&self, _: &Id, _: &Record<'_>) {}
-        fn record_follows_from(&self, _: &Id, _: &Id) {}
-        fn enter(&self, _: &Id) {}
-        fn exit(&self, _: &Id) {}
-    }
 
     fn come(journal: &Arc<Journal>, times: u32) {
         for _ in 0..times {
@@ -247,7 +197,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_who_comes_or_goes_has_a_line() {
-        let (log, _logged) = Log::of(Level::INFO);
+        let (log, _logged) = Logged::of(TARGET, Level::INFO);
         let journal = Arc::default();
         come(&journal, 1);
         journal.returned(&Name::default(), 1);
@@ -264,7 +214,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_more_than_200_lines_in_a_second_is_summed_up_when_it_is_over() {
-        let (log, _logged) = Log::of(Level::INFO);
+        let (log, _logged) = Logged::of(TARGET, Level::INFO);
         let journal = Arc::default();
         come(&journal, 199);
         sleep(SECOND / 2).await;
@@ -291,7 +241,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_comes_after_the_second_finds_it_summed_up_and_the_timer_has_nothing_left() {
-        let (log, _logged) = Log::of(Level::INFO);
+        let (log, _logged) = Logged::of(TARGET, Level::INFO);
         let journal = Arc::default();
         come(&journal, 203);
         log.lines();
@@ -309,7 +259,7 @@ mod tests {
 
     #[test]
     fn outside_of_a_runtime_the_summary_comes_with_the_journals_end() {
-        let (log, _logged) = Log::of(Level::INFO);
+        let (log, _logged) = Logged::of(TARGET, Level::INFO);
         let journal = Arc::default();
         come(&journal, 202);
         go(&journal, Reason::Error);
@@ -320,7 +270,7 @@ mod tests {
 
     #[test]
     fn all_who_came_are_in_the_lines_and_the_sums_when_the_runtime_ends() {
-        let (log, _logged) = Log::of(Level::INFO);
+        let (log, _logged) = Logged::of(TARGET, Level::INFO);
         let journal = Arc::default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.expect("a runtime");
@@ -333,7 +283,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_nobody_wants_to_read_is_not_summed_up_either() {
-        let (log, _logged) = Log::of(Level::WARN);
+        let (log, _logged) = Logged::of(TARGET, Level::WARN);
         let journal = Arc::<Journal>::default();
         come(&journal, 1_000);
         assert!(journal.lock().unwritten.is_empty());

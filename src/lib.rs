@@ -6,8 +6,9 @@
 //!
 //! This crate is the `headcount` binary and the parts that it is made of. To
 //! have the counter in an axum app of your own, [`router`] is all it takes: leave the
-//! default feature `server` out, and nothing of the binary is compiled (`config`, `embed`, `page`
-//! and `server` are not there then). [`Rooms`] tells the rest of the app who is where.
+//! default feature `server` out, and nothing of the binary is compiled (`config`, `embed`,
+//! `page`, `admin` and `server` are not there then). [`Rooms`] tells the rest of the app who
+//! is where.
 //!
 //! # The way of a visitor
 //!
@@ -35,8 +36,10 @@
 //! 11. `journal` (private) logs who comes and goes; those who are too many for a line
 //!     each, as a number.
 //!
-//! What is not on that way: [`origin`] says whose pages may come, `embed` what a
-//! page of another site has to say, `page` the name of the room that is a page, and `config` is every setting of the binary. A
+//! What is not on that way: [`origin`] says whose pages may come, [`RoomPattern`] which rooms
+//! there are, `admin` is the operator's listener, `embed` what a page of another site has to
+//! say, `page` the name of the room that is a page, and `config` is every setting of the
+//! binary. A
 //! `SeatsFile` keeps who sits where for the next process; where that can't be known, there is
 //! [`Doubt`]. As a `Node`, this process counts together with others through Redis: `cluster`
 //! (private) says what they tell each other.
@@ -48,6 +51,8 @@
 // below have is for the server, and dead without it.
 #![cfg_attr(not(feature = "server"), allow(dead_code))]
 
+#[cfg(feature = "server")]
+pub mod admin;
 #[cfg(feature = "server")]
 mod cluster;
 #[cfg(feature = "server")]
@@ -62,6 +67,8 @@ mod exchange;
 pub mod http;
 mod journal;
 mod limits;
+#[cfg(test)]
+mod logged;
 pub mod name;
 #[cfg(feature = "server")]
 mod node;
@@ -69,6 +76,7 @@ pub mod origin;
 mod pace;
 #[cfg(feature = "server")]
 pub mod page;
+mod pattern;
 pub mod presence;
 mod register;
 mod regular_file;
@@ -88,12 +96,15 @@ mod watch;
 pub use doubt::Doubt;
 pub use ending::{Ending, Reason};
 pub use event::{Change, Event};
+#[cfg(feature = "server")]
+pub use http::Routes;
 pub use http::{Options, Script, router};
 pub use limits::Full;
 pub use name::{BadName, Name};
 #[cfg(feature = "server")]
 pub use node::{BadRedis, Node, Redis};
 pub use origin::{AllowedOrigin, BadOrigin, Origin};
+pub use pattern::{BadPattern, RoomPattern};
 pub use presence::{Observer, Presence};
 pub use room::Subscription;
 pub use rooms::{NoSeat, Rooms, TooManyRooms};

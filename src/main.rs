@@ -2,6 +2,7 @@
 //! turns what happened into an exit code. Nothing below reads the environment
 //! or hears signals.
 
+mod health;
 mod log;
 mod memory;
 mod signals;
@@ -16,10 +17,11 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use clap::Parser;
+use headcount::admin::{Admin, AdminAddress, AdminToken};
 use headcount::config::{Command, Config};
+use headcount::embed::Address;
 use headcount::server::{self, Server, Settings, StartError, Tls};
-use headcount::{Name, Node, Options, Redis, Rooms, Script, SeatsError, SeatsFile, embed, router};
+use headcount::{Name, Node, Options, Redis, Rooms, Routes, Script, SeatsError, SeatsFile, embed};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -27,19 +29,29 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 fn main() -> ExitCode {
-    let config = Config::parse();
-    if let Some(Command::Embed { origin, room, page }) = &config.command {
-        let named = page.as_ref().map(|_| "page").or(room.as_ref().map(Name::as_str));
-        let printed = print(&embed::lines(origin, named, &Script::embedded()));
-        if let (Ok(()), Some(name)) = (&printed, page) {
-            let [badge, stream] = embed::elsewhere(origin, name);
-            complain(&format!("the room of that page is {name:?}", name = name.as_str()));
-            complain(&format!("as a picture: ![reading this now]({badge})"));
-            complain(&format!("in a terminal: curl -N '{stream}'"));
+    let config = Config::read();
+    exit_code(match &config.command {
+        Some(Command::Embed { origin, room, page }) => {
+            print_lines(origin, room.as_ref(), page.as_ref())
         }
-        return exit_code(printed);
+        Some(Command::Health) => {
+            admin_token(&config).and_then(|token| health::ask(&config, token.as_ref()))
+        }
+        None => run(config),
+    })
+}
+
+/// Prints the lines for pages of a site, and what else shows the room of one of them.
+fn print_lines(origin: &Address, room: Option<&Name>, page: Option<&Name>) -> Result<(), String> {
+    let named = page.map(|_| "page").or(room.map(Name::as_str));
+    print(&embed::lines(origin, named, &Script::embedded()))?;
+    if let Some(name) = page {
+        let [badge, stream] = embed::elsewhere(origin, name);
+        complain(&format!("the room of that page is {name:?}", name = name.as_str()));
+        complain(&format!("as a picture: ![reading this now]({badge})"));
+        complain(&format!("in a terminal: curl -N '{stream}'"));
     }
-    exit_code(run(config))
+    Ok(())
 }
 
 fn exit_code(outcome: Result<(), String>) -> ExitCode {
@@ -74,6 +86,7 @@ fn print(lines: &str) -> Result<(), String> {
 /// Runs until the first signal and the drain that follows it.
 fn run(config: Config) -> Result<(), String> {
     let _flushed_last = log::start(config.log_format)?;
+    warn_of_unknown_variables();
     memory::give_back_soon();
     // The first of the server's threads, each of which has a runtime of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -84,6 +97,14 @@ fn run(config: Config) -> Result<(), String> {
     // Dropping it would wait for whatever still blocks.
     runtime.shutdown_background();
     outcome
+}
+
+fn warn_of_unknown_variables() {
+    // What is no text is no name of ours.
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in Config::unknown_among(names) {
+        warn!("the environment variable {} is no option's; see --help", name.escape_debug());
+    }
 }
 
 async fn serve(config: Config) -> Result<(), String> {
@@ -109,6 +130,7 @@ async fn serve(config: Config) -> Result<(), String> {
     // Before it listens: two processes can't have the same seats.
     let seats = config.seats.as_deref().map_or(Ok(None), open_seats)?;
     let redis = redis(&config)?;
+    let admin = admin(&config)?;
     let threads = config.threads.unwrap_or_else(cores);
     let settings = Settings {
         threads,
@@ -144,8 +166,10 @@ async fn serve(config: Config) -> Result<(), String> {
         max_rooms_per_ip,
         trusted_proxies: config.trusted_proxy,
         allow_origins: config.allow_origin,
+        allow_rooms: config.rooms,
         public_dir: config.public_dir,
-        metrics: true,
+        // It is the operator's to read.
+        metrics: admin.is_none(),
         seats,
         node,
         drain,
@@ -156,8 +180,14 @@ async fn serve(config: Config) -> Result<(), String> {
     if options.node.is_none() && !options.seats.as_ref().is_some_and(SeatsFile::is_whole) {
         settle(&rooms, options.seats.clone(), config.settle);
     }
-    let app = router(rooms, options.clone());
-    server.serve(app, options).await;
+    let Routes { visitors, operator } = Routes::new(rooms, options.clone());
+    let answering = admin.map(|admin| admin.serve(operator)).transpose();
+    let answering =
+        answering.map_err(|error| format!("cannot start the operator's thread: {error}"))?;
+    server.serve(visitors, options).await;
+    // It has answered until now, and what it holds of the rooms is to have its last word in
+    // the log.
+    drop(answering);
     info!("stopped");
     Ok(())
 }
@@ -201,6 +231,36 @@ fn open_seats(path: &Path) -> Result<Option<SeatsFile>, String> {
             Ok(None)
         }
     }
+}
+
+/// The operator's listener, if there is to be one.
+fn admin(config: &Config) -> Result<Option<Admin>, String> {
+    let Some(address) = &config.admin_listen else { return Ok(None) };
+    let token = admin_token(config)?;
+    if token.is_none() && !address.is_local() {
+        return Err(format!(
+            "{address} is reached by others than this machine: --admin-listen needs \
+             --admin-token or --admin-token-file there"
+        ));
+    }
+    let admin = Admin::bind(address, token).map_err(|error| {
+        let why = match address {
+            AdminAddress::Tcp(_) => why_not(&error),
+            AdminAddress::Unix(_) => error.to_string(),
+        };
+        format!("cannot listen on {address}: {why}; choose another address with --admin-listen")
+    })?;
+    info!("the operator is answered on {}", admin.address());
+    Ok(Some(admin))
+}
+
+/// The token of the operator, if there is to be one.
+fn admin_token(config: &Config) -> Result<Option<AdminToken>, String> {
+    let Some(path) = &config.admin_token_file else { return Ok(config.admin_token.clone()) };
+    let file = path.display();
+    let text = fs::read_to_string(path).map_err(|error| format!("cannot read {file}: {error}"))?;
+    let token = text.trim().parse().map_err(|bad| format!("the token in {file} is none: {bad}"));
+    token.map(Some)
 }
 
 /// The Redis that all nodes share, if there is to be one.
@@ -249,11 +309,15 @@ fn cores() -> NonZeroUsize {
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
-    let why = match error.kind() {
+    let why = why_not(error);
+    format!("cannot listen on {address}: {why}; choose another address with --listen")
+}
+
+fn why_not(error: &io::Error) -> String {
+    match error.kind() {
         io::ErrorKind::AddrInUse => "another program listens there".into(),
         io::ErrorKind::AddrNotAvailable => "this machine does not have that address".into(),
         io::ErrorKind::PermissionDenied => "ports below 1024 need a permission".into(),
         _ => error.to_string(),
-    };
-    format!("cannot listen on {address}: {why}; choose another address with --listen")
+    }
 }

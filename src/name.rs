@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// the path of most pages, short enough to be a line of a log.
 pub const MAX_BYTES: usize = 128;
 
-/// So many characters of a name stand in the log.
+/// So many characters of a name, or of another text of a client's, stand in the log.
 const MAX_LEGIBLE: usize = 64;
 
 /// The room of everyone who names none.
@@ -61,30 +61,34 @@ impl Name {
         &self.0
     }
 
-    /// The name as it may stand in a log, where it must not pass for another, nor turn
-    /// what stands beside it around: without what can't be seen, which is shown as
-    /// `<U+202E>`, and with `…` in the place of what follows its 64th character.
+    /// The name as it may stand in a log.
     pub(crate) fn legible(&self) -> Cow<'_, str> {
-        let name = self.as_str();
-        if name.len() <= MAX_LEGIBLE && name.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            return Cow::Borrowed(name);
-        }
-        let mut legible = String::with_capacity(name.len());
-        let mut before = None;
-        for (nth, character) in name.chars().enumerate() {
-            if nth == MAX_LEGIBLE {
-                legible.push('…');
-                break;
-            }
-            if is_visible(character, before) {
-                legible.push(character);
-            } else {
-                legible += &format!("<U+{:04X}>", u32::from(character));
-            }
-            before = Some(character);
-        }
-        Cow::Owned(legible)
+        legible(self.as_str())
     }
+}
+
+/// A client's text as it may stand in a log, where it must not pass for another, nor turn
+/// what stands beside it around: without what can't be seen, which is shown as
+/// `<U+202E>`, and with `…` in the place of what follows its 64th character.
+pub(crate) fn legible(text: &str) -> Cow<'_, str> {
+    if text.len() <= MAX_LEGIBLE && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return Cow::Borrowed(text);
+    }
+    let mut legible = String::with_capacity(text.len().min(4 * MAX_LEGIBLE));
+    let mut before = None;
+    for (nth, character) in text.chars().enumerate() {
+        if nth == MAX_LEGIBLE {
+            legible.push('…');
+            break;
+        }
+        if is_visible(character, before) {
+            legible.push(character);
+        } else {
+            legible += &format!("<U+{:04X}>", u32::from(character));
+        }
+        before = Some(character);
+    }
+    Cow::Owned(legible)
 }
 
 /// Whether a reader sees that `character` is there, after the one `before` it.
@@ -163,7 +167,7 @@ mod tests {
     }
 
     fn legible(text: &str) -> String {
-        Name(text.into()).legible().into_owned()
+        super::legible(text).into_owned()
     }
 
     #[test]

@@ -39,6 +39,36 @@ async fn only_get_opens_a_stream() {
 }
 
 #[tokio::test]
+async fn a_room_that_the_site_does_not_have_is_refused_wherever_it_is_asked_for() {
+    let allow_rooms = ["/blog/*", "крам?"].map(|pattern| pattern.parse().expect("a pattern"));
+    let options = Options { allow_rooms: allow_rooms.into(), ..Options::default() };
+    let server = Server::with(options).await;
+    let (post, shop) = ("room=/blog/hello", "room=%D0%BA%D1%80%D0%B0%D0%BC%D1%8F");
+    let mut observer =
+        Stream::of(Client::connect(server.address).await, &format!("/events?{post}")).await;
+    assert_eq!(observer.number().await, 1);
+    for query in ["", "room=lobby", "room=/Blog/hello", "room=%D0%BA%D1%80%D0%B0%D0%BC"] {
+        for path in ["/events", "/count", "/badge.svg"] {
+            let answer = Client::ask(server.address, "GET", &format!("{path}?{query}"), "").await;
+            assert_refused(&answer, 403, "--rooms");
+        }
+    }
+    for query in [format!("{post}&room=lobby"), format!("observe=1&room=lobby&{post}")] {
+        let answer = Client::ask(server.address, "GET", &format!("/events?{query}"), "").await;
+        assert_refused(&answer, 403, "--rooms");
+    }
+    for path in [format!("/count?{post}"), format!("/badge.svg?{shop}")] {
+        let answer = Client::ask(server.address, "GET", &path, "").await;
+        assert_eq!(answer.head.status, 200, "{answer:?}");
+    }
+    // None was told to the observer, nor is in any room: the next news is the next stream.
+    assert_eq!(server.rooms.counts().len(), 1);
+    let both = format!("/events?{shop}&{post}");
+    let _second = Stream::of(Client::connect(server.address).await, &both).await;
+    assert_eq!(observer.number().await, 2);
+}
+
+#[tokio::test]
 async fn a_bad_room_is_refused_and_not_joined() {
     let server = Server::start().await;
     let long = format!("room={}", "a".repeat(129));

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Fetches what the tests need beyond cargo, node, npm, python3 and gcc: from
 # Debian curl, two browsers with a font, python3-venv, and what tests/faults bring
-# on: proxies, slow attackers, a second HTTP/2, valgrind, Redis; from npm and PyPI the
-# clients, in tests/node_modules and target/venv. Silent when all is there.
+# on: proxies, slow attackers, a second HTTP/2, valgrind, Redis, promtool; from npm and PyPI
+# the clients, in tests/node_modules and target/venv. Silent when all is there.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -35,6 +35,7 @@ missing_packages() {
   command -v valgrind >/dev/null || echo valgrind
   command -v redis-server >/dev/null || echo redis-server
   command -v faketime >/dev/null || echo faketime
+  command -v promtool >/dev/null || echo prometheus
 }
 
 need_packages missing_packages

@@ -43,6 +43,7 @@ pub(super) async fn badge(
 ) -> Result<Response, Refusal> {
     let [room, label, color] = query::values(&uri, ["room", "label", "color"]);
     let (room, label, color) = (query::name(room)?, self::label(label)?, self::color(color)?);
+    let room = shared.allowed(room)?;
     let count = shared.rooms().count(&room).to_string();
     let params = BadgeParams { message_color: Some(&color), ..BadgeParams::new(&label, &count) };
     let headers = [

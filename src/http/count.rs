@@ -26,7 +26,7 @@ pub(super) async fn count(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let room = query::room(&uri)?;
+    let room = shared.allowed(query::room(&uri)?)?;
     let count = shared.rooms().count(&room);
     let varies = [(header::CACHE_CONTROL, "no-store"), (header::VARY, "accept")];
     Ok(if accept::plain_text(&headers) {

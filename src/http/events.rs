@@ -15,6 +15,7 @@ use super::admission::{admit, last_seat};
 use super::body::Opened;
 use super::query::Query;
 use super::refusal::Refusal;
+use super::refusals::About;
 use crate::ending::Ending;
 use crate::stream::{Kind, Wish};
 
@@ -23,12 +24,16 @@ pub(super) async fn events(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (head, body) = request.into_parts();
-    let query = admit(&head, &body);
-    let answer = match query {
-        Ok(query) => open(&shared, &head, query).await,
-        Err(refusal) => Err(refusal),
+    let refuse = |refusal, about: About<'_>| {
+        shared.refusals.count(refusal, about);
+        refusal
     };
-    answer.inspect_err(|refusal| shared.refusals.count(*refusal))
+    let query = admit(&head, &body).map_err(|refusal| refuse(refusal, About::Nothing))?;
+    if let Some(room) = query.rooms.iter().find(|room| !shared.has(room)) {
+        return Err(refuse(Refusal::NoSuchRoom, About::Room(room)));
+    }
+    let answer = open(&shared, &head, query).await;
+    answer.map_err(|refusal| refuse(refusal, About::Nothing))
 }
 
 /// Opens the stream that is asked for, and answers with it.

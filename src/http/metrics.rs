@@ -9,7 +9,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use super::Shared;
 #[cfg(feature = "server")]
@@ -53,6 +53,10 @@ fn render(shared: &Shared) -> prometheus::Result<String> {
         page.register(Box::new(counters))
     };
 
+    let build = Opts::new("headcount_build_info", "The version that runs, as a label; always 1.");
+    let build = IntGaugeVec::new(build, &["version"])?;
+    build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    page.register(Box::new(build))?;
     let tally = shared.rooms().tally();
     gauge("headcount_streams", "Streams that are open.", tally.streams.get())?;
     gauge(

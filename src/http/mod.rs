@@ -19,6 +19,7 @@ mod origins;
 mod process;
 mod query;
 mod refusal;
+mod refusals;
 mod script;
 mod unwanted;
 
@@ -33,9 +34,11 @@ use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::Limits;
+use crate::name::Name;
 #[cfg(feature = "server")]
 use crate::node::Node;
 use crate::origin::AllowedOrigin;
+use crate::pattern::RoomPattern;
 use crate::rooms::{self, Rooms};
 #[cfg(feature = "server")]
 use crate::seats_file::SeatsFile;
@@ -43,7 +46,10 @@ use crate::stream::{Patience, Streams, Terms};
 #[cfg(feature = "server")]
 pub(crate) use body::Opened;
 use origins::Origins;
-use refusal::{Refusal, Refusals};
+use refusal::Refusal;
+#[cfg(feature = "server")]
+pub(crate) use refusal::error;
+use refusals::Refusals;
 pub use script::Script;
 
 /// How the router behaves. [`Default`] is what the binary does by default, but
@@ -77,6 +83,9 @@ pub struct Options {
     /// router's own. A page of another is refused with 403; a client that names
     /// no origin is none of a page.
     pub allow_origins: Vec<AllowedOrigin>,
+    /// The rooms that may be joined and asked for over HTTP; a request for another is
+    /// refused with 403. If none is named, any. The default room is one like any other here.
+    pub allow_rooms: Vec<RoomPattern>,
     /// Serve the page's files from this directory, read anew for each request,
     /// in place of those inside the binary.
     pub public_dir: Option<PathBuf>,
@@ -112,6 +121,7 @@ impl Default for Options {
             max_rooms_per_ip: Some(rooms::MAX_ROOMS / 10),
             trusted_proxies: Vec::new(),
             allow_origins: Vec::new(),
+            allow_rooms: Vec::new(),
             public_dir: None,
             metrics: true,
             #[cfg(feature = "server")]
@@ -142,12 +152,23 @@ struct Shared {
     streams: Streams,
     origins: Origins,
     refusals: Refusals,
+    allow_rooms: Vec<RoomPattern>,
     trusted_proxies: Vec<IpNet>,
 }
 
 impl Shared {
     fn rooms(&self) -> &Rooms {
         self.streams.rooms()
+    }
+
+    /// Whether the room is one of those that may be asked for.
+    fn has(&self, room: &Name) -> bool {
+        self.allow_rooms.is_empty() || self.allow_rooms.iter().any(|rooms| rooms.matches(room))
+    }
+
+    /// The room, if it may be asked for.
+    fn allowed(&self, room: Name) -> Result<Name, Refusal> {
+        if self.has(&room) { Ok(room) } else { Err(Refusal::NoSuchRoom) }
     }
 }
 
@@ -177,6 +198,32 @@ impl Shared {
 /// On a connection that this crate's own `server` did not accept, the reason for which a client left isn't known, and is logged as
 /// `client closed`.
 pub fn router(rooms: Rooms, options: Options) -> Router {
+    let (metrics, public_dir) = (options.metrics, options.public_dir.clone());
+    visitors(shared(rooms, options), metrics, public_dir)
+}
+
+/// The routes of Headcount, counting in the same rooms.
+#[cfg(feature = "server")]
+#[derive(Clone, Debug)]
+pub struct Routes {
+    /// What [`router`] has.
+    pub visitors: Router,
+    /// `/metrics`, `/healthz` and `/readyz`, for a listener that visitors don't reach.
+    pub operator: Router,
+}
+
+#[cfg(feature = "server")]
+impl Routes {
+    /// The routes, counting in `rooms`.
+    #[must_use]
+    pub fn new(rooms: Rooms, options: Options) -> Self {
+        let (metrics, public_dir) = (options.metrics, options.public_dir.clone());
+        let shared = shared(rooms, options);
+        Self { visitors: visitors(shared.clone(), metrics, public_dir), operator: operator(shared) }
+    }
+}
+
+fn shared(rooms: Rooms, options: Options) -> Arc<Shared> {
     let limits =
         Limits::new(options.max_streams, options.max_streams_per_ip, options.max_rooms_per_ip);
     let streams = Streams::new(rooms, limits, options.terms());
@@ -188,12 +235,31 @@ pub fn router(rooms: Rooms, options: Options) -> Router {
     if let Some(node) = options.node {
         streams.take_from(node);
     }
-    let shared = Arc::new(Shared {
+    Arc::new(Shared {
         streams,
         origins: Origins::new(options.allow_origins),
         refusals: Refusals::default(),
+        allow_rooms: options.allow_rooms,
         trusted_proxies: options.trusted_proxies,
-    });
+    })
+}
+
+#[cfg(feature = "server")]
+fn operator(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .merge(health())
+        .route("/metrics", get(metrics::metrics))
+        .fallback(async || Refusal::NotFound)
+        .method_not_allowed_fallback(async || Refusal::MethodNotAllowed)
+        .layer(from_fn(admission::small_enough))
+        .with_state(shared)
+}
+
+fn health() -> Router<Arc<Shared>> {
+    Router::new().route("/healthz", get(health::alive)).route("/readyz", get(health::ready))
+}
+
+fn visitors(shared: Arc<Shared>, metrics: bool, public_dir: Option<PathBuf>) -> Router {
     let not_allowed = async || Refusal::MethodNotAllowed;
     // What pages of other sites may ask, if they may; errors too are theirs to read.
     let counts = Router::new()
@@ -203,17 +269,16 @@ pub fn router(rooms: Rooms, options: Options) -> Router {
         .method_not_allowed_fallback(not_allowed)
         .layer(from_fn(admission::small_enough))
         .layer(from_fn_with_state(shared.clone(), origins::guard));
-    let metrics = if options.metrics {
+    let metrics = if metrics {
         Router::new().route("/metrics", get(metrics::metrics))
     } else {
         Router::new()
     };
     Router::new()
         .route("/badge.svg", get(badge::badge))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
+        .merge(health())
         .merge(metrics)
-        .merge(assets::router(options.public_dir))
+        .merge(assets::router(public_dir))
         .method_not_allowed_fallback(not_allowed)
         .layer(from_fn(admission::small_enough))
         .merge(counts)

@@ -18,6 +18,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::Shared;
 use super::refusal::{Refusal, error};
+use super::refusals::About;
 use crate::origin::{AllowedOrigin, Origin};
 
 /// How long a browser may keep the answer to a preflight. (Chromium keeps none
@@ -124,7 +125,8 @@ pub(super) async fn guard(
         Page::Ours | Page::Allowed => next.run(request).await,
         Page::Foreign => {
             if request.uri().path() == "/events" {
-                shared.refusals.count(Refusal::Origin);
+                let about = About::Origin(request.headers().get(header::ORIGIN));
+                shared.refusals.count(Refusal::Origin, about);
             }
             refusal(request.headers().get(header::ORIGIN))
         }

@@ -11,14 +11,68 @@ use crate::limits::Full;
 use crate::name::BadName;
 use crate::rooms::NoSeat;
 use crate::stream::NoStream;
-use crate::tally::Counter;
 
 /// One row of the table below, but for what the client is told.
-struct Row {
+pub(super) struct Row {
     status: StatusCode,
-    /// The reason as a label of the metrics; none where no stream was asked for.
-    reason: Option<&'static str>,
+    /// None where no stream was asked for.
+    pub(super) reason: Option<Reason>,
     header: Header,
+}
+
+/// Why streams are refused, as the operator hears of it. Several rows may have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reason {
+    /// A label of the metrics, and what the log calls it.
+    pub(super) label: &'static str,
+    /// What would help, if anything has to.
+    pub(super) help: &'static str,
+}
+
+const METHOD: Option<Reason> = reason("method", "the client has to use GET");
+const HOST: Option<Reason> =
+    reason("host", "the client, or the proxy before this server, has to send exactly one Host");
+const BODY: Option<Reason> = reason("body", "the client has to send no body");
+const ACCEPT: Option<Reason> = reason("accept", "the client has to accept text/event-stream");
+const ORIGIN: Option<Reason> = reason(
+    "origin",
+    "if that site may count here, name it with --allow-origin; if it is this server's own, \
+     the proxy before it has to pass Host on",
+);
+const EMBEDDED: Option<Reason> = reason(
+    "embedded",
+    "the page has to use <user-count>, EventSource or fetch, not an image, a frame or a link",
+);
+const PREFETCH: Option<Reason> =
+    reason("prefetch", "nothing is wrong: a visitor is counted once they see the page");
+const ROOM: Option<Reason> = reason(
+    "room",
+    "the client has to name rooms of 1 to 128 bytes of UTF-8 without control characters, each \
+     once and at most 32",
+);
+const ROOMS: Option<Reason> = reason("rooms", "if the site has that room, name it with --rooms");
+const OBSERVE: Option<Reason> = reason("observe", "the client has to say observe=1, or nothing");
+const MAX_ROOMS: Option<Reason> =
+    reason("max_rooms", "raise --max-rooms, or name the rooms that the site has with --rooms");
+const MAX_STREAMS: Option<Reason> = reason(
+    "max_streams",
+    "raise --max-streams, or without it the limit on file descriptors (ulimit -n, LimitNOFILE)",
+);
+const MAX_STREAMS_PER_IP: Option<Reason> = reason(
+    "max_streams_per_ip",
+    "raise --max-streams-per-ip; if these clients come through a proxy, name it with \
+     --trusted-proxy",
+);
+const MAX_ROOMS_PER_IP: Option<Reason> = reason(
+    "max_rooms_per_ip",
+    "raise --max-rooms-per-ip; if these clients come through a proxy, name it with \
+     --trusted-proxy",
+);
+const DRAINING: Option<Reason> =
+    reason("draining", "nothing is wrong: the server is stopping, and clients try again");
+
+const fn reason(label: &'static str, help: &'static str) -> Option<Reason> {
+    Some(Reason { label, help })
 }
 
 /// The header that goes with the status, if any.
@@ -47,7 +101,7 @@ macro_rules! refusals {
 
         impl Refusal {
             /// Its row, and what the client is told.
-            fn row(self) -> (Row, Cow<'static, str>) {
+            pub(super) fn row(self) -> (Row, Cow<'static, str>) {
                 match self {
                     $(Self::$refusal $(($why))? => (
                         Row { status: StatusCode::$status, reason: $reason, header: $header },
@@ -57,7 +111,7 @@ macro_rules! refusals {
             }
         }
 
-        const ROWS: &[Row] = &[
+        pub(super) const ROWS: &[Row] = &[
             $(Row { status: StatusCode::$status, reason: $reason, header: $header },)+
         ];
     };
@@ -83,50 +137,52 @@ refusals! {
     Unreadable: INTERNAL_SERVER_ERROR, None, None, "the file can't be read";
 
     /// A stream is opened by GET alone.
-    NotGet: METHOD_NOT_ALLOWED, Some("method"), ALLOW_GET, "a stream is opened with GET";
+    NotGet: METHOD_NOT_ALLOWED, METHOD, ALLOW_GET, "a stream is opened with GET";
     /// The request names no host, or two.
-    Host: BAD_REQUEST, Some("host"), CLOSE, "a request names exactly one host";
+    Host: BAD_REQUEST, HOST, CLOSE, "a request names exactly one host";
     /// The request has a body.
-    Body: BAD_REQUEST, Some("body"), CLOSE, "a request for a stream has no body";
+    Body: BAD_REQUEST, BODY, CLOSE, "a request for a stream has no body";
     /// `Accept` excludes event streams.
-    NotAcceptable: NOT_ACCEPTABLE, Some("accept"), None,
+    NotAcceptable: NOT_ACCEPTABLE, ACCEPT, None,
         "a stream is text/event-stream, which Accept excludes";
     /// A page of an origin asks that is not allowed.
-    Origin: FORBIDDEN, Some("origin"), None,
+    Origin: FORBIDDEN, ORIGIN, None,
         "this server does not count pages of that origin (--allow-origin)";
     /// A browser asks on behalf of an image, a script, a frame.
-    Embedded: FORBIDDEN, Some("embedded"), None,
+    Embedded: FORBIDDEN, EMBEDDED, None,
         "a stream is for EventSource or fetch, not to be embedded";
     /// A browser asks before anybody wants the page.
-    Prefetch: FORBIDDEN, Some("prefetch"), None,
+    Prefetch: FORBIDDEN, PREFETCH, None,
         "a stream is not to be fetched before it is wanted";
     /// The room's name is none.
-    BadRoom(bad: BadName): BAD_REQUEST, Some("room"), None, bad.to_string();
+    BadRoom(bad: BadName): BAD_REQUEST, ROOM, None, bad.to_string();
     /// The room's name is no text.
-    RoomNotUtf8: BAD_REQUEST, Some("room"), None, "a room's name must be percent-encoded UTF-8";
+    RoomNotUtf8: BAD_REQUEST, ROOM, None, "a room's name must be percent-encoded UTF-8";
     /// The query names two rooms where there is one.
-    SecondRoom: BAD_REQUEST, Some("room"), None, "the query names more than one room";
+    SecondRoom: BAD_REQUEST, ROOM, None, "the query names more than one room";
     /// The query names a room twice.
-    RoomTwice: BAD_REQUEST, Some("room"), None, "the query names a room twice";
+    RoomTwice: BAD_REQUEST, ROOM, None, "the query names a room twice";
     /// The query names more rooms than a stream may be of.
-    TooManyNamed: BAD_REQUEST, Some("room"), None, "a stream is of at most 32 rooms";
+    TooManyNamed: BAD_REQUEST, ROOM, None, "a stream is of at most 32 rooms";
+    /// The room is none of those that the site has.
+    NoSuchRoom: FORBIDDEN, ROOMS, None, "this server does not have that room (--rooms)";
     /// The query asks to observe, or not, in words that nobody understands.
-    BadObserve: BAD_REQUEST, Some("observe"), None,
+    BadObserve: BAD_REQUEST, OBSERVE, None,
         "observe is 1 for who is not to be counted, and left out otherwise";
     /// The room would be one too many.
-    TooManyRooms: SERVICE_UNAVAILABLE, Some("max_rooms"), RETRY_LATER,
+    TooManyRooms: SERVICE_UNAVAILABLE, MAX_ROOMS, RETRY_LATER,
         "as many rooms are open as may be; try again later";
     /// The stream would be one too many.
-    TooManyStreams: SERVICE_UNAVAILABLE, Some("max_streams"), RETRY_LATER,
+    TooManyStreams: SERVICE_UNAVAILABLE, MAX_STREAMS, RETRY_LATER,
         "as many streams are open as may be; try again later";
     /// The stream would be one too many of its address.
-    TooManyOfAddress: TOO_MANY_REQUESTS, Some("max_streams_per_ip"), RETRY_LATER,
+    TooManyOfAddress: TOO_MANY_REQUESTS, MAX_STREAMS_PER_IP, RETRY_LATER,
         "as many streams are open from your address as may be; close one, or try again later";
     /// Its address would be in one room too many.
-    TooManyRoomsOfAddress: TOO_MANY_REQUESTS, Some("max_rooms_per_ip"), RETRY_LATER,
+    TooManyRoomsOfAddress: TOO_MANY_REQUESTS, MAX_ROOMS_PER_IP, RETRY_LATER,
         "your address is in as many rooms as may be; leave one, or try again later";
     /// The server is stopping.
-    Draining: SERVICE_UNAVAILABLE, Some("draining"), RETRY_SOON,
+    Draining: SERVICE_UNAVAILABLE, DRAINING, RETRY_SOON,
         "the server is stopping; try again soon";
 }
 
@@ -142,28 +198,8 @@ impl From<NoStream> for Refusal {
     }
 }
 
-/// How many streams were refused so far, by the rows of the table.
-#[derive(Debug, Default)]
-pub(super) struct Refusals([Counter; ROWS.len()]);
-
-impl Refusals {
-    /// Counts a refusal, if a stream was asked for: in the first row that has its reason.
-    pub(super) fn count(&self, refusal: Refusal) {
-        let (Row { reason, .. }, _) = refusal.row();
-        let first = ROWS.iter().position(|row| row.reason.is_some() && row.reason == reason);
-        if let Some(first) = first {
-            self.0[first].count();
-        }
-    }
-
-    /// What each row has counted, by its reason. Several rows may have the same.
-    pub(super) fn by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        ROWS.iter().zip(&self.0).filter_map(|(row, count)| Some((row.reason?, count.get())))
-    }
-}
-
 /// An error as every route answers it.
-pub(super) fn error(status: StatusCode, message: &str) -> Response {
+pub(crate) fn error(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({ "error": message }))).into_response()
 }
 
@@ -208,20 +244,5 @@ mod tests {
             _ => status.as_u16().to_string(),
         });
         assert_eq!(answers.collect::<BTreeSet<_>>(), answers_of_the_readme());
-    }
-
-    #[test]
-    fn who_is_refused_a_stream_is_counted_once_under_the_reason() {
-        let refusals = Refusals::default();
-        for refusal in [
-            Refusal::NotFound,
-            Refusal::RoomTwice,
-            Refusal::BadRoom(BadName::Empty),
-            Refusal::Draining,
-        ] {
-            refusals.count(refusal);
-        }
-        let counted = refusals.by_reason().filter(|(_, number)| *number > 0);
-        assert_eq!(counted.collect::<Vec<_>>(), [("room", 2), ("draining", 1)]);
     }
 }

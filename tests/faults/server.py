@@ -106,6 +106,17 @@ class Server:
                 response = connection.getresponse()
                 return Answer(response.status, response.headers, response.read())
 
+    def admin(self):
+        """Where it answers the operator: an address, or the path of a Unix socket."""
+        message = "the operator is answered on "
+        said = eventually(
+            "where it answers the operator",
+            lambda: [line for line in self.lines if message in line],
+            lambda lines: lines,
+        )
+        where = re.search(message + r"(?:http://(\S+?):(\d+)|unix:([^\s\"]+))", said[0])
+        return where[3] or (where[1].strip("[]"), int(where[2]))
+
     def count(self, room="lobby"):
         answer = self.get(f"/count?room={quote(room, safe='')}")
         assert answer.status == 200, answer

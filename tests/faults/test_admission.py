@@ -10,6 +10,7 @@ import unittest
 import raw
 from http2 import Http2
 from support import FaultTest
+from waiting import eventually
 
 ROOM = "watched"
 HERE = f"/events?room={ROOM}"
@@ -111,6 +112,32 @@ ADMITTED = [
     ["user-agent: Mozilla/5.0 (X11)", "sec-fetch-mode: cors"],
     ["origin: https://example.org", "sec-fetch-site: same-origin"],
 ]
+
+
+class Rooms(FaultTest):
+    """Only the rooms that the site has."""
+
+    def test_any_other_room_is_refused_over_every_version_of_http_and_the_log_names_it(self):
+        server = self.server("--rooms", "/blog/*,водні ?", env={"HEADCOUNT_ROOMS": "lobby"})
+        observer = self.visit(server, "/blog/1")
+        other = "/events?room=%E2%80%AElobby&room=/blog/1"
+        self.assertEqual(raw.ask(server.address, raw.request(other)).status, 403)
+        # The option wins over the variable.
+        self.assertEqual(raw.ask(server.address, raw.request("/events")).status, 403)
+        with Http2(server.address) as client:
+            self.assertEqual(client.get(other).status, 403)
+            for path in ("/count?room=/shop", "/badge.svg?room=/blog"):
+                answer = client.get(path)
+                self.assertEqual(answer.status, 403)
+                self.assertIn("--rooms", answer.error)
+            self.assertEqual(client.get("/count?room=%D0%B2%D0%BE%D0%B4%D0%BD%D1%96+8").status, 200)
+        said = lambda: server.logged("a stream was refused", reason="rooms")
+        [line] = eventually("the log", said, lambda lines: len(lines) == 1)
+        self.assertEqual(line["room"], "<U+202E>lobby")
+        self.assertEqual(server.metrics()['headcount_refusals_total{reason="rooms"}'], 3)
+        self.assertEqual(server.metrics()["headcount_rooms"], 1)
+        self.visit(server, "/blog/1")
+        observer.sees(2)
 
 
 class Admission(FaultTest):

@@ -7,12 +7,15 @@ import time
 import unittest
 from urllib.parse import quote
 
+import raw
 from http2 import Http2
 from support import FaultTest
 from waiting import DEADLINE, eventually
 
 #: So often a client comes and goes, so many streams at a time.
 VISITS, TOGETHER = 5_000, 100
+#: So often a stream is refused.
+REFUSALS = 1_000
 #: So many lines there are in a second, beside the one that sums up the others.
 LINES = 200
 
@@ -106,6 +109,54 @@ class Log(FaultTest):
                         line = f'user connected room="{quoted}" count=1'
                         probe = lambda: [said for said in server.lines if said.endswith(line)]
                     eventually(f"the log of {quote(name)}", probe, lambda lines: len(lines) == 1)
+
+    def test_who_is_refused_without_a_pause_fills_no_disk_and_the_log_says_what_would_help(self):
+        server = self.server("--max-rooms", 1)
+        self.visit(server, "taken")
+        for first in range(0, REFUSALS, TOGETHER):
+            # A connection has so many streams before it must show that it is a client.
+            with Http2(server.address) as client:
+                streams = [
+                    client.ask(f"/events?room={first + nth}", flush=False)
+                    for nth in range(TOGETHER)
+                ]
+                client.flush()
+                client.until(lambda: all(stream.ended for stream in streams), "their ends")
+        foreign = raw.request("/events", "origin: https://$(reboot).example")
+        for _ in range(3):
+            self.assertEqual(raw.ask(server.address, foreign).status, 403)
+        said = lambda reason: server.logged("a stream was refused", reason=reason)
+        eventually("the log", lambda: [len(said("max_rooms")), len(said("origin"))], [1, 1])
+        self.assertIn("--max-rooms", said("max_rooms")[0]["help"])
+        [origin] = said("origin")
+        self.assertEqual(origin["origin"], "https://$(reboot).example")
+        self.assertIn("name it with --allow-origin;", origin["help"])
+        self.assertEqual(server.logged("more streams were refused"), [])
+        refused = server.metrics()['headcount_refusals_total{reason="max_rooms"}']
+        self.assertEqual(refused, REFUSALS)
+
+        # The minute is not over, but the server is.
+        server.signal(signal.SIGTERM)
+        self.assertEqual(server.wait(DEADLINE), 0)
+        server.stop()
+        sums = {line["reason"]: line["number"] for line in server.logged("more streams were refused")}
+        self.assertEqual(sums, {"max_rooms": REFUSALS - 1, "origin": 2})
+
+    def test_an_origin_is_what_it_looks_like_in_both_forms_of_the_log(self):
+        hostile = 'https://a"b\\u202e.example\xe2\x80\xae' + "c" * 5_000
+        shown = 'https://a"b\\u202e.example<U+202E>' + "c" * 38 + "…"
+        for log_format in ("json", "text"):
+            with self.subTest(log_format):
+                server = self.server(log_format=log_format)
+                answer = raw.ask(server.address, raw.request("/events", f"origin: {hostile}"))
+                self.assertEqual(answer.status, 403)
+                if log_format == "json":
+                    probe = lambda: server.logged("a stream was refused", origin=shown)
+                else:
+                    quoted = shown.replace("\\", "\\\\").replace('"', '\\"')
+                    line = f'a stream was refused reason="origin" origin="{quoted}" help="'
+                    probe = lambda: [said for said in server.lines if line in said]
+                eventually("the log of the origin", probe, lambda lines: len(lines) == 1)
 
 
 if __name__ == "__main__":

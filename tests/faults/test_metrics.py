@@ -1,12 +1,14 @@
 """/metrics: text that Prometheus reads, and numbers that tell what the test did."""
 
+import subprocess
 import unittest
 
 import raw
 from http2 import Http2
 from prometheus_client.parser import text_string_to_metric_families
+from redis import Redis
 from support import FaultTest
-from waiting import eventually
+from waiting import DEADLINE, eventually
 
 GAUGES = {"headcount_streams", "headcount_rooms"}
 COUNTERS = {
@@ -48,6 +50,24 @@ class Metrics(FaultTest):
         # From the start, or the first of a kind is no increase to Prometheus.
         self.assertEqual({sample.labels["reason"] for sample in ends}, REASONS)
         self.assertTrue(families["headcount_refusals"].samples)
+
+    def test_its_names_and_types_are_as_prometheus_wants_them(self):
+        redis = Redis(self)
+        for args in ((), ("--redis", redis.url)):
+            with self.subTest(args):
+                text = self.server(*args).get("/metrics").body
+                # It says what is wrong, and exits with 1 or 3.
+                check = subprocess.run(
+                    ["promtool", "check", "metrics"], input=text, capture_output=True,
+                    timeout=DEADLINE,
+                )
+                self.assertEqual((check.returncode, check.stderr.decode()), (0, ""))
+
+    def test_it_names_the_version_that_runs(self):
+        server = self.server()
+        version = subprocess.check_output([server.process.args[0], "--version"], text=True)
+        name = f'headcount_build_info{{version="{version.split()[1]}"}}'
+        self.assertEqual(server.metrics()[name], 1)
 
     def test_it_tells_what_happened_and_no_rooms_name(self):
         server = self.server("--max-rooms", 3)

@@ -14,6 +14,8 @@ use super::soon;
 /// A running `headcount`, killed with the test.
 pub struct Headcount {
     pub address: SocketAddr,
+    /// What it said before it listened.
+    pub before: Vec<Value>,
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
 }
@@ -47,18 +49,26 @@ impl Headcount {
     /// Starts it on a free port, and waits until it listens there.
     pub async fn start(args: &[&str]) -> Self {
         let mut command = Self::command();
-        command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]).args(args);
+        command.args(args);
+        Self::started(command).await
+    }
+
+    /// The same of a command that was prepared.
+    pub async fn started(mut command: Command) -> Self {
+        command.args(["--listen", "127.0.0.1:0", "--log-format", "json"]);
         let mut child = command.spawn().expect("the binary starts");
         let stderr = child.stderr.take().expect("it is piped");
         let mut log = BufReader::new(stderr).lines();
+        let mut before = Vec::new();
         let address = loop {
             let line = line(&mut log).await.expect("it logs where it listens");
             let message = line["message"].as_str().unwrap_or_default().to_owned();
             if let Some(address) = message.strip_prefix("listening on http://") {
                 break address.parse().expect("an address");
             }
+            before.push(line);
         };
-        Self { address, child, log }
+        Self { address, before, child, log }
     }
 
     /// The next line of the log with this message.
