@@ -111,7 +111,11 @@ macro_rules! refusals {
             }
         }
 
-        pub(super) const ROWS: &[Row] = &[
+        /// How many rows there are. Not the length of [`ROWS`]: their reasons are what a
+        /// function answers, and rustc runs in a circle where a type depends on that.
+        pub(super) const COUNT: usize = [$(stringify!($refusal)),+].len();
+
+        pub(super) const ROWS: &[Row; COUNT] = &[
             $(Row { status: StatusCode::$status, reason: $reason, header: $header },)+
         ];
     };

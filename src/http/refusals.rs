@@ -12,7 +12,7 @@ use axum::http::HeaderValue;
 use tokio::time::Instant;
 use tracing::{Level, enabled, info};
 
-use super::refusal::{ROWS, Reason, Refusal};
+use super::refusal::{COUNT, ROWS, Reason, Refusal};
 use crate::name::{Name, legible};
 use crate::origin::Origin;
 use crate::pace;
@@ -27,7 +27,7 @@ const MAX_ORIGIN: usize = 64;
 /// the same reason: the first of them counts.
 #[derive(Debug)]
 pub(super) struct Refusals {
-    counts: [Counter; ROWS.len()],
+    counts: [Counter; COUNT],
     log: Arc<Log>,
 }
 
@@ -46,7 +46,7 @@ pub(super) enum About<'a> {
 #[derive(Debug)]
 struct Log {
     /// Held to count a line, never while one is written.
-    minutes: Mutex<[Minute; ROWS.len()]>,
+    minutes: Mutex<[Minute; COUNT]>,
 }
 
 /// The minute that began with the last line of a reason.
@@ -67,7 +67,7 @@ enum Line {
 
 impl Default for Refusals {
     fn default() -> Self {
-        let log = Log { minutes: Mutex::new([Minute::default(); ROWS.len()]) };
+        let log = Log { minutes: Mutex::new([Minute::default(); COUNT]) };
         Self { counts: Default::default(), log: Arc::new(log) }
     }
 }
@@ -112,7 +112,7 @@ impl Log {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, [Minute; ROWS.len()]> {
+    fn lock(&self) -> MutexGuard<'_, [Minute; COUNT]> {
         // What happens in a critical section is counting, which can't panic.
         self.minutes.lock().unwrap_or_else(PoisonError::into_inner)
     }
