@@ -158,6 +158,7 @@ async fn serve(config: Config) -> Result<(), String> {
         metrics: admin.is_none(),
         seats,
         node,
+        crowded: Some(server.crowded()),
         drain,
         // What is left of the grace is for those who are slow to take their last.
         drain_spread: config.shutdown_grace.mul_f64(0.8),
