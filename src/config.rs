@@ -50,7 +50,8 @@ pub struct Config {
 
     /// What the operator shows as `Authorization: Bearer TOKEN`: 16 or more characters
     ///
-    /// Other users of the machine see it in the list of processes; a file they need not.
+    /// Other users of the machine see it in the list of processes; with --admin-token-file they
+    /// don't.
     #[arg(long, env = "HEADCOUNT_ADMIN_TOKEN", value_name = "TOKEN", value_parser = admin_token,
           hide_env_values = true, requires = "admin_listen",
           conflicts_with = "admin_token_file")]
@@ -535,7 +536,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_is_no_option_s_is_known_by_its_name() {
+    fn a_variable_that_matches_no_option_is_known_by_its_name() {
         let variables = [
             "PATH",
             "HEADCOUNT_LISTEN",

@@ -103,7 +103,7 @@ fn warn_of_unknown_variables() {
     // What is no text is no name of ours.
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for name in Config::unknown_among(names) {
-        warn!("the environment variable {} is no option's; see --help", name.escape_debug());
+        warn!("the environment variable {} matches no option; see --help", name.escape_debug());
     }
 }
 
@@ -172,6 +172,7 @@ async fn serve(config: Config) -> Result<(), String> {
         metrics: admin.is_none(),
         seats,
         node,
+        crowded: Some(server.crowded()),
         drain,
         // What is left of the grace is for those who are slow to take their last.
         drain_spread: config.shutdown_grace.mul_f64(0.8),
@@ -259,7 +260,8 @@ fn admin_token(config: &Config) -> Result<Option<AdminToken>, String> {
     let Some(path) = &config.admin_token_file else { return Ok(config.admin_token.clone()) };
     let file = path.display();
     let text = fs::read_to_string(path).map_err(|error| format!("cannot read {file}: {error}"))?;
-    let token = text.trim().parse().map_err(|bad| format!("the token in {file} is none: {bad}"));
+    let token =
+        text.trim().parse().map_err(|bad| format!("the token in {file} can't be used: {bad}"));
     token.map(Some)
 }
 

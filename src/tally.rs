@@ -80,3 +80,18 @@ impl Tally {
         &self.ends[reason as usize]
     }
 }
+
+/// Connections for which there was no room, by the limit that bit.
+#[derive(Debug, Default)]
+pub struct Crowded {
+    /// Closed for others because of the limit on all connections.
+    pub closed_by_max: Counter,
+    /// Closed for others because of the limit on those of an address.
+    pub closed_by_max_per_ip: Counter,
+    /// Closed for others because the process had no file descriptor left.
+    pub closed_by_descriptors: Counter,
+    /// Not let in because of the limit on all connections.
+    pub refused_by_max: Counter,
+    /// Not let in because of the limit on those of an address.
+    pub refused_by_max_per_ip: Counter,
+}

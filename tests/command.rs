@@ -68,7 +68,7 @@ async fn a_wrong_value_is_an_error_and_nothing_starts() {
 }
 
 #[tokio::test]
-async fn an_empty_variable_is_not_given_and_one_that_is_no_options_is_warned_of() {
+async fn an_empty_variable_is_not_given_and_one_that_matches_no_option_is_warned_of() {
     let mut command = Headcount::command();
     let empty =
         ["MAX_STREAMS", "ALLOW_ORIGIN", "TLS_CERT", "SEATS", "REDIS", "REDIS_PREFIX", "NODE"];
@@ -77,7 +77,7 @@ async fn an_empty_variable_is_not_given_and_one_that_is_no_options_is_warned_of(
     }
     command.env("HEADCOUNT_LISTEN", "").env("HEADCOUNT_MAX_STREAM", "1");
     let mut server = Headcount::started(command).await;
-    let warning = "the environment variable HEADCOUNT_MAX_STREAM is no option's; see --help";
+    let warning = "the environment variable HEADCOUNT_MAX_STREAM matches no option; see --help";
     assert!(server.before.iter().any(|line| line["message"] == warning), "{:?}", server.before);
     assert_eq!(server.before.iter().filter(|line| line["level"] == "WARN").count(), 1);
     server.signal(Signal::SIGTERM);

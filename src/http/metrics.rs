@@ -101,6 +101,28 @@ fn render(shared: &Shared) -> prometheus::Result<String> {
         tally.lagged.get(),
     )?;
     #[cfg(feature = "server")]
+    if let Some(crowded) = &shared.crowded {
+        by_reason(
+            "headcount_connections_closed_total",
+            "Connections without a stream that were closed for others, by the limit that bit.",
+            &mut [
+                ("max_connections", crowded.closed_by_max.get()),
+                ("max_connections_per_ip", crowded.closed_by_max_per_ip.get()),
+                ("file_descriptors", crowded.closed_by_descriptors.get()),
+            ]
+            .into_iter(),
+        )?;
+        by_reason(
+            "headcount_connections_refused_total",
+            "Connections that were not let in, by the limit that bit.",
+            &mut [
+                ("max_connections", crowded.refused_by_max.get()),
+                ("max_connections_per_ip", crowded.refused_by_max_per_ip.get()),
+            ]
+            .into_iter(),
+        )?;
+    }
+    #[cfg(feature = "server")]
     if let Some(node) = shared.streams.node() {
         cluster::register(&page, node, shared.rooms())?;
     }

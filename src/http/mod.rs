@@ -44,6 +44,8 @@ use crate::rooms::{self, Rooms};
 use crate::seats_file::SeatsFile;
 use crate::stream::{Patience, Streams, Terms};
 #[cfg(feature = "server")]
+use crate::tally::Crowded;
+#[cfg(feature = "server")]
 pub(crate) use body::Opened;
 use origins::Origins;
 use refusal::Refusal;
@@ -100,6 +102,9 @@ pub struct Options {
     /// This process as one of several that count the same rooms.
     #[cfg(feature = "server")]
     pub node: Option<Node>,
+    /// What the server counts of connections for which it has no room, for `/metrics`.
+    #[cfg(feature = "server")]
+    pub crowded: Option<Arc<Crowded>>,
     /// Cancel it to end every stream cleanly and to take no new one. A server
     /// that waits for its connections before it stops needs this, for a stream
     /// never ends by itself.
@@ -128,6 +133,8 @@ impl Default for Options {
             seats: None,
             #[cfg(feature = "server")]
             node: None,
+            #[cfg(feature = "server")]
+            crowded: None,
             drain: CancellationToken::new(),
             drain_spread: Duration::from_secs(8),
         }
@@ -154,6 +161,8 @@ struct Shared {
     refusals: Refusals,
     allow_rooms: Vec<RoomPattern>,
     trusted_proxies: Vec<IpNet>,
+    #[cfg(feature = "server")]
+    crowded: Option<Arc<Crowded>>,
 }
 
 impl Shared {
@@ -241,6 +250,8 @@ fn shared(rooms: Rooms, options: Options) -> Arc<Shared> {
         refusals: Refusals::default(),
         allow_rooms: options.allow_rooms,
         trusted_proxies: options.trusted_proxies,
+        #[cfg(feature = "server")]
+        crowded: options.crowded,
     })
 }
 

@@ -214,7 +214,7 @@ mod tests {
     use crate::stream::{Extras, Kind, Patience, Streams, Terms, Wish};
 
     fn activity() -> Arc<Activity> {
-        let gate = Gate::new(1, None, Vec::new());
+        let gate = Gate::new(1, None, Vec::new(), Arc::default());
         let entered = gate.enter(IpAddr::V4(Ipv4Addr::LOCALHOST)).expect("there is room");
         Arc::new(Activity::new(entered.pass))
     }

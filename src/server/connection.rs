@@ -151,7 +151,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let client = TcpStream::connect(address).await.expect("it is accepted");
-        let entered = Gate::new(1, None, Vec::new()).enter(address.ip()).expect("there is room");
+        let entered = Gate::new(1, None, Vec::new(), Arc::default())
+            .enter(address.ip())
+            .expect("there is room");
         let serving = serve(open[0].clone(), client, address, entered);
         let size = size_of_val(&serving);
         assert!(size < 1500, "{size} bytes");

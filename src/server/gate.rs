@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::limits::Network;
+use crate::tally::Crowded;
 
 /// So long a connection may be idle before it goes sooner than those that are being
 /// answered: whoever was just let in has yet to ask.
@@ -31,6 +32,7 @@ pub(super) struct Gate {
     max_per_address: Option<usize>,
     /// Whoever comes from there brings others.
     proxies: Vec<IpNet>,
+    crowded: Arc<Crowded>,
     inside: Mutex<Inside>,
 }
 
@@ -105,8 +107,9 @@ impl Gate {
         max: usize,
         max_per_address: Option<usize>,
         proxies: Vec<IpNet>,
+        crowded: Arc<Crowded>,
     ) -> Arc<Self> {
-        Arc::new(Self { max, max_per_address, proxies, inside: Mutex::default() })
+        Arc::new(Self { max, max_per_address, proxies, crowded, inside: Mutex::default() })
     }
 
     /// Whether there is room for one more. If not, some that have no stream are closed,
@@ -115,7 +118,7 @@ impl Gate {
         let mut inside = self.lock();
         let room = inside.connections < self.max;
         if !room {
-            inside.close_some(self.at_once());
+            self.crowded.closed_by_max.add(inside.close_some(self.at_once()));
         }
         room
     }
@@ -143,11 +146,16 @@ impl Gate {
             && let Some(of_address) = inside.by_address.get(address)
             && of_address.connections >= max
         {
-            let longest_idle = of_address.idle.first().copied()?;
+            let Some(longest_idle) = of_address.idle.first().copied() else {
+                self.crowded.refused_by_max_per_ip.count();
+                return None;
+            };
             inside.close_idle(longest_idle);
             inside.closing += 1;
+            self.crowded.closed_by_max_per_ip.count();
         }
         if inside.connections >= self.max {
+            self.crowded.refused_by_max.count();
             return None;
         }
         inside.connections += 1;
@@ -163,7 +171,9 @@ impl Gate {
     /// Closes some connections that have no stream, if there are any, and answers whether
     /// there are.
     pub(super) fn make_room(&self) -> bool {
-        self.lock().close_some(self.at_once())
+        let mut inside = self.lock();
+        self.crowded.closed_by_descriptors.add(inside.close_some(self.at_once()));
+        inside.closing > 0
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -202,12 +212,13 @@ impl Inside {
     }
 
     /// Closes so many that have no stream, unless some are being closed already. Answers
-    /// whether any are.
-    fn close_some(&mut self, number: usize) -> bool {
-        if self.closing == 0 {
-            self.closing = (0..number).take_while(|_| self.close_one()).count();
+    /// how many it has closed.
+    fn close_some(&mut self, number: usize) -> u64 {
+        if self.closing > 0 {
+            return 0;
         }
-        self.closing > 0
+        self.closing = (0..number).take_while(|_| self.close_one()).count();
+        self.closing as u64
     }
 
     /// Closes one that has no stream, if there is one that stood so for long enough.
@@ -343,7 +354,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn for_one_more_the_longest_idle_go() {
-        let gate = Gate::new(200, None, Vec::new());
+        let gate = Gate::new(200, None, Vec::new(), Arc::default());
         let mut all: Vec<_> = (0..200).map(|_| enter(&gate)).collect();
         all[0].pass.stand(Standing::Busy);
         all[0].pass.stand(Standing::Idle);
@@ -353,7 +364,7 @@ mod tests {
 
     #[test]
     fn who_stands_anew_is_the_last_to_have_come_to_stand_so() {
-        let gate = Gate::new(100, Some(3), Vec::new());
+        let gate = Gate::new(100, Some(3), Vec::new(), Arc::default());
         let mut all: Vec<_> = (0..3).map(|_| enter(&gate)).collect();
         all[0].pass.stand_anew(Standing::Idle);
         all[1].pass.stand(Standing::Idle);
@@ -367,7 +378,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_just_came_stays_for_a_moment_and_longer_than_who_is_being_answered_already() {
-        let gate = Gate::new(2, None, Vec::new());
+        let gate = Gate::new(2, None, Vec::new(), Arc::default());
         let mut all = vec![enter(&gate)];
         all[0].pass.stand(Standing::Busy);
         advance(LEAST_STAY).await;
@@ -381,7 +392,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_is_being_answered_goes_after_all_idle_ones_and_who_has_a_stream_never() {
-        let gate = Gate::new(3, None, Vec::new());
+        let gate = Gate::new(3, None, Vec::new(), Arc::default());
         let mut all: Vec<_> = (0..3).map(|_| enter(&gate)).collect();
         all[0].pass.stand(Standing::Streaming);
         all[1].pass.stand(Standing::Busy);
@@ -409,7 +420,7 @@ mod tests {
 
     #[test]
     fn what_is_dropped_makes_room() {
-        let gate = Gate::new(1, Some(1), Vec::new());
+        let gate = Gate::new(1, Some(1), Vec::new(), Arc::default());
         for standing in [Standing::Idle, Standing::Busy, Standing::Streaming] {
             let Entered { mut pass, closed: _closed } = enter(&gate);
             pass.stand(standing);
@@ -422,7 +433,8 @@ mod tests {
 
     #[test]
     fn an_address_has_a_limit_of_its_own_but_for_proxies() {
-        let gate = Gate::new(100, Some(2), vec!["10.0.0.0/8".parse().expect("a network")]);
+        let gate =
+            Gate::new(100, Some(2), vec!["10.0.0.0/8".parse().expect("a network")], Arc::default());
         let mut first = enter(&gate);
         let mut second = enter(&gate);
         let _other = gate.enter(ip("192.0.2.2")).expect("another address");

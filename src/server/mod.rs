@@ -40,6 +40,7 @@ pub use tls::{Tls, TlsError};
 use workers::Workers;
 
 use crate::http::Options;
+use crate::tally::Crowded;
 
 /// How long to wait before the next accept when the process or the system has
 /// no file descriptor left: there is nothing to do but let some close.
@@ -66,6 +67,7 @@ pub struct Server {
     listener: TcpListener,
     workers: Workers,
     settings: Settings,
+    crowded: Arc<Crowded>,
 }
 
 /// Why a server can't start, and what the system says.
@@ -86,7 +88,7 @@ impl Server {
     pub fn start(address: SocketAddr, settings: Settings) -> Result<Self, StartError> {
         let listener = listen(address).map_err(StartError::Listen)?;
         let workers = Workers::start(settings.threads).map_err(StartError::Threads)?;
-        Ok(Self { listener, workers, settings })
+        Ok(Self { listener, workers, settings, crowded: Arc::default() })
     }
 
     /// Where it listens.
@@ -97,6 +99,13 @@ impl Server {
         self.listener.local_addr()
     }
 
+    /// What it counts of connections for which it has no room, for
+    /// [`Options::crowded`].
+    #[must_use]
+    pub fn crowded(&self) -> Arc<Crowded> {
+        self.crowded.clone()
+    }
+
     /// Serves `app` to every connection until [`Options::drain`] is cancelled, and
     /// returns when all connections have ended, at the latest after the grace.
     ///
@@ -104,11 +113,12 @@ impl Server {
     /// streams on the same `drain`. While it does, new connections are answered once each
     /// and closed: whoever watches over the process shall see that it is not ready.
     pub async fn serve(self, app: Router, options: Options) {
-        let Self { listener, workers, settings } = self;
+        let Self { listener, workers, settings, crowded } = self;
         let Settings { shutdown_grace, max_connections, max_connections_per_ip, tls, .. } =
             settings;
         let terms = options.terms();
-        let gate = Gate::new(max_connections, max_connections_per_ip, options.trusted_proxies);
+        let gate =
+            Gate::new(max_connections, max_connections_per_ip, options.trusted_proxies, crowded);
         let open = Serving::new(&workers, &app, &terms, tls.as_ref());
         let accepting = unconstrained(accept(&listener, &gate, &open));
         terms.drain.run_until_cancelled(accepting).await;

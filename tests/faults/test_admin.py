@@ -120,7 +120,7 @@ class Admin(FaultTest):
         for text in ("", "\n", "short", "not visible é----"):
             file.write_text(text)
             why = self.refused(*args)
-            self.assertIn(f"the token in {file} is none: a token is 16 or more visible", why)
+            self.assertIn(f"the token in {file} can't be used: a token is 16 or more visible", why)
         self.assertIn("needs --admin-token", self.refused(
             "--admin-listen", "0.0.0.0:0", env={"HEADCOUNT_ADMIN_TOKEN_FILE": ""},
         ))

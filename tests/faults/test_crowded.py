@@ -79,8 +79,18 @@ class Crowded(FaultTest):
     def test_answers_that_are_not_taken_keep_nobody_out(self):
         self.crowd(self.without_a_window)
 
+    def assert_crowded(self, server, limit, **connections):
+        """What the metrics say of connections for which there was no room, of all limits."""
+        text = raw.ask(server.admin(), raw.request("/metrics", host="localhost")).body.decode()
+        told = {line for line in text.splitlines() if line.startswith("headcount_connections_")}
+        bit = {
+            f'headcount_connections_{what}_total{{reason="{limit}"}} {number}'
+            for what, number in connections.items()
+        }
+        self.assertEqual({line for line in told if not line.endswith(" 0")}, bit)
+
     def test_for_a_connection_too_many_the_longest_idle_is_closed(self):
-        server = self.server("--max-connections", 4)
+        server = self.server("--max-connections", 4, "--admin-listen", "127.0.0.1:0")
         streams = [self.visit(server), self.visit(server, kind=H2Visitor)]
         with raw.connect(server.address) as first, raw.connect(server.address) as second:
             self.assertEqual(raw.ask_on(first, raw.request("/healthz")).status, 200)
@@ -94,6 +104,7 @@ class Crowded(FaultTest):
             with contextlib.suppress(ConnectionError):
                 one_more.sendall(raw.request("/healthz"))
             self.assertTrue(raw.is_closed(one_more))
+        self.assert_crowded(server, closed=2, refused=1, limit="max_connections")
         for visitor in [*streams, third, fourth]:
             visitor.sees(4)
         fourth.close()
@@ -107,13 +118,17 @@ class Crowded(FaultTest):
         eventually("an answer", status, 200)
 
     def test_an_address_has_a_limit_of_its_own_and_a_proxy_has_not(self):
-        server = self.server("--max-connections-per-ip", 2, "--trusted-proxy", "127.0.0.9/32")
+        server = self.server(
+            "--max-connections-per-ip", 2, "--trusted-proxy", "127.0.0.9/32",
+            "--admin-listen", "127.0.0.1:0",
+        )
         stream = self.visit(server, source="127.0.0.2")
         with raw.connect(server.address, "127.0.0.2") as idle:
             self.visit(server, source="127.0.0.2")
             self.assertTrue(raw.is_closed(idle))
         with raw.connect(server.address, "127.0.0.2") as one_more:
             self.assertTrue(raw.is_closed(one_more))
+        self.assert_crowded(server, closed=1, refused=1, limit="max_connections_per_ip")
         stream.sees(2)
         for _ in range(3):
             self.visit(server, source="127.0.0.9")
