@@ -117,13 +117,13 @@ MUTANTS = [
                 "        if let Some(tell)",
             ),
             (
-                "        if !self.vacate(state) {\n",
+                "        let emptied = self.vacate(state);\n        match tell {\n",
                 "        let (channel, event) = (state.channel.clone(), state.newest.clone());\n"
-                "        let vacated = self.vacate(state);\n"
-                "        if tell == Tell::Now {\n"
+                "        let emptied = self.vacate(state);\n"
+                "        if tell == Some(Tell::Now) {\n"
                 "            let _ = channel.send(event);\n"
                 "        }\n"
-                "        if !vacated {\n",
+                "        match tell {\n",
             ),
         ],
     ),
@@ -261,7 +261,7 @@ MUTANTS = [
         "src/rooms.rs",
         [
             (
-                "self.follow(names, left, Token::random(), address, ending)",
+                "self.follow(names, left, self.token(names, None), address, ending)",
                 "self.follow(names, left, left.token(), address, ending)",
             )
         ],
