@@ -1,4 +1,5 @@
-"""Runs every fault test, those that mostly wait beside the others:
+"""Runs every fault test, those that mostly wait beside the others, and says how long each
+module took:
 
     target/venv/bin/python tests/faults/all.py
 """
@@ -6,12 +7,13 @@
 import pathlib
 import subprocess
 import sys
+import time
 import unittest
 
 HERE = pathlib.Path(__file__).parent
 
-#: Modules whose tests wait for leases and failovers, and leave the processor alone.
-WAITING = {"test_cluster"}
+#: Modules whose tests wait for time to pass, and leave the processor alone.
+WAITING = {"test_cable", "test_cluster", "test_proxies", "test_restart"}
 
 
 def main():
@@ -23,10 +25,15 @@ def main():
 
 
 def run(waiting):
-    loader = unittest.TestLoader()
-    names = sorted(path.stem for path in HERE.glob("test_*.py"))
-    suite = loader.loadTestsFromNames([name for name in names if (name in WAITING) == waiting])
-    return not unittest.TextTestRunner().run(suite).wasSuccessful()
+    took, failed = {}, False
+    for name in sorted(path.stem for path in HERE.glob("test_*.py")):
+        if (name in WAITING) == waiting:
+            start = time.monotonic()
+            suite = unittest.defaultTestLoader.loadTestsFromName(name)
+            failed |= not unittest.TextTestRunner().run(suite).wasSuccessful()
+            took[name] = time.monotonic() - start
+    print(*(f"{name}: {seconds:.0f} s" for name, seconds in took.items()), sep="\n")
+    return failed
 
 
 if __name__ == "__main__":

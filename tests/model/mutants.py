@@ -7,16 +7,17 @@ it must then fail. A mutant that survives, does not apply or does not compile is
 an error: `make mutants` says which.
 """
 
+import concurrent.futures
 import os
 import pathlib
+import queue
 import shutil
 import signal
 import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-TREE = ROOT / "target" / "mutants" / "tree"
-BUILD = ROOT / "target" / "mutants" / "build"
+COPIES = ROOT / "target" / "mutants"
 COPIED = ["Cargo.toml", "Cargo.lock", "src", "public", "examples", "tests/main.rs"]
 COPIED += ["tests/cluster", "tests/model"]
 # A workspace has all of its members.
@@ -673,60 +674,90 @@ MUTANTS = [
 ]
 
 
-def mutate(file, replacements):
-    """Makes one mistake in the copy."""
+class Copy:
+    """A copy of the sources, and what is built of them."""
+
+    def __init__(self, nth):
+        self.tree, self.build = COPIES / f"tree{nth}", COPIES / f"build{nth}"
+        shutil.rmtree(self.tree, ignore_errors=True)
+        for path in COPIED:
+            source, target = ROOT / path, self.tree / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, target)
+            else:
+                shutil.copy(source, target)
+
+    def test(self, mutant):
+        """Whether the tests see the mistake."""
+        mistake, tests, file, replacements = mutant
+        (self.tree / file).write_text(mutated(file, replacements))
+        failed, errors = self.cargo(*tests[:3], "--no-run")
+        if failed:
+            sys.exit(f"mutants: «{mistake}» does not compile:\n{errors}")
+        failed, _ = self.cargo(*tests)
+        shutil.copy(ROOT / file, self.tree / file)
+        return failed != 0
+
+    def cargo(self, *args):
+        """Its exit code, and what it said of errors."""
+        # A build of its own: cargo would take the copy's packages for the work tree's.
+        environment = os.environ | {
+            "CARGO_TARGET_DIR": str(self.build), "CARGO_PROFILE_DEV_DEBUG": "0"
+        }
+        command = ["cargo", "test", "--quiet", "--locked", *args]
+        # In a session of its own, so that a test which hangs is ended with cargo.
+        with subprocess.Popen(
+            command,
+            cwd=self.tree,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                _, errors = process.communicate(timeout=PATIENCE)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                sys.exit(f"mutants: this did not end within {PATIENCE} s: {' '.join(command)}")
+        return process.returncode, errors
+
+
+def mutated(file, replacements):
+    """The file with one mistake in it."""
     text = (ROOT / file).read_text()
-    for code, mutated in replacements:
+    for code, replacement in replacements:
         if text.count(code) != 1:
             sys.exit(f"mutants: {file} no longer has this code exactly once:\n{code}")
-        text = text.replace(code, mutated)
-    (TREE / file).write_text(text)
-
-
-def cargo(*args):
-    """Its exit code, and what it said of errors."""
-    # A build of its own: cargo would take the copy's packages for the work tree's.
-    environment = os.environ | {"CARGO_TARGET_DIR": str(BUILD), "CARGO_PROFILE_DEV_DEBUG": "0"}
-    command = ["cargo", "test", "--quiet", "--locked", *args]
-    # In a session of its own, so that a test which hangs is ended with cargo.
-    with subprocess.Popen(
-        command,
-        cwd=TREE,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            _, errors = process.communicate(timeout=PATIENCE)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            sys.exit(f"mutants: this did not end within {PATIENCE} s: {' '.join(command)}")
-    return process.returncode, errors
+        text = text.replace(code, replacement)
+    return text
 
 
 def main():
-    shutil.rmtree(TREE, ignore_errors=True)
-    for path in COPIED:
-        source, target = ROOT / path, TREE / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target)
-        else:
-            shutil.copy(source, target)
+    # What does not apply is to be known before an hour of others.
+    for _, _, file, replacements in MUTANTS:
+        mutated(file, replacements)
+    copies = queue.SimpleQueue()
+    first, second = Copy(0), Copy(1)
+    for package in sorted({tests[1] for _, tests, _, _ in MUTANTS}):
+        first.cargo("-p", package, "--no-run")
+    # The packages that are not ours are built once.
+    shutil.rmtree(second.build, ignore_errors=True)
+    shutil.copytree(first.build, second.build)
+    copies.put(first)
+    copies.put(second)
 
-    survivors = 0
-    for mistake, tests, file, replacements in MUTANTS:
-        mutate(file, replacements)
-        failed, errors = cargo(*tests[:3], "--no-run")
-        if failed:
-            sys.exit(f"mutants: «{mistake}» does not compile:\n{errors}")
-        failed, _ = cargo(*tests)
-        caught = failed != 0
-        survivors += not caught
-        print(f"{'caught  ' if caught else 'SURVIVED'}  {mistake}", flush=True)
-        shutil.copy(ROOT / file, TREE / file)
+    def test(mutant):
+        copy = copies.get()
+        caught = copy.test(mutant)
+        copies.put(copy)
+        print(f"{'caught  ' if caught else 'SURVIVED'}  {mutant[0]}", flush=True)
+        return caught
+
+    # Most of the time one of rustc's threads works, and a test waits.
+    with concurrent.futures.ThreadPoolExecutor(2) as workers:
+        survivors = list(workers.map(test, MUTANTS)).count(False)
     if survivors:
         sys.exit(f"mutants: {survivors} of {len(MUTANTS)} mutants survived")
     print(f"all {len(MUTANTS)} mutants were caught")
