@@ -18,9 +18,11 @@ impl Lease {
     }
 
     /// The lease of a node whose hash was read `now`. Nobody knows when it spoke, but its
-    /// hash got the whole lease to live then, and has this much left.
+    /// hash got the whole lease to live then, and has this much left. If that is more than
+    /// a lease, Redis's clock was set back since: the node has little time to speak again.
     pub(crate) fn read(now: Duration, remaining: Duration) -> Self {
-        Self { end: now + remaining.min(LEASE), is_hash_missing: false }
+        let remaining = if remaining > LEASE { REASSERT } else { remaining };
+        Self { end: now + remaining, is_hash_missing: false }
     }
 
     /// Extends the lease of a node that was heard at this time.
@@ -58,5 +60,22 @@ impl Lease {
             // one spoke.
             self.end.saturating_sub(LEASE - SILENCE)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_that_a_clock_set_back_keeps_for_an_hour_counts_for_a_moment_and_in_doubt() {
+        let now = Duration::from_secs(100);
+        let whole = Lease::read(now, LEASE);
+        assert_eq!((whole.end(), whole.doubt()), (now + LEASE, now + SILENCE));
+        let mut kept = Lease::read(now, Duration::from_secs(3600));
+        assert!(kept.doubt() <= now);
+        assert_eq!(kept.end(), now + REASSERT);
+        kept.renew(now);
+        assert_eq!((kept.end(), kept.doubt()), (now + LEASE, now + SILENCE));
     }
 }

@@ -37,6 +37,10 @@ use crate::token::Token;
 const PAUSE_MS: Range<u64> = 10..100;
 const LONG_PAUSE_MS: Range<u64> = 50..250;
 
+/// A doubt that is shorter is not worth a line in the log: with a slow Redis each client that
+/// comes from another node may bring one.
+const SHORT_DOUBT: Duration = Duration::from_secs(1);
+
 pub(super) struct Driver {
     member: Member,
     rooms: Rooms,
@@ -53,6 +57,9 @@ pub(super) struct Driver {
     arrivals: HashMap<SeatNumber, Arrival>,
     unconfirmed: HashMap<SeatNumber, oneshot::Sender<Token>>,
     doubt: Option<Doubt>,
+    doubted: Instant,
+    /// Whether the numbers are partial, as the log said last.
+    said: Option<bool>,
     /// When the write that is on its way was sent, and its number.
     sent: (Instant, u64),
     /// Whether it was said that Redis is not there, or fails.
@@ -87,6 +94,8 @@ impl Driver {
         Self {
             member: Member::new(inbox.id, Duration::ZERO),
             doubt: Some(rooms.doubt()),
+            doubted: Instant::now(),
+            said: None,
             rooms,
             redis,
             inbox,
@@ -223,6 +232,9 @@ impl Driver {
         if !self.member.is_partial() && self.is_settled() {
             self.end_of_doubt();
         }
+        if self.doubt.is_some() && self.doubted.elapsed() >= SHORT_DOUBT {
+            self.say(true);
+        }
         self.tally.backlog.set(self.member.backlog());
         self.tally.nodes.set(self.member.others());
     }
@@ -256,8 +268,22 @@ impl Driver {
     }
 
     fn doubt(&mut self) {
-        info!("the numbers are partial: some people at other nodes may be missing");
-        self.doubt = Some(self.rooms.doubt());
+        if self.doubt.is_none() {
+            self.doubt = Some(self.rooms.doubt());
+            self.doubted = Instant::now();
+        }
+    }
+
+    /// Says in the log whether the numbers are partial, if it has not.
+    fn say(&mut self, is_partial: bool) {
+        if self.said.replace(is_partial) == Some(is_partial) {
+            return;
+        }
+        if is_partial {
+            info!("the numbers are partial: some people at other nodes may be missing");
+        } else {
+            info!(nodes = self.member.others() + 1, "the numbers are those of all nodes");
+        }
     }
 
     /// Whether it is known who was here before this process was.
@@ -270,7 +296,7 @@ impl Driver {
 
     fn end_of_doubt(&mut self) {
         if self.doubt.take().is_some() {
-            info!(nodes = self.member.others() + 1, "the numbers are those of all nodes");
+            self.say(false);
             self.complained = false;
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::mem::take;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::Notify;
@@ -21,6 +21,8 @@ pub(super) struct Inbox {
     pub(super) id: NodeId,
     next_seat: AtomicU32,
     secret: RwLock<Secret>,
+    /// Whether the other nodes have that secret too, or will.
+    is_secret_shared: AtomicBool,
     state: Mutex<State>,
     news: Notify,
 }
@@ -66,6 +68,7 @@ impl Inbox {
             id,
             next_seat: AtomicU32::new(1),
             secret: RwLock::new(Secret::random()),
+            is_secret_shared: AtomicBool::new(false),
             state: Mutex::default(),
             news: Notify::new(),
         })
@@ -95,6 +98,12 @@ impl Inbox {
     /// Uses this secret from now on.
     pub(super) fn follow_secret(&self, bytes: &[u8]) {
         self.secret.write().unwrap_or_else(PoisonError::into_inner).follow(bytes);
+        self.is_secret_shared.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has a secret that no other node knows.
+    pub(super) fn is_new(&self) -> bool {
+        !self.is_secret_shared.load(Ordering::Relaxed)
     }
 
     fn secret(&self) -> impl std::ops::Deref<Target = Secret> + '_ {

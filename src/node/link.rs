@@ -13,7 +13,7 @@ use redis::{
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::inbox::Inbox;
 use super::redis::Redis;
@@ -33,6 +33,10 @@ const OPEN: Duration = Duration::from_millis(2500);
 
 /// How often a Redis Cluster may send us on.
 const REDIRECTIONS: usize = 3;
+
+/// How long a node that is new lets the others go first who may have lost Redis for a moment,
+/// and have clients with tokens: longer than they take to come back.
+const DEFERENCE: Duration = Duration::from_millis(500);
 
 static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(script::WRITE));
 
@@ -191,13 +195,17 @@ impl Link {
     }
 }
 
-/// Has all nodes take the secret of the first of them.
+/// Has all nodes take the secret of the first of them that has given tokens out.
 async fn share_secret(
     connection: &mut MultiplexedConnection,
     prefix: &str,
     inbox: &Inbox,
 ) -> Result<(), RedisError> {
-    let (key, own) = (format!("{prefix}secret"), inbox.secret_bytes());
+    let key = format!("{prefix}secret");
+    if inbox.is_new() && !connection.exists(&key).await? {
+        sleep(DEFERENCE).await;
+    }
+    let own = inbox.secret_bytes();
     let first = SetOptions::default().conditional_set(ExistenceCheck::NX);
     let _is_first: Value = connection.set_options(&key, &own, first).await?;
     let secret: Vec<u8> = connection.get(&key).await?;

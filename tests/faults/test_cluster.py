@@ -397,6 +397,40 @@ class RedisLost(ClusterTest):
         self.all_count(nodes, 3, "a")
         here[1].wait("its end", lambda it: it.ended)
 
+    def test_a_node_that_is_new_to_an_empty_redis_knows_the_tokens_of_the_others(self):
+        old = self.node()
+        first = self.visit(old, "a")
+        self.redis.kill()
+        new = self.server("--redis", self.redis.url, "--keep-alive", "1s")
+        # It is the first one that comes, and has given nobody a token yet.
+        old.signal(signal.SIGSTOP)
+        self.redis.start()
+        clients = lambda: len(self.redis.do("CLIENT", "LIST").splitlines())
+        eventually("how many ask Redis, with this test", clients, 2)
+        old.signal(signal.SIGCONT)
+        self.is_whole(old, new)
+        self.assertEqual(self.visit(new, "a", first.token).newest, 1)
+        first.wait("its end", lambda it: it.ended)
+
+    def test_a_redis_that_is_slow_does_not_fill_the_log(self):
+        nodes = self.nodes(2)
+        people = [self.visit(nodes[0], "a") for _ in range(20)]
+        self.all_count(nodes, 20, "a")
+        watcher = self.watch(nodes[1], "a")
+        for visitor in people:
+            self.redis.do("CLIENT", "PAUSE", "100", "ALL")
+            self.visit(nodes[1], "a", visitor.token)
+            self.is_whole(nodes[1])
+        watcher.wait("the doubt", lambda it: True in [event.partial for event in it.events])
+        # One that lasted is said; on a machine with much to do, another one may.
+        said = lambda: nodes[1].logged(
+            "the numbers are partial: some people at other nodes may be missing"
+        )
+        self.assertLess(len(said()), 5)
+        before = len(said())
+        self.redis.kill()
+        eventually("what it says", lambda: len(said()), before + 1)
+
     def test_after_a_failover_in_a_redis_cluster_all_is_right(self):
         redis = RedisCluster(self)
         nodes = self.nodes(2, redis=redis.urls)
