@@ -226,11 +226,11 @@ mod tests {
     use std::collections::BTreeSet;
     use std::fs::read_to_string;
 
-    /// What the README says of the answers to those who ask for a stream, row by row.
-    fn answers_of_the_readme() -> BTreeSet<String> {
-        let readme = read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
-        let readme = readme.expect("the README is there");
-        let (_, rest) = readme.split_once("| request for a stream | answer |\n").expect("a table");
+    /// What docs/protocol.md says of the answers to those who ask for a stream, row by row.
+    fn answers_of_the_docs() -> BTreeSet<String> {
+        let docs = read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/protocol.md"));
+        let docs = docs.expect("the page is there");
+        let (_, rest) = docs.split_once("| request for a stream | answer |\n").expect("a table");
         let rows = rest.lines().skip(1).take_while(|line| line.starts_with('|'));
         rows.map(|row| {
             let answer = row.rsplit('|').nth(1).expect("a second column").trim();
@@ -240,13 +240,13 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_tells_every_answer_to_who_is_refused_a_stream_and_no_other() {
+    fn the_docs_have_every_answer_that_refuses_a_stream_and_no_other() {
         let of_streams = ROWS.iter().filter(|row| row.reason.is_some());
         let answers = of_streams.map(|Row { status, header, .. }| match header {
             Some(("allow", methods)) => format!("{} with `allow: {methods}`", status.as_u16()),
             Some(("retry-after", _)) => format!("{} with `retry-after`", status.as_u16()),
             _ => status.as_u16().to_string(),
         });
-        assert_eq!(answers.collect::<BTreeSet<_>>(), answers_of_the_readme());
+        assert_eq!(answers.collect::<BTreeSet<_>>(), answers_of_the_docs());
     }
 }

@@ -21,6 +21,7 @@ use std::{io, thread};
 use tokio::runtime;
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::info;
 
 pub use self::redis::{BadRedis, Redis};
 use crate::cluster::place::NodeId;
@@ -72,6 +73,7 @@ impl Node {
             let driver = Driver::new(Arc::new(redis), to_inbox, to_tally, settle, rooms);
             runtime.block_on(driver.run(stopped));
         })?;
+        info!(node = name, "this node counts together with all others of its Redis");
         Ok(Self(Arc::new(Handle { name, inbox, tally, _stop: stop.drop_guard() })))
     }
 

@@ -6,7 +6,7 @@ tests share one. All of them together:
 
     target/venv/bin/python tests/faults/all.py
 
-With MEASURE=1 they say at the end how long things took: the README's figures.
+With MEASURE=1 they say at the end how long things took: the figures in docs/numbers.md.
 """
 
 import datetime

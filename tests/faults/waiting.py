@@ -31,7 +31,7 @@ _measured, _counted = {}, {}
 
 def measured(what, seconds):
     """Notes how long something took. If MEASURE is set, the longest of each is
-    said at the end: the figures in the README come from there."""
+    said at the end: the figures in docs/numbers.md come from there."""
     _measured[what] = max(seconds, _measured.get(what, 0.0))
 
 
