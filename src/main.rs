@@ -148,6 +148,9 @@ async fn serve(config: Config) -> Result<(), String> {
     if options.node.is_none() && !options.seats.as_ref().is_some_and(SeatsFile::is_whole) {
         settle(&rooms, options.seats.clone(), config.settle);
     }
+    if let Some(node) = &options.node {
+        node.meet().await;
+    }
     let app = router(rooms, options.clone());
     server.serve(app, options).await;
     info!("stopped");
