@@ -491,7 +491,7 @@ class Guarded(ClusterTest):
             self.assertEqual(node.metrics()["headcount_cluster_failures_total"], 0)
         scripts = "".join(path.read_text() for path in (ROOT / "src" / "cluster").glob("*.lua"))
         called = {name.lower() for name in re.findall(r"redis\.call\('(\w+)'", scripts)}
-        called |= {"get", "set", "subscribe", "publish", "evalsha", "script|load", "zrange"}
+        called |= {"get", "set", "subscribe", "publish", "evalsha", "script|load", "pttl", "zrange"}
         self.assertEqual({rule[1:] for rule in rules if rule[0] == "+"}, called)
 
     def test_a_password_that_is_wrong_is_said_and_one_that_changes_does_no_harm(self):
