@@ -181,6 +181,9 @@ async fn serve(config: Config) -> Result<(), String> {
     if options.node.is_none() && !options.seats.as_ref().is_some_and(SeatsFile::is_whole) {
         settle(&rooms, options.seats.clone(), config.settle);
     }
+    if let Some(node) = &options.node {
+        node.meet().await;
+    }
     let Routes { visitors, operator } = Routes::new(rooms, options.clone());
     let answering = admin.map(|admin| admin.serve(operator)).transpose();
     let answering =

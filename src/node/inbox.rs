@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 use std::mem::take;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::arrival::Arrival;
 use super::secret::{Secret, Vouched, place};
@@ -22,7 +22,7 @@ pub(super) struct Inbox {
     next_seat: AtomicU32,
     secret: RwLock<Secret>,
     /// Whether the other nodes have that secret too, or will.
-    is_secret_shared: AtomicBool,
+    is_secret_shared: watch::Sender<bool>,
     state: Mutex<State>,
     news: Notify,
 }
@@ -68,7 +68,7 @@ impl Inbox {
             id,
             next_seat: AtomicU32::new(1),
             secret: RwLock::new(Secret::random()),
-            is_secret_shared: AtomicBool::new(false),
+            is_secret_shared: watch::Sender::new(false),
             state: Mutex::default(),
             news: Notify::new(),
         })
@@ -98,12 +98,18 @@ impl Inbox {
     /// Uses this secret from now on.
     pub(super) fn follow_secret(&self, bytes: &[u8]) {
         self.secret.write().unwrap_or_else(PoisonError::into_inner).follow(bytes);
-        self.is_secret_shared.store(true, Ordering::Relaxed);
+        self.is_secret_shared.send_replace(true);
     }
 
     /// Whether it has a secret that no other node knows.
     pub(super) fn is_new(&self) -> bool {
-        !self.is_secret_shared.load(Ordering::Relaxed)
+        !*self.is_secret_shared.borrow()
+    }
+
+    /// Waits until the other nodes have its secret too.
+    pub(super) async fn is_known(&self) {
+        let mut is_shared = self.is_secret_shared.subscribe();
+        let _inbox_is_there = is_shared.wait_for(|is_shared| *is_shared).await;
     }
 
     fn secret(&self) -> impl std::ops::Deref<Target = Secret> + '_ {

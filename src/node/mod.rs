@@ -20,6 +20,7 @@ use std::{io, thread};
 
 use tokio::runtime;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::info;
 
@@ -37,6 +38,9 @@ use driver::Driver;
 use inbox::Inbox;
 use secret::Vouched;
 use tally::NodeTally;
+
+/// How long a node waits at its start for the secret of the others.
+const INTRODUCTION: Duration = Duration::from_secs(1);
 
 /// This process as one node of several. A handle that is cheap to clone; the node is no more
 /// when the last one is dropped, and what it has written ends with its lease.
@@ -75,6 +79,12 @@ impl Node {
         })?;
         info!(node = name, "this node counts together with all others of its Redis");
         Ok(Self(Arc::new(Handle { name, inbox, tally, _stop: stop.drop_guard() })))
+    }
+
+    /// Waits until the other nodes know the tokens that this one gives out, but not for long:
+    /// it serves without Redis, too. Those who come before are counted anew at another node.
+    pub async fn meet(&self) {
+        let _in_time = timeout(INTRODUCTION, self.0.inbox.is_known()).await;
     }
 
     /// What people call it.

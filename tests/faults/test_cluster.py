@@ -160,6 +160,12 @@ class Returns(ClusterTest):
         fourth.close()
         self.all_count(nodes, 0, "a")
 
+    def test_whoever_comes_to_a_node_at_its_start_has_a_token_that_the_others_know(self):
+        nodes = [self.server("--redis", self.redis.url) for _ in range(2)]
+        first = self.visit(nodes[0], "a")
+        self.assertEqual(self.visit(nodes[1], "a", first.token).newest, 1)
+        first.wait("its end", lambda it: it.ended)
+
     def test_every_room_of_a_stream_moves(self):
         nodes = self.nodes(2)
         watchers = [self.watch(node, ["a", "b"]) for node in nodes]
