@@ -419,15 +419,6 @@ impl Nodes {
         (self.rounds.server_cpu_s - idle) * 1e6 / self.rounds.deliveries as f64
     }
 
-    /// Redis's CPU time for one join or leave, less what it takes while there is none, in
-    /// microseconds.
-    #[must_use]
-    pub fn redis_cpu_us(&self) -> Option<f64> {
-        let (idle, redis) = (self.redis_idle.as_ref()?, self.redis.as_ref()?);
-        let cpu_s = redis.cpu_s - idle.cpu_s / idle.seconds * redis.seconds;
-        Some(cpu_s * 1e6 / (2 * self.rounds.rounds) as f64)
-    }
-
     /// The CPU time of a node while nobody comes or goes, in per cent of a core.
     #[must_use]
     pub fn idle_share(&self) -> f64 {

@@ -255,13 +255,13 @@ pub(super) fn nodes(medians: &Medians) -> String {
         "nodes",
         "streams of each",
         "µs per delivery",
-        "idle node, % of a core",
+        "node at rest, % of a core",
         "p50, ms",
         "p99",
         "last stream, ms",
-        "Redis, ms of CPU for each change",
-        "Redis idle, % of a core",
-        "Redis, idle: writes/s",
+        "Redis at rest, % of a core",
+        "writes/s",
+        "µs for each",
         "kB/s sent",
     ];
     let rows = medians.clusters(HEADCOUNT).into_iter().map(|(nodes, streams)| {
@@ -278,9 +278,9 @@ pub(super) fn nodes(medians: &Medians) -> String {
             latency(50),
             latency(99),
             of(&|nodes| Some(last_us(&nodes.rounds) / 1000.0)),
-            of(&|nodes| Some(nodes.redis_cpu_us()? / 1000.0)),
             idle(Redis::share),
             idle(Redis::writes_a_second),
+            idle(|redis| redis.cpu_us_each(redis.writes as usize)),
             idle(|redis| redis.bytes_out_a_second() / 1000.0),
         ]
     });
