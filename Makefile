@@ -37,11 +37,11 @@ check: ## Check the format, the lints and the docs; a warning is an error
 mutants: ## Make mistakes in copies of the code and see that the tests catch each
 	python3 tests/model/mutants.py
 
-bench: build-bench ## Measure Headcount beside other servers, in half an hour: bench/results
+bench: build-bench ## Measure Headcount beside other servers, in forty minutes: bench/results
 	@if [ -x bench/setup.sh ]; then bench/setup.sh; fi
 	target/release/bench
 
-bench-quick: build-bench ## The same in two minutes, with small crowds: bench/results/quick
+bench-quick: build-bench ## The same in three minutes, with small crowds: bench/results/quick
 	@if [ -x bench/setup.sh ]; then bench/setup.sh; fi
 	target/release/bench --quick
 

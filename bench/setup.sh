@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fetches what the bench compares with, beyond cargo, node and npm: from npm
 # Socket.IO, better-sse and Bun, in bench/peers/node_modules; from Debian nginx and
-# its nchan. Silent when all is there.
+# its nchan, and Redis for several nodes of Headcount. Silent when all is there.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -13,6 +13,7 @@ PATH=$PATH:/usr/sbin:/sbin # where Debian has nginx
 missing_packages() {
   command -v openssl >/dev/null || echo openssl
   command -v nginx >/dev/null || echo nginx
+  command -v redis-server >/dev/null || echo redis-server
   [[ -e /usr/lib/nginx/modules/ngx_nchan_module.so ]] || echo libnginx-mod-nchan
 }
 

@@ -27,6 +27,7 @@ pub mod peers;
 pub mod plan;
 pub mod process;
 pub mod progress;
+pub mod redis;
 pub mod report;
 pub mod results;
 pub mod scenario;

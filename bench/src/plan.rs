@@ -34,6 +34,8 @@ pub enum Scenario {
     Ways,
     /// Visitors come over TLS, with a ticket of an earlier visit and without
     Joins,
+    /// Several nodes that share a count through Redis (Headcount only)
+    Cluster,
 }
 
 /// How large and how long everything is.
@@ -69,6 +71,10 @@ pub struct Sizes {
     pub shared: usize,
     /// How many visitors come over TLS.
     pub joins: usize,
+    /// How many nodes share a crowd, and how many of it each has.
+    pub nodes: (usize, usize),
+    /// For how long Redis alone is written to.
+    pub writing: Duration,
     /// Whether what Headcount alone does is done in every run, and the others left idle
     /// too, once.
     pub all_of_headcount: bool,
@@ -90,6 +96,8 @@ pub const FULL: Sizes = Sizes {
     ways: 3000,
     shared: 30_000,
     joins: 3000,
+    nodes: (20, 900),
+    writing: Duration::from_secs(5),
     all_of_headcount: true,
 };
 
@@ -109,6 +117,8 @@ pub const QUICK: Sizes = Sizes {
     ways: 1000,
     shared: 10_000,
     joins: 1000,
+    nodes: (4, 100),
+    writing: Duration::from_secs(2),
     all_of_headcount: false,
 };
 
@@ -163,6 +173,35 @@ pub enum Act {
         /// Whether they have tickets.
         handshake: Handshake,
     },
+    /// A crowd is spread over nodes; one alone has no Redis.
+    Nodes {
+        /// How many.
+        nodes: usize,
+        /// How many streams each has.
+        each: usize,
+    },
+    /// So many rooms, whose people are spread over nodes; one alone has no Redis.
+    RoomsOfNodes {
+        /// How many nodes.
+        nodes: usize,
+        /// How many rooms.
+        rooms: usize,
+    },
+    /// Redis alone, written to as nodes do.
+    Writes(Writes),
+}
+
+/// How Redis is written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Writes {
+    /// How many nodes write, each 40 times a second.
+    pub nodes: usize,
+    /// How many hear them.
+    pub hearers: usize,
+    /// How many rooms change in a second, of all nodes together.
+    pub changes_per_second: usize,
+    /// For how long.
+    pub time: Duration,
 }
 
 /// Everything that is to be done with these peers in these scenarios.
@@ -220,6 +259,11 @@ pub fn steps(sizes: &Sizes, peers: &[&'static Peer], scenarios: &[Scenario]) -> 
                 add(headcount, Act::Cores(placement));
             }
         }
+        if wanted(Scenario::Cluster) {
+            for act in cluster(sizes) {
+                add(headcount, act);
+            }
+        }
         if wanted(Scenario::Million) && run == 0 {
             add(headcount, Act::Million);
         }
@@ -249,6 +293,28 @@ fn ways_and_joins(sizes: &Sizes, peers: &[&'static Peer], run: usize) -> Vec<(&'
             }
         }
     }
+    acts
+}
+
+/// What nodes do together, each beside what one does alone; and what Redis takes for more
+/// than can be had from nodes on one machine.
+fn cluster(sizes: &Sizes) -> Vec<Act> {
+    let (nodes, each) = sizes.nodes;
+    let mut acts = vec![
+        Act::Nodes { nodes: 1, each },
+        Act::Nodes { nodes: 1, each: nodes * each },
+        Act::Nodes { nodes, each },
+    ];
+    for nodes in [1, 3] {
+        acts.push(Act::RoomsOfNodes { nodes, rooms: sizes.rooms[1] });
+    }
+    let time = sizes.writing;
+    for changes_per_second in [1000, 10_000, 100_000] {
+        acts.push(Act::Writes(Writes { nodes: 1, hearers: 3, changes_per_second, time }));
+    }
+    // A million people on 50 nodes, of whom each stays for five minutes.
+    let million = Writes { nodes: 50, hearers: 50, changes_per_second: 6000, time };
+    acts.push(Act::Writes(million));
     acts
 }
 
@@ -318,6 +384,15 @@ impl Step {
                 gather(*streams) + 5.0 + sizes.rounds as f64 * *streams as f64 * 60e-6
             }
             Act::Joins { .. } => sizes.joins as f64 * 1e-3,
+            Act::Nodes { nodes, each } => {
+                let streams = nodes * each;
+                8.0 + gather(streams) + sizes.rounds as f64 * streams as f64 * 160e-6
+            }
+            Act::RoomsOfNodes { rooms, .. } => {
+                5.0 + *rooms as f64 / 1000.0
+                    + sizes.changes as f64 / f64::from(sizes.changes_per_second)
+            }
+            Act::Writes(writes) => writes.time.as_secs_f64(),
             Act::Million => *sizes.million.last().unwrap_or(&0) as f64 * 150e-6,
         }
     }
@@ -333,6 +408,11 @@ impl Step {
             Act::Cores(Placement::Apart) => "one core".into(),
             Act::Cores(Placement::Together) => "two cores".into(),
             Act::Million => "HTTP/2 streams".into(),
+            Act::Nodes { nodes, each } => format!("{nodes} nodes with {each} each"),
+            Act::RoomsOfNodes { nodes, rooms } => format!("{rooms} rooms on {nodes} nodes"),
+            Act::Writes(Writes { nodes, changes_per_second, .. }) => {
+                format!("{changes_per_second} changes a second in Redis, of {nodes} nodes")
+            }
             Act::Way { way, streams } => format!("{streams} over {}", way.title()),
             Act::Joins { key, handshake: Handshake::Full } => {
                 format!("full handshakes ({})", key.title())

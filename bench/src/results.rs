@@ -74,6 +74,12 @@ pub enum Figures {
     Way(OfWay),
     /// Visitors over TLS.
     Joins(Joins),
+    /// A crowd spread over nodes.
+    Nodes(Nodes),
+    /// Small rooms spread over nodes.
+    RoomsOfNodes(RoomsOfNodes),
+    /// Redis alone.
+    Writes(Writes),
 }
 
 /// Rounds of one visitor who joins and leaves.
@@ -219,6 +225,68 @@ pub struct Joins {
     pub client_cpu_s: f64,
 }
 
+/// What Redis did in a while.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Redis {
+    /// How long that was.
+    pub seconds: f64,
+    /// Its CPU time.
+    pub cpu_s: f64,
+    /// How many writes it carried out. Each is published as one frame, to every node.
+    pub writes: u64,
+    /// How many commands it carried out, those of its script among them.
+    pub commands: u64,
+    /// What it received, in bytes.
+    pub bytes_in: u64,
+    /// What it sent, in bytes.
+    pub bytes_out: u64,
+}
+
+/// Rounds as in `deliver`, of a crowd that is spread over nodes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Nodes {
+    /// How many; one alone has no Redis.
+    pub nodes: usize,
+    /// The nodes while nobody came or went, together.
+    pub idle: Idle,
+    /// Redis meanwhile.
+    pub redis_idle: Option<Redis>,
+    /// The rounds. The visitor comes to the first of the nodes.
+    pub rounds: Deliver,
+    /// Their time, rests included.
+    pub seconds: f64,
+    /// Redis meanwhile.
+    pub redis: Option<Redis>,
+}
+
+/// Coming and going in rooms whose people are spread over nodes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RoomsOfNodes {
+    /// How many; one alone has no Redis.
+    pub nodes: usize,
+    /// What was done, and the CPU time of all these nodes.
+    pub rooms: Rooms,
+    /// The CPU time of one more node, which has nobody and hears of everything.
+    pub bystander_cpu_s: Option<f64>,
+    /// Redis meanwhile.
+    pub redis: Option<Redis>,
+}
+
+/// Redis alone, written to as nodes do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Writes {
+    /// How many nodes wrote.
+    pub nodes: usize,
+    /// How many heard them.
+    pub hearers: usize,
+    /// How many rooms were to change in a second.
+    pub changes_per_second: usize,
+    /// How many did.
+    pub changes: usize,
+    /// What Redis did.
+    pub redis: Redis,
+}
+
 impl Results {
     /// Reads what was kept.
     ///
@@ -307,5 +375,61 @@ impl Joins {
     #[must_use]
     pub fn client_cpu_us(&self) -> f64 {
         self.client_cpu_s * 1e6 / self.joins as f64
+    }
+}
+
+impl Redis {
+    /// Its CPU time, in per cent of a core.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        100.0 * self.cpu_s / self.seconds
+    }
+
+    /// Its CPU time for each of so many things, in microseconds.
+    #[must_use]
+    pub fn cpu_us_each(&self, things: usize) -> f64 {
+        self.cpu_s * 1e6 / things as f64
+    }
+
+    /// How many writes it carried out in a second.
+    #[must_use]
+    pub fn writes_a_second(&self) -> f64 {
+        self.writes as f64 / self.seconds
+    }
+
+    /// How many commands it carried out in a second.
+    #[must_use]
+    pub fn commands_a_second(&self) -> f64 {
+        self.commands as f64 / self.seconds
+    }
+
+    /// What it sent in a second, in bytes.
+    #[must_use]
+    pub fn bytes_out_a_second(&self) -> f64 {
+        self.bytes_out as f64 / self.seconds
+    }
+}
+
+impl Nodes {
+    /// The CPU time of all nodes for one delivery, less what they take while nobody comes
+    /// or goes, in microseconds.
+    #[must_use]
+    pub fn cpu_us(&self) -> f64 {
+        let idle = self.idle.server_cpu_s / self.idle.seconds * self.seconds;
+        (self.rounds.server_cpu_s - idle) * 1e6 / self.rounds.deliveries as f64
+    }
+
+    /// The CPU time of a node while nobody comes or goes, in per cent of a core.
+    #[must_use]
+    pub fn idle_share(&self) -> f64 {
+        100.0 * self.idle.server_cpu_s / self.idle.seconds / self.nodes as f64
+    }
+}
+
+impl RoomsOfNodes {
+    /// The CPU time of a node for a change of which it only hears, in microseconds.
+    #[must_use]
+    pub fn bystander_cpu_us(&self) -> Option<f64> {
+        Some(self.bystander_cpu_s? * 1e6 / self.rooms.changes as f64)
     }
 }

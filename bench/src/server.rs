@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -24,9 +24,8 @@ const END: Duration = Duration::from_secs(3);
 /// How much of what a server wrote is shown when it fails, in bytes.
 const SHOWN: usize = 2000;
 
-/// The process group of the server that runs, or 0: it is to end when we are
-/// interrupted.
-static RUNNING: AtomicI32 = AtomicI32::new(0);
+/// The process groups of the servers that run: they are to end when we are interrupted.
+static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
 /// One server, which ends when this is dropped.
 #[derive(Debug)]
@@ -58,7 +57,7 @@ impl Server {
         cores.be_client(placement)?;
         let child =
             child.with_context(|| format!("cannot start {}", command.get_program().display()))?;
-        RUNNING.store(Pid::from_child(&child).as_raw_nonzero().get(), Ordering::SeqCst);
+        running(|running| running.push(Pid::from_child(&child)));
         let mut server = Self { child, address, output };
         server.wait_until_ready()?;
         Ok(server)
@@ -118,23 +117,29 @@ impl Drop for Server {
         // Also for those of its group that a leader left behind.
         self.signal(Signal::KILL);
         let _ = self.child.wait();
-        RUNNING.store(0, Ordering::SeqCst);
+        running(|running| running.retain(|group| *group != Pid::from_child(&self.child)));
     }
 }
 
-/// Lets an interrupt of the bench end the server that runs, too: in a group of its own
-/// it hears of none.
+/// Lets an interrupt of the bench end the servers that run, too: in groups of their own
+/// they hear of none.
 ///
 /// # Errors
 /// If the signals can't be handled.
 pub fn end_on_interrupt() -> anyhow::Result<()> {
     ctrlc::set_handler(|| {
-        if let Some(group) = Pid::from_raw(RUNNING.load(Ordering::SeqCst)) {
-            let _it_has_ended = kill_process_group(group, Signal::KILL);
-        }
+        running(|running| {
+            for group in running {
+                let _it_has_ended = kill_process_group(*group, Signal::KILL);
+            }
+        });
         std::process::exit(130);
     })?;
     Ok(())
+}
+
+fn running(act: impl FnOnce(&mut Vec<Pid>)) {
+    act(&mut RUNNING.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
 /// A port that was free a moment ago.

@@ -64,7 +64,7 @@ trait Heard {
     fn reply(&mut self, bytes: &[u8]);
 }
 
-/// Many streams to one server.
+/// Many streams to one server, or to the nodes of one counter.
 pub struct Load {
     server: SocketAddr,
     protocol: Protocol,
@@ -146,6 +146,11 @@ impl Load {
             plain: Vec::new(),
             reply: Vec::new(),
         })
+    }
+
+    /// From now on, connections go to this server. All streams are watched together.
+    pub fn turn_to(&mut self, server: SocketAddr) {
+        self.server = server;
     }
 
     /// What the streams have been told.

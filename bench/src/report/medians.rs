@@ -8,7 +8,8 @@ use crate::figures::median;
 use crate::load::Handshake;
 use crate::peers::{FLOOR, PEERS, Peer};
 use crate::results::{
-    Deliver, Figures, Idle, Joins, Leave, Memory, Million, OfWay, Results, Rooms, Storm,
+    Deliver, Figures, Idle, Joins, Leave, Memory, Million, Nodes, OfWay, Results, Rooms,
+    RoomsOfNodes, Storm, Writes,
 };
 use crate::way::Way;
 
@@ -192,6 +193,53 @@ impl<'a> Medians<'a> {
         })
     }
 
+    /// How many nodes there were, and how many streams in all.
+    pub(super) fn clusters(&self, peer: &str) -> BTreeSet<(usize, usize)> {
+        let figures = self.figures(peer).filter_map(nodes);
+        figures.map(|nodes| (nodes.nodes, nodes.rounds.streams)).collect()
+    }
+
+    /// A figure of so many nodes with so many streams in all.
+    pub(super) fn nodes(
+        &self,
+        peer: &str,
+        cluster: (usize, usize),
+        figure: impl Fn(&Nodes) -> Option<f64>,
+    ) -> Option<f64> {
+        let is_it = |nodes: &&Nodes| (nodes.nodes, nodes.rounds.streams) == cluster;
+        self.median(peer, |figures| nodes(figures).filter(is_it).and_then(&figure))
+    }
+
+    /// A figure of rooms whose people were spread over so many nodes.
+    pub(super) fn rooms_of_nodes(
+        &self,
+        peer: &str,
+        nodes: usize,
+        figure: impl Fn(&RoomsOfNodes) -> Option<f64>,
+    ) -> Option<f64> {
+        self.median(peer, |figures| match figures {
+            Figures::RoomsOfNodes(rooms) if rooms.nodes == nodes => figure(rooms),
+            _ => None,
+        })
+    }
+
+    /// How many nodes wrote to Redis, and how many changes a second.
+    pub(super) fn written(&self, peer: &str) -> BTreeSet<(usize, usize)> {
+        let figures = self.figures(peer).filter_map(writes);
+        figures.map(|writes| (writes.nodes, writes.changes_per_second)).collect()
+    }
+
+    /// A figure of Redis, written to by so many nodes so often.
+    pub(super) fn writes(
+        &self,
+        peer: &str,
+        written: (usize, usize),
+        figure: impl Fn(&Writes) -> f64,
+    ) -> Option<f64> {
+        let is_it = |writes: &&Writes| (writes.nodes, writes.changes_per_second) == written;
+        self.median(peer, |figures| writes(figures).filter(is_it).map(&figure))
+    }
+
     /// How many times as many visitors can come with tickets as without, by the CPU time
     /// that each takes. By the clock they are fewer on a machine that is busy otherwise.
     pub(super) fn resumption(&self, peer: &str, key: Key) -> Option<f64> {
@@ -261,6 +309,20 @@ fn rooms(figures: &Figures) -> Option<&Rooms> {
 fn million(figures: &Figures) -> Option<&Million> {
     match figures {
         Figures::Million(million) => Some(million),
+        _ => None,
+    }
+}
+
+fn nodes(figures: &Figures) -> Option<&Nodes> {
+    match figures {
+        Figures::Nodes(nodes) => Some(nodes),
+        _ => None,
+    }
+}
+
+fn writes(figures: &Figures) -> Option<&Writes> {
+    match figures {
+        Figures::Writes(writes) => Some(writes),
         _ => None,
     }
 }

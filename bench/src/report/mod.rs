@@ -143,6 +143,31 @@ fn markdown(results: &Results, medians: &Medians, readme: &str) -> String {
         None,
         tables::joins(medians),
     );
+    section(
+        "A crowd on several nodes",
+        "Nodes that share a count through Redis, each with as much of the crowd; a visitor comes \
+         to the first of them and goes, as in `deliver`. All nodes and Redis are on one core. \
+         CPU time is that of all nodes, less what they take while nothing happens."
+            .into(),
+        None,
+        tables::nodes(medians),
+    );
+    section(
+        "Rooms on several nodes",
+        "One of a room's three people is at each node. One more node has nobody and hears of \
+         each change."
+            .into(),
+        None,
+        tables::rooms_of_nodes(medians),
+    );
+    section(
+        "Redis alone",
+        "Written to as nodes do, by their script, each 40 times a second; every other change is \
+         that somebody left."
+            .into(),
+        None,
+        tables::writes(medians),
+    );
     section("Not run", String::new(), None, tables::not_run(results));
     section("The machine", String::new(), None, tables::machine(results));
     report
@@ -230,6 +255,10 @@ mod tests {
             "| Headcount | RSA 2048 | 900.00 | 400.00 | 2.25 | 1,000 | 2,000 | 100.00, 100.00 |",
             "| joins for the same CPU with tickets, against without (RSA 2048) | ≥ 3.00 | 2.25 | not met |",
             "| joins for the same CPU with tickets, against without (P-256) | ≥ 3.00 | – | not measured |",
+            // 2.2 s, of which 0.2 s are those of 10 s in which nothing happens.
+            "| 4 | 25 | 2.00 | 0.50 | 51.00 | 100.00 | 101.00 | 0.20 | 4.00 | 500.00 | 10.00 |",
+            "| 3 | 1,000 | 2,000 | 100.00 | 3.00 | 10.00 | 2.00 | 120.00 | 4000.00 | 500.00 |",
+            "| 1 | 3 | 1,000 | 40 | 1.00 | 10.00 | 250.00 | 100.00 | 300.00 |",
         ] {
             assert!(report.contains(line), "{line} is missing in:\n{report}");
         }

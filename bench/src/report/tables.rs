@@ -8,7 +8,9 @@ use crate::certificate::Key;
 use crate::cores::Placement;
 use crate::load::Handshake;
 use crate::peers::{FLOOR, HEADCOUNT, NCHAN, Peer, peer};
-use crate::results::{Deliver, Joins, Memory, OfWay, Results, Rooms};
+use crate::results::{
+    Deliver, Joins, Memory, Nodes, OfWay, Redis, Results, Rooms, RoomsOfNodes, Writes,
+};
 use crate::way::Way;
 
 pub(super) fn cost(medians: &Medians) -> String {
@@ -246,6 +248,109 @@ pub(super) fn joins(medians: &Medians) -> String {
         }
     }
     table(&header, rows)
+}
+
+pub(super) fn nodes(medians: &Medians) -> String {
+    let header = [
+        "nodes",
+        "streams of each",
+        "µs per delivery",
+        "node at rest, % of a core",
+        "p50, ms",
+        "p99",
+        "last stream, ms",
+        "Redis at rest, % of a core",
+        "writes/s",
+        "µs for each",
+        "kB/s sent",
+    ];
+    let rows = medians.clusters(HEADCOUNT).into_iter().map(|(nodes, streams)| {
+        let of = |figure: &dyn Fn(&Nodes) -> Option<f64>| {
+            known(medians.nodes(HEADCOUNT, (nodes, streams), figure))
+        };
+        let latency = |p: usize| of(&|nodes| Some(nodes.rounds.latency_us.get(p)? / 1000.0));
+        let idle = |figure: fn(&Redis) -> f64| of(&|nodes| nodes.redis_idle.as_ref().map(figure));
+        vec![
+            nodes.to_string(),
+            thousands(streams / nodes),
+            of(&|nodes| Some(nodes.cpu_us())),
+            of(&|nodes| Some(nodes.idle_share())),
+            latency(50),
+            latency(99),
+            of(&|nodes| Some(last_us(&nodes.rounds) / 1000.0)),
+            idle(Redis::share),
+            idle(Redis::writes_a_second),
+            idle(|redis| redis.cpu_us_each(redis.writes as usize)),
+            idle(|redis| redis.bytes_out_a_second() / 1000.0),
+        ]
+    });
+    table(&header, rows.collect())
+}
+
+pub(super) fn rooms_of_nodes(medians: &Medians) -> String {
+    let header = [
+        "nodes",
+        "rooms",
+        "joins and leaves a second",
+        "all nodes, µs of CPU for each",
+        "a node that has nobody, µs",
+        "Redis, µs",
+        "Redis, % of a core",
+        "writes/s",
+        "commands/s",
+        "kB/s sent",
+    ];
+    let rows = [1, 3].into_iter().filter_map(|nodes| {
+        let of = |figure: &dyn Fn(&RoomsOfNodes) -> Option<f64>| {
+            medians.rooms_of_nodes(HEADCOUNT, nodes, figure)
+        };
+        let redis =
+            |figure: &dyn Fn(&Redis) -> f64| known(of(&|rooms| rooms.redis.as_ref().map(figure)));
+        let rate = of(&|of_nodes| Some(of_nodes.rooms.changes as f64 / of_nodes.rooms.seconds))?;
+        let changes = of(&|of_nodes| Some(of_nodes.rooms.changes as f64))? as usize;
+        Some(vec![
+            nodes.to_string(),
+            thousands(of(&|of_nodes| Some(of_nodes.rooms.rooms as f64))? as usize),
+            thousands(rate.round() as usize),
+            known(of(&|of_nodes| Some(of_nodes.rooms.server_cpu_us()))),
+            known(of(&RoomsOfNodes::bystander_cpu_us)),
+            redis(&|redis| redis.cpu_us_each(changes)),
+            redis(&Redis::share),
+            redis(&Redis::writes_a_second),
+            redis(&Redis::commands_a_second),
+            redis(&|redis| redis.bytes_out_a_second() / 1000.0),
+        ])
+    });
+    table(&header, rows.collect())
+}
+
+pub(super) fn writes(medians: &Medians) -> String {
+    let header = [
+        "nodes that write",
+        "that hear",
+        "room changes a second",
+        "writes/s",
+        "Redis, % of a core",
+        "µs for each change",
+        "µs for each write",
+        "kB/s received",
+        "kB/s sent",
+    ];
+    let rows = medians.written(HEADCOUNT).into_iter().filter_map(|written| {
+        let of = |figure: &dyn Fn(&Writes) -> f64| medians.writes(HEADCOUNT, written, figure);
+        Some(vec![
+            written.0.to_string(),
+            thousands(of(&|writes| writes.hearers as f64)? as usize),
+            thousands(of(&|writes| writes.changes as f64 / writes.redis.seconds)?.round() as usize),
+            thousands(of(&|writes| writes.redis.writes_a_second())?.round() as usize),
+            known(of(&|writes| writes.redis.share())),
+            known(of(&|writes| writes.redis.cpu_us_each(writes.changes))),
+            known(of(&|writes| writes.redis.cpu_us_each(writes.redis.writes as usize))),
+            known(of(&|writes| writes.redis.bytes_in as f64 / writes.redis.seconds / 1000.0)),
+            known(of(&|writes| writes.redis.bytes_out_a_second() / 1000.0)),
+        ])
+    });
+    table(&header, rows.collect())
 }
 
 pub(super) fn not_run(results: &Results) -> String {

@@ -1,6 +1,7 @@
 //! A crowd that gathers without haste: what it takes in memory, what it costs when
 //! nothing happens, when one comes and goes, and when all go at once.
 
+use std::slice::from_ref;
 use std::time::{Duration, Instant};
 
 use super::{Base, GATHERING, IN_FLIGHT, PATH, TELLING, deliver};
@@ -44,7 +45,7 @@ pub(super) fn run(
         keep(Figures::Idle(idle(load, server, window)?));
     }
     if let Some(rounds) = parts.deliver {
-        keep(Figures::Deliver(deliver::rounds(load, server, rounds)?));
+        keep(Figures::Deliver(deliver::rounds(load, from_ref(server), rounds)?));
     }
     if parts.leave {
         keep(Figures::Leave(leave(load, server)?));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{PATH, TELLING};
+use super::{PATH, TELLING, cpu};
 use crate::figures::percentiles;
 use crate::load::Load;
 use crate::process::cpu_of_this_thread;
@@ -16,14 +16,18 @@ use crate::server::Server;
 const REST: Duration = Duration::from_micros(70);
 const SHORTEST_REST: Duration = Duration::from_millis(20);
 
-pub(super) fn rounds(load: &mut Load, server: &Server, rounds: usize) -> anyhow::Result<Deliver> {
+pub(super) fn rounds(
+    load: &mut Load,
+    servers: &[Server],
+    rounds: usize,
+) -> anyhow::Result<Deliver> {
     let request = load.request(PATH);
     let streams = load.told().open();
     let rest = (REST * u32::try_from(streams)?).max(SHORTEST_REST);
     load.rest(rest)?;
 
     let (mut latencies, mut last_us, mut telling) = (Vec::new(), Vec::new(), Duration::ZERO);
-    let (server_before, client_before) = (server.tree().cpu()?, cpu_of_this_thread()?);
+    let (server_before, client_before) = (cpu(servers)?, cpu_of_this_thread()?);
     load.forget_figures();
     for _ in 0..rounds {
         let visitor = load.connect(TELLING)?;
@@ -46,7 +50,7 @@ pub(super) fn rounds(load: &mut Load, server: &Server, rounds: usize) -> anyhow:
         streams,
         rounds,
         deliveries: load.told().events(),
-        server_cpu_s: (server.tree().cpu()? - server_before).as_secs_f64(),
+        server_cpu_s: (cpu(servers)? - server_before).as_secs_f64(),
         client_cpu_s: (cpu_of_this_thread()? - client_before).as_secs_f64(),
         telling_s: telling.as_secs_f64(),
         latency_us: percentiles(&latencies),

@@ -1,5 +1,6 @@
 //! What is done with a server and the load client.
 
+mod cluster;
 mod crowd;
 mod deliver;
 mod joins;
@@ -9,6 +10,7 @@ mod storm;
 mod ways;
 
 use std::process::Command;
+use std::slice::from_ref;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -81,7 +83,7 @@ pub fn run(
             // Heartbeats of 15,000 people would weigh more than the changes.
             let stage = Stage { options: &["--keep-alive", "10m", ANY_ROOMS], ..stage(3 * rooms) };
             stage.with(|load, server| {
-                keep(Figures::Rooms(rooms::run(load, server, *rooms, sizes)?));
+                keep(Figures::Rooms(rooms::run(load, from_ref(server), *rooms, sizes)?));
                 Ok(())
             })
         }
@@ -90,7 +92,7 @@ pub fn run(
             let file = format!("/dev/shm/headcount-bench-{}", std::process::id());
             let options = ["--keep-alive", "10m", ANY_ROOMS, "--seats", &file];
             let done = Stage { options: &options, ..stage(3 * rooms) }.with(|load, server| {
-                let rooms = rooms::run(load, server, *rooms, sizes)?;
+                let rooms = rooms::run(load, from_ref(server), *rooms, sizes)?;
                 keep(Figures::Rooms(results::Rooms { seats: true, ..rooms }));
                 Ok(())
             });
@@ -102,10 +104,22 @@ pub fn run(
             let stage = Stage { placement: *placement, ..stage(streams) };
             stage.with(|load, server| {
                 load.fill(PATH, streams, IN_FLIGHT, GATHERING)?;
-                let rounds = deliver::rounds(load, server, sizes.rounds)?;
+                let rounds = deliver::rounds(load, from_ref(server), sizes.rounds)?;
                 keep(Figures::Cores(results::Cores { placement: *placement, rounds }));
                 Ok(())
             })
+        }
+        Act::Nodes { nodes, each } => {
+            keep(Figures::Nodes(cluster::crowd(step.peer, cores, *nodes, *each, sizes)?));
+            Ok(())
+        }
+        Act::RoomsOfNodes { nodes, rooms } => {
+            keep(Figures::RoomsOfNodes(cluster::rooms(step.peer, cores, *nodes, *rooms, sizes)?));
+            Ok(())
+        }
+        Act::Writes(writes) => {
+            keep(Figures::Writes(cluster::writes(cores, writes)?));
+            Ok(())
         }
         Act::Million => {
             let streams = *sizes.million.last().context("a crowd of no size")?;
@@ -129,6 +143,11 @@ pub fn run(
             })
         }
     }
+}
+
+/// The CPU time of several servers.
+fn cpu(servers: &[Server]) -> anyhow::Result<Duration> {
+    servers.iter().map(|server| server.tree().cpu()).sum()
 }
 
 /// A server and its load client, as a scenario wants them.

@@ -1,6 +1,7 @@
 //! A crowd that came by one of the ways: what it takes in memory, and what it costs to
 //! tell it of a visitor.
 
+use std::slice::from_ref;
 use std::time::Duration;
 
 use super::crowd::warm_up;
@@ -25,5 +26,5 @@ pub(super) fn run(
     load.watch(streams);
     load.until_all_know(GATHERING)?;
     let memory = base.with(load, server.tree())?;
-    Ok((memory, deliver::rounds(load, server, rounds)?))
+    Ok((memory, deliver::rounds(load, from_ref(server), rounds)?))
 }
