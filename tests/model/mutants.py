@@ -590,13 +590,13 @@ MUTANTS = [
         "take the share of a node that is read for one that spoke just now",
         CLUSTER,
         "src/cluster/lease.rs",
-        [("end: now + remaining.min(LEASE)", "end: now + remaining.max(LEASE)")],
+        [("end: now + remaining,", "end: now + remaining.max(LEASE),")],
     ),
     (
         "take the life that a hash has left for its age",
         CLUSTER,
         "src/cluster/lease.rs",
-        [("end: now + remaining.min(LEASE)", "end: now + LEASE.saturating_sub(remaining)")],
+        [("end: now + remaining,", "end: now + LEASE.saturating_sub(remaining),")],
     ),
     (
         "subscribe again without reading",
