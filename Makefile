@@ -9,9 +9,9 @@ help: ## Show this help
 run: ## Build and serve on http://127.0.0.1:3000 (options: make run ARGS="--keep-alive 5s")
 	cargo run --locked --release -- $(ARGS)
 
+# `cargo test` builds the binary too, for the tests over a socket run it.
 test: setup ## Run every test; installs what it lacks (curl, browsers, npm and PyPI packages)
 	cargo test --locked --workspace
-	cargo build --locked
 	cargo build --locked --release
 	node --disable-warning=UNDICI-ES --test --test-concurrency=3 tests/clients/*.test.mjs tests/browser/*.test.mjs
 	target/venv/bin/python tests/faults/all.py
@@ -31,8 +31,8 @@ check: ## Check the format, the lints and the docs; a warning is an error
 	cargo clippy --locked --package headcount-bench --all-targets -- --deny warnings
 	cargo clippy --locked --package headcount-cluster --lib --test seeds --test twins -- --deny warnings
 	cargo clippy --locked --package headcount-model --lib --test checks -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --package headcount --no-default-features --no-deps
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps
-	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --package headcount --no-default-features --no-deps --target-dir target/library
 
 mutants: ## Make mistakes in copies of the code and see that the tests catch each
 	python3 tests/model/mutants.py
