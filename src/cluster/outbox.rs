@@ -276,3 +276,16 @@ impl Unwritten {
         usize::from(self.is_whole) + self.rooms.len() + self.left.len() + self.seen.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_says_which_claims_are_seen() {
+        let mut outbox = Outbox::new();
+        outbox.give_up(7);
+        let write = outbox.send(&mut Claims::default(), Duration::ZERO);
+        assert_eq!(write.seen, [7]);
+    }
+}

@@ -33,6 +33,7 @@ FANOUT = ["-p", "headcount", "--lib", "stream::"]
 SERVER = ["-p", "headcount", "--lib", "server::"]
 SEATS = ["-p", "headcount", "--lib", "seats_file"]
 NODE = ["-p", "headcount", "--lib", "node::"]
+PROTOCOL = ["-p", "headcount", "--lib", "cluster::"]
 CLUSTER = ["-p", "headcount-cluster", "--test=seeds"]
 
 # (what is done wrong, which tests must see it, the file, [(the code, the mutated code)])
@@ -576,7 +577,7 @@ MUTANTS = [
     ),
     (
         "write without saying which claims are seen",
-        CLUSTER,
+        PROTOCOL,
         "src/cluster/outbox.rs",
         [("seen: written.seen.iter().copied().collect(),", "seen: Vec::new(),")],
     ),
