@@ -28,36 +28,36 @@ use crate::rooms;
 #[command(version, max_term_width = 90, after_help = AFTER_HELP,
           disable_help_subcommand = true)]
 pub struct Config {
-    /// What to do in place of serving.
+    /// What to do instead of serving.
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// The address to listen on, as IP:PORT; port 0 takes any that is free
+    /// The address to listen on, as IP:PORT; port 0 picks a free port
     ///
-    /// Loopback by default: to let others in is to be a decision (0.0.0.0:3000
-    /// or `[::]:3000`), or a proxy's business.
+    /// The default is reachable only from this machine, such as by a proxy. To accept
+    /// connections from others, use 0.0.0.0:3000 or `[::]:3000`.
     #[arg(long, env = "HEADCOUNT_LISTEN", value_name = "IP:PORT", value_parser = listen,
           default_value = "127.0.0.1:3000")]
     pub listen: SocketAddr,
 
-    /// Answer the operator here, and /metrics here alone: IP:PORT or unix:/PATH [default: off]
+    /// Serve the operator on this address: IP:PORT or unix:/PATH [default: off]
     ///
-    /// /metrics, /healthz and /readyz, over plain HTTP. Beyond loopback and Unix sockets a
-    /// token is needed.
+    /// It serves /metrics, /healthz and /readyz over plain HTTP; /metrics is then off on the
+    /// public address. An address that is neither loopback nor a Unix socket requires a token.
     #[arg(long, env = "HEADCOUNT_ADMIN_LISTEN", value_name = "ADDRESS",
           value_parser = admin_listen)]
     pub admin_listen: Option<AdminAddress>,
 
-    /// What the operator shows as `Authorization: Bearer TOKEN`: 16 or more characters
+    /// Require `Authorization: Bearer TOKEN` from the operator; at least 16 characters
     ///
-    /// Other users of the machine see it in the list of processes; with --admin-token-file they
-    /// don't.
+    /// Other users of this machine can read it in the list of processes; prefer
+    /// --admin-token-file.
     #[arg(long, env = "HEADCOUNT_ADMIN_TOKEN", value_name = "TOKEN", value_parser = admin_token,
           hide_env_values = true, requires = "admin_listen",
           conflicts_with = "admin_token_file")]
     pub admin_token: Option<AdminToken>,
 
-    /// A file with that token
+    /// A file that contains the operator's token
     #[arg(
         long,
         env = "HEADCOUNT_ADMIN_TOKEN_FILE",
@@ -66,58 +66,59 @@ pub struct Config {
     )]
     pub admin_token_file: Option<PathBuf>,
 
-    /// No stream is silent for longer than this: it is told the count again (0.1s to 1h)
+    /// Repeat the count on every stream at least this often (0.1s to 1h)
     ///
-    /// This heartbeat shows both sides whether the other is still there. Proxies
-    /// cut a stream that is silent for 30 to 60 s, so the default is half of that.
+    /// This heartbeat shows each side that the other is still there. Proxies close streams
+    /// that are silent for 30 to 60 s, so the default is half of that.
     #[arg(long, env = "HEADCOUNT_KEEP_ALIVE", value_name = "DURATION",
           value_parser = keep_alive, default_value = "15s")]
     pub keep_alive: Duration,
 
-    /// How long a client's system may leave sent data unanswered (1s to 1h)
+    /// How long sent data may go unacknowledged before a client counts as gone (1s to 1h)
     ///
-    /// A peer that vanished without a word is uncounted within keep-alive +
-    /// user-timeout. 20 s outlast a short loss of signal. (Its name is that of RFC 5482.)
+    /// A client that vanishes silently is uncounted within --keep-alive + --user-timeout.
+    /// 20 s outlasts a short loss of signal. (RFC 5482 calls this the user timeout.)
     #[arg(long, env = "HEADCOUNT_USER_TIMEOUT", value_name = "DURATION",
           value_parser = user_timeout, default_value = "20s")]
     pub user_timeout: Duration,
 
-    /// How long a client may take nothing of what waits for it (1s to 1h) [default:
+    /// How long a client may read nothing while data waits for it (1s to 1h) [default:
     /// --user-timeout]
     ///
-    /// Something waits for a client that has stopped reading once its own system has no
-    /// room left. How much that takes is the client's to say; --max-age holds for all.
+    /// Data waits once the buffers of a client that has stopped reading are full. Clients
+    /// choose the size of their buffers; --max-age applies to all of them.
     #[arg(long, env = "HEADCOUNT_STALL_TIMEOUT", value_name = "DURATION",
           value_parser = user_timeout)]
     pub stall_timeout: Option<Duration>,
 
-    /// How long a stop waits for clients that don't take their last bytes (up to 1h)
+    /// How long a stop waits for clients that do not read their last bytes (up to 1h)
     ///
-    /// All others are ended at once. 10 s is less than systemd (90 s) or Kubernetes (30 s)
-    /// wait before they kill.
+    /// All other streams end at once. systemd kills after 90 s and Kubernetes after 30 s, so
+    /// the default leaves time.
     #[arg(long, env = "HEADCOUNT_SHUTDOWN_GRACE", value_name = "DURATION",
           value_parser = shutdown_grace, default_value = "10s")]
     pub shutdown_grace: Duration,
 
-    /// End a stream that is so old, and keep its seat for 10 s (1s to 30days; default: never)
+    /// End streams at this age and hold their seats for 10 s (1s to 30days; default: never)
     ///
-    /// A client that reads comes back at once, and no number changes; one that never
-    /// reads is gone for good. A fifth of the age is left to chance.
+    /// A client that still reads comes back at once, and no number changes; one that does
+    /// not is gone for good. Ages vary at random by a fifth, so that not all end together.
     #[arg(long, env = "HEADCOUNT_MAX_AGE", value_name = "DURATION", value_parser = max_age)]
     pub max_age: Option<Duration>,
 
-    /// Keep who sits where in this file, so that a restart or a crash moves no number
+    /// Record seats in this file, so that a restart or a crash does not change any number
     ///
-    /// The next process that is started with it within a minute counts those who were
-    /// here, and gives them 10 s to come back. It need not outlive the system, so have it
-    /// in memory (/run, /dev/shm): there no disk can slow a join. 32 bytes for each seat.
+    /// A process started with the same file within a minute goes on counting the clients of
+    /// the last one, and gives them 10 s to come back. Put it in memory (/run, /dev/shm),
+    /// where no disk can slow a join: it need not survive a reboot. It takes 32 bytes a seat.
     #[arg(long, env = "HEADCOUNT_SEATS", value_name = "FILE")]
     pub seats: Option<PathBuf>,
 
-    /// Count together with the other nodes that use this Redis; repeatable for a Redis Cluster
+    /// Count together with all nodes that use this Redis; repeatable for a Redis Cluster
     ///
-    /// redis://HOST:PORT, or rediss:// over TLS, perhaps with USER:PASSWORD@ before the host.
-    /// In the variable, separated by commas. Redis 6.2 or newer, or Valkey: docs/cluster.md.
+    /// redis://HOST:PORT, or rediss://HOST:PORT for TLS; USER:PASSWORD@ may precede the host.
+    /// Separate several by commas in the variable. Requires Redis 6.2 or Valkey; see
+    /// docs/cluster.md.
     #[arg(
         long,
         env = "HEADCOUNT_REDIS",
@@ -128,7 +129,7 @@ pub struct Config {
     )]
     pub redis: Vec<String>,
 
-    /// What all keys in Redis begin with; counters with different ones don't meet
+    /// The prefix of all keys in Redis; nodes with different prefixes count separately
     #[arg(
         long,
         env = "HEADCOUNT_REDIS_PREFIX",
@@ -138,11 +139,11 @@ pub struct Config {
     )]
     pub redis_prefix: String,
 
-    /// The certificates (PEM) of who signs for Redis, in place of the system's
+    /// The CA certificates (PEM) to trust for Redis, instead of the system's
     #[arg(long, env = "HEADCOUNT_REDIS_CA", value_name = "FILE", requires = "redis")]
     pub redis_ca: Option<PathBuf>,
 
-    /// The user that Redis knows us by, where the URL has none
+    /// The user name for Redis, if the URL has none
     #[arg(
         long,
         env = "HEADCOUNT_REDIS_USER",
@@ -151,117 +152,117 @@ pub struct Config {
     )]
     pub redis_user: Option<String>,
 
-    /// A file with the password for Redis, where the URL has none
+    /// A file that contains the password for Redis, if the URL has none
     #[arg(long, env = "HEADCOUNT_REDIS_PASSWORD_FILE", value_name = "FILE", requires = "redis")]
     pub redis_password_file: Option<PathBuf>,
 
-    /// What people call this node, in the log and in /metrics [default: the host's name]
+    /// The name of this node in the log and in /metrics [default: the host's name]
     #[arg(long, env = "HEADCOUNT_NODE", value_name = "NAME")]
     pub node: Option<String>,
 
-    /// For so long after a start the numbers are partial, unless it is known who was here (up to 1h)
+    /// How long numbers stay partial after a start, unless known to be whole (up to 1h)
     ///
-    /// Clients of the process before may be on their way back, which takes them 2 to 5 s.
-    /// A file of seats knows them, and so does another node.
+    /// Clients of the previous process need 2 to 5 s to come back. With a seats file, or
+    /// with another node running, their seats are known and numbers are whole at once.
     #[arg(long, env = "HEADCOUNT_SETTLE", value_name = "DURATION", value_parser = settle,
           default_value = "6s")]
     pub settle: Duration,
 
-    /// How many streams may be open; one more is refused with 503
+    /// How many streams may be open; further ones are refused with 503
     ///
-    /// Each takes a file descriptor. Default: as many as the process may have
-    /// (RLIMIT_NOFILE, raised as far as the system allows), less a reserve.
+    /// Each needs a file descriptor. Default: as many as the process may have
+    /// (RLIMIT_NOFILE, raised as far as the system allows), minus a reserve.
     #[arg(long, env = "HEADCOUNT_MAX_STREAMS", value_name = "NUMBER", value_parser = at_least_1)]
     pub max_streams: Option<usize>,
 
-    /// How many streams one address may have; one more is refused with 429 (default: any)
+    /// How many streams one address may have; further ones get 429 (default: no limit)
     ///
-    /// Whole offices and mobile networks share one address. With IPv6 one client has a
-    /// whole /64 of them, which counts as one.
+    /// Whole offices and mobile networks share one address. An IPv6 /64, which is what one
+    /// client usually has, counts as one address.
     #[arg(long, env = "HEADCOUNT_MAX_STREAMS_PER_IP", value_name = "NUMBER",
           value_parser = at_least_1)]
     pub max_streams_per_ip: Option<usize>,
 
-    /// How many connections may be open; for one more the longest idle is closed
+    /// How many connections may be open; a further one replaces the longest idle
     ///
-    /// Those that have a stream stay; if all have one, the newest is closed. Default: as
-    /// many as the process may have file descriptors, less a reserve.
+    /// Connections with a stream are never closed for others; if all have one, the newest
+    /// is closed. Default: as many as the process may have file descriptors, minus a reserve.
     #[arg(long, env = "HEADCOUNT_MAX_CONNECTIONS", value_name = "NUMBER",
           value_parser = at_least_1)]
     pub max_connections: Option<usize>,
 
-    /// The same for the connections of one address (default: any)
+    /// How many connections one address may have (default: no limit)
     ///
-    /// A trusted proxy has no such limit.
+    /// Trusted proxies are exempt.
     #[arg(long, env = "HEADCOUNT_MAX_CONNECTIONS_PER_IP", value_name = "NUMBER",
           value_parser = at_least_1)]
     pub max_connections_per_ip: Option<usize>,
 
-    /// How many rooms there may be; a stream for one more is refused with 503
+    /// How many rooms may be open; a stream that needs a further one is refused with 503
     ///
-    /// Anyone who can reach the server can open rooms; each costs some 2 kB. The room
-    /// `lobby` can always be joined.
+    /// Anyone who can reach the server can open rooms, and each takes about 2 kB. The room
+    /// `lobby` is always available.
     #[arg(long, env = "HEADCOUNT_MAX_ROOMS", value_name = "NUMBER", value_parser = at_least_1,
           default_value_t = rooms::MAX_ROOMS)]
     pub max_rooms: usize,
 
-    /// How many rooms one address may be in; a stream for one more is refused with 429
+    /// How many rooms one address may be in; a stream that needs a further one gets 429
     ///
-    /// Nobody shall take all rooms. `lobby` is not one of them. Default: a tenth of
-    /// --max-rooms; of fewer than 1,000 rooms 100, but no more than half of them; of
-    /// fewer than 10 any.
+    /// This keeps one client from taking all rooms; `lobby` is exempt. Default: a tenth of
+    /// --max-rooms; if that is below 1,000, 100 but at most half of --max-rooms; if that is
+    /// below 10, no limit.
     #[arg(long, env = "HEADCOUNT_MAX_ROOMS_PER_IP", value_name = "NUMBER",
           value_parser = at_least_1)]
     pub max_rooms_per_ip: Option<usize>,
 
-    /// How many threads serve streams (default: one for each core)
+    /// How many threads serve streams (default: one per core)
     #[arg(long, env = "HEADCOUNT_THREADS", value_name = "NUMBER", value_parser = threads)]
     pub threads: Option<NonZeroUsize>,
 
-    /// A proxy whose X-Forwarded-For is believed, as an address or CIDR; repeatable
+    /// A proxy whose X-Forwarded-For to trust, as an address or CIDR; repeatable
     ///
-    /// In the variable, separated by commas. Without one, a client's address is that
-    /// of its connection, whatever it says.
+    /// Separate several by commas in the variable. By default no proxy is trusted, and a
+    /// client's address is that of its connection.
     #[arg(long, env = "HEADCOUNT_TRUSTED_PROXY", value_name = "CIDR",
           value_parser = trusted_proxy, value_delimiter = ',')]
     pub trusted_proxy: Vec<IpNet>,
 
-    /// An origin whose pages may count here, beside the server's own; repeatable
+    /// An origin whose pages may use this server, besides its own; repeatable
     ///
-    /// `https://example.org`, `https://*.example.org` for every name below it, or `*` for any.
-    /// In the variable, separated by commas. A page of another origin is refused with
-    /// 403; curl and its like, which name none, are not.
+    /// `https://example.org`, `https://*.example.org` for all its subdomains, or `*` for any.
+    /// Separate several by commas in the variable. Pages of other origins are refused with
+    /// 403; clients that send no `Origin`, such as curl, are not.
     #[arg(long, env = "HEADCOUNT_ALLOW_ORIGIN", value_name = "ORIGIN",
           value_parser = allow_origin, value_delimiter = ',')]
     pub allow_origin: Vec<AllowedOrigin>,
 
-    /// Only these rooms may be joined and asked for; repeatable (default: any)
+    /// Allow only the rooms that match this pattern; repeatable (default: all rooms)
     ///
-    /// A name in which `*` stands for any characters or none, and `?` for one: `/blog/*`. In
-    /// the variable, separated by commas. A request for another room is refused with 403.
-    /// `lobby` is one like any other here.
+    /// `*` matches any number of characters, and `?` exactly one: `/blog/*`. Separate several
+    /// patterns by commas in the variable. Requests for other rooms are refused with 403,
+    /// `lobby` included.
     #[arg(long, env = "HEADCOUNT_ROOMS", value_name = "PATTERN", value_parser = room_pattern,
           value_delimiter = ',')]
     pub rooms: Vec<RoomPattern>,
 
-    /// Speak TLS with this certificate chain, a PEM file; read again on SIGHUP
+    /// Serve over TLS with this certificate chain, a PEM file; reread on SIGHUP
     ///
-    /// (Without TLS, SIGHUP stops the server as SIGTERM does.)
+    /// (Without TLS, SIGHUP stops the server, as SIGTERM does.)
     #[arg(long, env = "HEADCOUNT_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
 
-    /// The private key of the certificate, a PEM file; read again on SIGHUP
+    /// The private key of the certificate, a PEM file; reread on SIGHUP
     #[arg(long, env = "HEADCOUNT_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
 
-    /// Serve the page from this directory, in place of the page inside the binary
+    /// Serve the page from this directory, instead of the one built into the binary
     ///
-    /// For work on the page: files are read anew for each request. Only regular files
-    /// inside of it are served, and none whose name begins with a dot.
+    /// For development: files are read again for each request. Only regular files inside the
+    /// directory are served, and none whose name begins with a dot.
     #[arg(long, env = "HEADCOUNT_PUBLIC_DIR", value_name = "DIR", value_parser = public_dir)]
     pub public_dir: Option<PathBuf>,
 
-    /// The form of the log, which goes to standard error
+    /// The format of the log, which goes to standard error
     #[arg(long, env = "HEADCOUNT_LOG_FORMAT", value_name = "FORMAT", value_enum,
           default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -317,35 +318,35 @@ fn is_link(variable: &str) -> bool {
         .any(|link| variable.starts_with(link))
 }
 
-/// What the binary does in place of serving.
+/// What the binary does instead of serving.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Print the two lines of HTML that put a live number on a page
     ///
-    /// They pin this version's script: a browser runs no other in its place. After an
-    /// upgrade of the server they are to be printed, and pasted, anew. Lines that follow
-    /// upgrades by themselves have /client.js for src, and no integrity.
+    /// The lines pin this version's script, so that browsers run no other. After upgrading
+    /// the server, print and paste them again. To follow upgrades automatically, use
+    /// /client.js as the src and leave out the integrity attribute.
     Embed {
-        /// Where browsers reach this server, with the path that it is under, if any
+        /// Where browsers reach this server, including its path behind a proxy, if any
         #[arg(long, value_name = "ORIGIN", value_parser = address)]
         origin: Address,
 
-        /// The room that the page counts in; `page` is the page's own, and `site` its host's
-        /// [default: the one room of everyone who names none]
+        /// The room to count in; `page` gives each page its own, and `site` each host
+        /// [default: lobby]
         #[arg(long, value_name = "NAME", value_parser = room)]
         room: Option<Name>,
 
-        /// The address of a page, which counts in its own room (`--room page`). Its badge and
-        /// stream are printed too, on standard error
+        /// The address of a page that counts in its own room (`--room page`); also prints its
+        /// badge and stream, to standard error
         #[arg(long, value_name = "URL", value_parser = page_room, conflicts_with = "room")]
         page: Option<Name>,
     },
 
-    /// Ask the server on this machine whether it is ready, and exit with 0 if it is, else 1
+    /// Exit with 0 if the server on this machine is ready, and with 1 if it is not
     ///
-    /// It is given the server's own variables, or its options before this word. What it
-    /// asks is /readyz at --admin-listen, or without that at --listen. For a container that has
-    /// no shell and no curl.
+    /// Give it the server's own variables, or its options before the word `health`. It asks
+    /// /readyz at --admin-listen or, without that, at --listen. For containers that have no
+    /// shell and no curl.
     Health,
 }
 
@@ -359,10 +360,10 @@ pub enum LogFormat {
 }
 
 const AFTER_HELP: &str = "\
-Every option can also be given by its environment variable; the option wins. A variable
-that is empty is not given.
-A DURATION is written with its unit: 500ms, 15s, 2m.
-RUST_LOG sets what is logged (default: info); for example RUST_LOG=warn.";
+Each option can also be set by its environment variable; the option wins. An empty
+variable counts as unset.
+Write a DURATION with its unit: 500ms, 15s, 2m.
+RUST_LOG sets the level of the log (default: info), for example RUST_LOG=warn.";
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "expected IP:PORT, such as 127.0.0.1:3000 or [::]:3000".into())
@@ -456,7 +457,9 @@ fn allow_origin(text: &str) -> Result<AllowedOrigin, String> {
 
 fn room_pattern(text: &str) -> Result<RoomPattern, String> {
     text.trim().parse().map_err(|_| {
-        "expected a room's name, in which * and ? may stand for others, such as /blog/*".into()
+        "expected a room's name, in which * and ? may stand for other characters, such as \
+         /blog/*"
+            .into()
     })
 }
 

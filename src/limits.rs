@@ -213,9 +213,9 @@ impl Drop for Permit {
 impl fmt::Display for Full {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Streams => "as many streams are open as may be",
-            Self::StreamsOfAddress => "as many streams of this address are open as may be",
-            Self::RoomsOfAddress => "this address is in as many rooms as it may be",
+            Self::Streams => "the limit on streams is reached",
+            Self::StreamsOfAddress => "this address has reached its limit on streams",
+            Self::RoomsOfAddress => "this address has reached its limit on rooms",
         })
     }
 }

@@ -132,8 +132,8 @@ impl fmt::Display for BadName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => write!(f, "a room's name must not be empty"),
-            Self::TooLong => write!(f, "a room's name has at most {MAX_BYTES} bytes"),
-            Self::ControlCharacter => write!(f, "a room's name has no control characters"),
+            Self::TooLong => write!(f, "a room's name may have at most {MAX_BYTES} bytes"),
+            Self::ControlCharacter => write!(f, "a room's name must not have control characters"),
         }
     }
 }

@@ -75,7 +75,7 @@ impl fmt::Display for RoomPattern {
 
 impl fmt::Display for BadPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a pattern of rooms is a name, in which * and ? may stand for others")
+        f.write_str("a pattern is a room's name, in which * and ? may stand for other characters")
     }
 }
 

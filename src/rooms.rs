@@ -504,7 +504,7 @@ impl Registry {
 
 impl fmt::Display for TooManyRooms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("as many rooms are open as may be")
+        f.write_str("the limit on rooms is reached")
     }
 }
 

@@ -68,6 +68,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_node_that_is_read_has_what_is_left_of_its_lease_and_no_more() {
+        let (now, left) = (Duration::from_secs(100), Duration::from_secs(3));
+        let mut read = Lease::read(now, left);
+        assert_eq!((read.end(), read.doubt()), (now + left, now + left + SILENCE - LEASE));
+        read.renew(now);
+        assert_eq!((read.end(), read.doubt()), (now + LEASE, now + SILENCE));
+    }
+
+    #[test]
     fn a_hash_that_a_clock_set_back_keeps_for_an_hour_counts_for_a_moment_and_in_doubt() {
         let now = Duration::from_secs(100);
         let whole = Lease::read(now, LEASE);

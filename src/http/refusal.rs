@@ -29,34 +29,36 @@ pub(super) struct Reason {
     pub(super) help: &'static str,
 }
 
-const METHOD: Option<Reason> = reason("method", "the client has to use GET");
+const METHOD: Option<Reason> = reason("method", "the client must use GET");
 const HOST: Option<Reason> =
-    reason("host", "the client, or the proxy before this server, has to send exactly one Host");
-const BODY: Option<Reason> = reason("body", "the client has to send no body");
-const ACCEPT: Option<Reason> = reason("accept", "the client has to accept text/event-stream");
+    reason("host", "the client, or the proxy in front of this server, must send exactly one Host");
+const BODY: Option<Reason> = reason("body", "the client must not send a body");
+const ACCEPT: Option<Reason> = reason("accept", "the client must accept text/event-stream");
 const ORIGIN: Option<Reason> = reason(
     "origin",
-    "if that site may count here, name it with --allow-origin; if it is this server's own, \
-     the proxy before it has to pass Host on",
+    "to count that site, name it with --allow-origin; if it is this server's own site, the \
+     proxy in front of it must pass Host on",
 );
 const EMBEDDED: Option<Reason> = reason(
     "embedded",
-    "the page has to use <user-count>, EventSource or fetch, not an image, a frame or a link",
+    "the page must use <user-count>, EventSource or fetch, not an image, a frame or a link",
 );
 const PREFETCH: Option<Reason> =
-    reason("prefetch", "nothing is wrong: a visitor is counted once they see the page");
+    reason("prefetch", "nothing is wrong: visitors are counted once they see the page");
 const ROOM: Option<Reason> = reason(
     "room",
-    "the client has to name rooms of 1 to 128 bytes of UTF-8 without control characters, each \
-     once and at most 32",
+    "a room's name is 1 to 128 bytes of UTF-8 without control characters; a stream may have up \
+     to 32 rooms, each named once",
 );
-const ROOMS: Option<Reason> = reason("rooms", "if the site has that room, name it with --rooms");
-const OBSERVE: Option<Reason> = reason("observe", "the client has to say observe=1, or nothing");
+const ROOMS: Option<Reason> = reason("rooms", "if the room is one of yours, add it with --rooms");
+const OBSERVE: Option<Reason> =
+    reason("observe", "the client must send observe=0, observe=1, or neither");
 const MAX_ROOMS: Option<Reason> =
-    reason("max_rooms", "raise --max-rooms, or name the rooms that the site has with --rooms");
+    reason("max_rooms", "raise --max-rooms, or allow only your own rooms with --rooms");
 const MAX_STREAMS: Option<Reason> = reason(
     "max_streams",
-    "raise --max-streams, or without it the limit on file descriptors (ulimit -n, LimitNOFILE)",
+    "raise --max-streams or, if it is not set, the limit on file descriptors (ulimit -n, \
+     LimitNOFILE)",
 );
 const MAX_STREAMS_PER_IP: Option<Reason> = reason(
     "max_streams_per_ip",
@@ -125,66 +127,67 @@ refusals! {
     /// Nobody serves this path.
     NotFound: NOT_FOUND, None, None, "there is nothing at this path";
     /// This path takes other methods; the router adds which.
-    MethodNotAllowed: METHOD_NOT_ALLOWED, None, None, "this path does not take that method";
-    /// The path and query are longer than any that is meant.
-    UriTooLong: URI_TOO_LONG, None, None, "the path and query have at most 8192 bytes";
-    /// There are more header fields than in any request that is meant.
+    MethodNotAllowed: METHOD_NOT_ALLOWED, None, None, "this path does not support that method";
+    /// The path and query are longer than any legitimate request needs.
+    UriTooLong: URI_TOO_LONG, None, None, "the path and query may have at most 8192 bytes";
+    /// There are more header fields than any legitimate request needs.
     TooManyFields: REQUEST_HEADER_FIELDS_TOO_LARGE, None, None,
-        "a request has at most 64 header fields";
-    /// The label of a badge is none.
+        "a request may have at most 64 header fields";
+    /// The text cannot be a badge's label.
     BadLabel: BAD_REQUEST, None, None,
-        "a badge has one label, of at most 64 characters and no control characters";
-    /// The colour of a badge is none.
+        "label may be given once, with at most 64 characters and no control characters";
+    /// The text cannot be a badge's colour.
     BadColor: BAD_REQUEST, None, None,
-        "a badge has one color, such as brightgreen, red or blue, or 3, 6 or 8 hexadecimal digits";
-    /// A file of the page is there, and can't be read.
-    Unreadable: INTERNAL_SERVER_ERROR, None, None, "the file can't be read";
+        "color may be given once: a name such as brightgreen, red or blue, or 3, 6 or 8 \
+         hexadecimal digits";
+    /// A file of the page exists but cannot be read.
+    Unreadable: INTERNAL_SERVER_ERROR, None, None, "the file cannot be read";
 
     /// A stream is opened by GET alone.
-    NotGet: METHOD_NOT_ALLOWED, METHOD, ALLOW_GET, "a stream is opened with GET";
+    NotGet: METHOD_NOT_ALLOWED, METHOD, ALLOW_GET, "a stream must be opened with GET";
     /// The request names no host, or two.
-    Host: BAD_REQUEST, HOST, CLOSE, "a request names exactly one host";
+    Host: BAD_REQUEST, HOST, CLOSE, "a request must name exactly one host";
     /// The request has a body.
-    Body: BAD_REQUEST, BODY, CLOSE, "a request for a stream has no body";
+    Body: BAD_REQUEST, BODY, CLOSE, "a request for a stream must not have a body";
     /// `Accept` excludes event streams.
     NotAcceptable: NOT_ACCEPTABLE, ACCEPT, None,
-        "a stream is text/event-stream, which Accept excludes";
-    /// A page of an origin asks that is not allowed.
+        "a stream is text/event-stream, which your Accept header excludes";
+    /// The page that asks is of an origin that is not allowed.
     Origin: FORBIDDEN, ORIGIN, None,
         "this server does not count pages of that origin (--allow-origin)";
     /// A browser asks on behalf of an image, a script, a frame.
     Embedded: FORBIDDEN, EMBEDDED, None,
-        "a stream is for EventSource or fetch, not to be embedded";
-    /// A browser asks before anybody wants the page.
+        "a stream is opened by EventSource or fetch; it cannot be embedded";
+    /// A browser asks before anybody has opened the page.
     Prefetch: FORBIDDEN, PREFETCH, None,
-        "a stream is not to be fetched before it is wanted";
-    /// The room's name is none.
+        "a stream cannot be prefetched";
+    /// The text cannot be a room's name.
     BadRoom(bad: BadName): BAD_REQUEST, ROOM, None, bad.to_string();
-    /// The room's name is no text.
+    /// The room's name is not UTF-8.
     RoomNotUtf8: BAD_REQUEST, ROOM, None, "a room's name must be percent-encoded UTF-8";
-    /// The query names two rooms where there is one.
-    SecondRoom: BAD_REQUEST, ROOM, None, "the query names more than one room";
+    /// The query names several rooms where only one may be named.
+    SecondRoom: BAD_REQUEST, ROOM, None, "the query may name only one room";
     /// The query names a room twice.
-    RoomTwice: BAD_REQUEST, ROOM, None, "the query names a room twice";
-    /// The query names more rooms than a stream may be of.
-    TooManyNamed: BAD_REQUEST, ROOM, None, "a stream is of at most 32 rooms";
-    /// The room is none of those that the site has.
+    RoomTwice: BAD_REQUEST, ROOM, None, "the query names the same room twice";
+    /// The query names more rooms than a stream may have.
+    TooManyNamed: BAD_REQUEST, ROOM, None, "a stream may have at most 32 rooms";
+    /// The room is not among those that `--rooms` allows.
     NoSuchRoom: FORBIDDEN, ROOMS, None, "this server does not have that room (--rooms)";
-    /// The query asks to observe, or not, in words that nobody understands.
+    /// `observe` is neither 0 nor 1.
     BadObserve: BAD_REQUEST, OBSERVE, None,
-        "observe is 1 for who is not to be counted, and left out otherwise";
+        "observe must be 0 or 1";
     /// The room would be one too many.
     TooManyRooms: SERVICE_UNAVAILABLE, MAX_ROOMS, RETRY_LATER,
-        "as many rooms are open as may be; try again later";
+        "the server has reached its limit on rooms; try again later";
     /// The stream would be one too many.
     TooManyStreams: SERVICE_UNAVAILABLE, MAX_STREAMS, RETRY_LATER,
-        "as many streams are open as may be; try again later";
+        "the server has reached its limit on streams; try again later";
     /// The stream would be one too many of its address.
     TooManyOfAddress: TOO_MANY_REQUESTS, MAX_STREAMS_PER_IP, RETRY_LATER,
-        "as many streams are open from your address as may be; close one, or try again later";
+        "your address has reached its limit on streams; close one, or try again later";
     /// Its address would be in one room too many.
     TooManyRoomsOfAddress: TOO_MANY_REQUESTS, MAX_ROOMS_PER_IP, RETRY_LATER,
-        "your address is in as many rooms as may be; leave one, or try again later";
+        "your address has reached its limit on rooms; leave one, or try again later";
     /// The server is stopping.
     Draining: SERVICE_UNAVAILABLE, DRAINING, RETRY_SOON,
         "the server is stopping; try again soon";

@@ -211,7 +211,7 @@ mod tests {
 
     const TARGET: &str = "headcount::http::refusals";
     const FIRST: &str = "a stream was refused reason=\"observe\" \
-                         help=\"the client has to say observe=1, or nothing\"";
+                         help=\"the client must send observe=0, observe=1, or neither\"";
 
     fn logged() -> (Logged, DefaultGuard) {
         Logged::of(TARGET, Level::INFO)
@@ -220,7 +220,7 @@ mod tests {
     fn more(number: u64) -> String {
         format!(
             "more streams were refused reason=\"observe\" number={number} \
-             help=\"the client has to say observe=1, or nothing\""
+             help=\"the client must send observe=0, observe=1, or neither\""
         )
     }
 

@@ -66,7 +66,7 @@ pub(super) fn read(bytes: &mut [u8], boot: &[u8; 36], now: Duration) -> Found {
     let slots = bytes.get_mut(place(SLOTS_AT)..).unwrap_or_default();
     let (slots, seats, damaged) = read_slots(slots, Away::since(alive.since_boot), now);
     if damaged > 0 {
-        warn!(damaged, "some of the seats in the file can't be read");
+        warn!(damaged, "some seats in the file cannot be read");
     }
     Found::Seats(slots, seats, damaged == 0 && !alive.misses)
 }

@@ -283,8 +283,8 @@ impl fmt::Debug for SeatsFile {
 impl fmt::Display for SeatsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InUse => f.write_str("another process has it"),
-            Self::Foreign => f.write_str("it is no file of seats, and is left as it is"),
+            Self::InUse => f.write_str("another process is using it"),
+            Self::Foreign => f.write_str("it is not a seats file, and was left alone"),
             Self::Io(error) => error.fmt(f),
         }
     }

@@ -176,7 +176,7 @@ class Restart(FaultTest):
         command = [BINARY, "--listen", "127.0.0.1:0", "--seats", self.seats]
         second = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE)
         self.assertEqual(second.returncode, 1)
-        said = f"headcount: cannot use the seats file {self.seats}: another process has it\n"
+        said = f"headcount: cannot use the seats file {self.seats}: another process is using it\n"
         self.assertEqual(second.stderr, said)
         self.assertEqual(first.count(), 0)
         self.assertEqual(stat.S_IMODE(self.seats.stat().st_mode), 0o600)
@@ -193,7 +193,7 @@ class Restart(FaultTest):
         header[18] ^= 1
         boot[40] ^= 1
         for what, make, said in (
-            ("something else", lambda: damaged(b"hello"), "no file of seats"),
+            ("something else", lambda: damaged(b"hello"), "not a seats file"),
             ("a damaged header", lambda: damaged(header), "the header is damaged"),
             ("a damaged boot", lambda: damaged(boot), "the header is damaged"),
             ("a part of a header", lambda: damaged(good[:50]), "the header is damaged"),

@@ -589,13 +589,13 @@ MUTANTS = [
     ),
     (
         "take the share of a node that is read for one that spoke just now",
-        CLUSTER,
+        PROTOCOL,
         "src/cluster/lease.rs",
         [("end: now + remaining,", "end: now + remaining.max(LEASE),")],
     ),
     (
         "take the life that a hash has left for its age",
-        CLUSTER,
+        PROTOCOL,
         "src/cluster/lease.rs",
         [("end: now + remaining,", "end: now + LEASE.saturating_sub(remaining),")],
     ),
