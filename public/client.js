@@ -173,7 +173,7 @@
       source.addEventListener('open', () => this.opened(source, rooms));
       source.addEventListener('user count', event => this.heard(event));
       source.addEventListener('partial', event => this.doubts(event.data));
-      source.addEventListener('keep-alive', event => this.beats(event.data));
+      source.addEventListener('keep-alive', event => this.beats(event));
       source.addEventListener('error', () => this.failed(source));
       // A server that hangs is not to be pressed. Yet the wait grows slowly: after
       // a lost network it takes browsers some tries to use up their dead connections.
@@ -203,17 +203,16 @@
     }
 
     // A stream of one room says a bare number.
-    heard({ data, lastEventId }) {
+    heard(event) {
       let said;
       try {
-        said = JSON.parse(data);
+        said = JSON.parse(event.data);
       } catch {}
       const { room, count } = said?.room ? said : { room: this.carried[0], count: said };
       if (!this.carried.includes(room) || !isCount(count)) return;
       this.failures = 0;
-      this.token = lastEventId;
       if (this.rooms.has(room)) this.tab.tell(room, this.fresh, count);
-      this.beats();
+      this.beats(event);
       this.update();
     }
 
@@ -225,9 +224,11 @@
       }
     }
 
-    beats(interval) {
+    // A server may give another token later, with the keep-alive.
+    beats(event) {
       const { tab } = this;
-      if (interval > 0) tab.keepAlive = Math.max(interval, SECOND);
+      if (event) this.token = event.lastEventId;
+      if (event?.type === 'keep-alive' && event.data > 0) tab.keepAlive = Math.max(event.data, SECOND);
       if (!this.next) this.expectBeat(tab.keepAlive);
     }
 

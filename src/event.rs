@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::name::Name;
-use crate::token::Token;
+use crate::ticket::Ticket;
 
 /// The name that a client listens for: `source.addEventListener('user count', …)`.
 pub const NAME: &str = "user count";
@@ -92,13 +92,13 @@ impl Event {
 /// What a stream begins with, before its first event (`retry: 3172\nid: 5c9e…\n`).
 ///
 /// `retry` is how long the client shall wait before it comes back, sent in
-/// whole milliseconds. `token` names this stream's seat, if it has one; a
+/// whole milliseconds. `ticket` names this stream's seat, if it has one; a
 /// browser sends it back by itself as `Last-Event-ID`.
 #[must_use]
-pub fn preamble(retry: Duration, token: Option<Token>) -> Bytes {
+pub fn preamble(retry: Duration, ticket: Option<&Ticket>) -> Bytes {
     let mut preamble = format!("retry: {}\n", retry.as_millis());
-    if let Some(token) = token {
-        preamble.push_str(&format!("id: {token}\n"));
+    if let Some(ticket) = ticket {
+        preamble.push_str(&format!("id: {ticket}\n"));
     }
     preamble.into()
 }
@@ -117,11 +117,13 @@ pub fn partial(is_partial: bool) -> Bytes {
     format!("event: partial\ndata: {is_partial}\n\n").into()
 }
 
-/// Tells a client another token to come back with (`id: 5c9e…\n\n`). A browser notes it, and
-/// tells its page nothing.
+/// Gives a client another ticket to come back with (`id: 5c9e…\n\n`). A browser keeps that to
+/// itself. A page that knows of the keep-alive is told it once more, and with it the ticket.
 #[must_use]
-pub fn token(token: Token) -> Bytes {
-    format!("id: {token}\n\n").into()
+pub fn ticket(ticket: &Ticket, interval: Option<Duration>) -> Bytes {
+    let id = format!("id: {ticket}\n").into_bytes();
+    let rest = interval.map_or_else(|| Bytes::from_static(b"\n"), keep_alive);
+    [&id[..], &rest].concat().into()
 }
 
 /// Says nothing but how long a client shall wait before it comes back
@@ -159,12 +161,21 @@ mod tests {
 
     #[test]
     fn a_stream_begins_with_retry_and_the_seats_token() {
-        let token = "0000000000000000000000000000005c".parse().expect("a token");
+        let ticket = "0000000000000000000000000000005c".parse().expect("a ticket");
         assert_eq!(
-            &preamble(Duration::from_millis(3172), Some(token))[..],
+            &preamble(Duration::from_millis(3172), Some(&ticket))[..],
             b"retry: 3172\nid: 0000000000000000000000000000005c\n"
         );
         assert_eq!(&preamble(Duration::from_millis(3172), None)[..], b"retry: 3172\n");
+    }
+
+    #[test]
+    fn a_ticket_comes_alone_or_with_the_keep_alive() {
+        let given: Ticket = "0000000000000000000000000000005c0000000a".parse().expect("a ticket");
+        let id = format!("id: {given}\n");
+        assert_eq!(&ticket(&given, None)[..], format!("{id}\n").as_bytes());
+        let told = ticket(&given, Some(Duration::from_secs(15)));
+        assert_eq!(&told[..], format!("{id}event: keep-alive\ndata: 15000\n\n").as_bytes());
     }
 
     #[test]

@@ -24,7 +24,7 @@
 //!    that also tells everyone else. What the visitor hears from here on is a
 //!    [`Subscription`] for each room; what it holds is its [`presence`], whose `Drop` is the
 //!    only way out. Each has a [`seat`], named by a [`token`]: who comes back
-//!    with theirs while the lost connection is still counted takes the seat over.
+//!    with theirs (on a [`ticket`]) while the lost connection is still counted takes the seat over.
 //! 7. [`event`] is what is told, encoded once for everybody.
 //! 8. The fan-out of the room, on each core, puts it into the mailbox of each stream. Over
 //!    HTTP/1, `server` takes the stream back from hyper once the first event is sent, and
@@ -90,6 +90,7 @@ pub mod server;
 mod stream;
 mod sync;
 pub mod tally;
+pub mod ticket;
 pub mod token;
 mod watch;
 
@@ -111,6 +112,7 @@ pub use rooms::{NoSeat, Rooms, TooManyRooms};
 pub use seat::Seat;
 #[cfg(feature = "server")]
 pub use seats_file::{SeatsError, SeatsFile};
+pub use ticket::Ticket;
 pub use token::Token;
 
 /// What the signatures above have of other crates.

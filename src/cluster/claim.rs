@@ -127,6 +127,14 @@ impl Claims {
         standing
     }
 
+    /// The claim for this seat, if Redis has not confirmed it.
+    pub(crate) fn of(&self, seat: SeatNumber) -> Option<&Claim> {
+        if !self.seats.contains_key(&seat) {
+            return None;
+        }
+        self.pending.iter().map(|pending| &pending.claim).find(|claim| claim.to == seat)
+    }
+
     /// The seat that has taken the place of `former`, which Redis does not know yet.
     pub(crate) fn successor(&self, former: SeatNumber) -> Option<SeatNumber> {
         self.successors.get(&former).copied()
@@ -220,17 +228,15 @@ impl Claims {
         if self.waiting == 0 {
             return Vec::new();
         }
-        let is_over = |pending: &&mut Pending| {
-            pending.standing == Standing::Waiting && (is_vain || pending.since + PATIENCE <= now)
-        };
+        let waits = |pending: &&mut Pending| pending.standing == Standing::Waiting;
+        let is_over = |pending: &&mut Pending| is_vain || pending.since + PATIENCE <= now;
         let seat = |pending: &mut Pending| {
             pending.standing = Standing::Seated;
             pending.claim.clone()
         };
-        // If all are vain, those who came last are all that there are.
-        let most = if is_vain { self.waiting } else { usize::MAX };
-        let last = self.pending.iter_mut().rev().filter(is_over).take(most);
-        let mut seated: Vec<_> = last.map(seat).collect();
+        // They came last. Before them there may be thousands who are seated.
+        let last = self.pending.iter_mut().rev().filter(waits).take(self.waiting);
+        let mut seated: Vec<_> = last.filter(is_over).map(seat).collect();
         seated.reverse();
         self.waiting -= seated.len();
         self.seated += seated.len();
@@ -239,11 +245,9 @@ impl Claims {
 
     /// When the next of them need not wait any longer.
     pub(crate) fn next_seat(&self) -> Option<Duration> {
-        if self.waiting == 0 {
-            return None;
-        }
-        let waits = self.pending.iter().find(|pending| pending.standing == Standing::Waiting);
-        waits.map(|pending| pending.since + PATIENCE)
+        let waits = |pending: &&Pending| pending.standing == Standing::Waiting;
+        let last = self.pending.iter().rev().filter(waits).take(self.waiting);
+        last.last().map(|first| first.since + PATIENCE)
     }
 
     /// Forgets what nobody will ask for any more, and answers with those whose claim was

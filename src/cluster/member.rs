@@ -169,8 +169,8 @@ impl Member {
         match input {
             Input::Time => (),
             Input::Join { seat, rooms, before } => {
-                before.into_iter().for_each(|before| self.leave(before));
-                self.outbox.join(seat, rooms, None);
+                let from = before.and_then(|before| self.follow(seat, before));
+                self.outbox.join(seat, rooms, from);
             }
             Input::Return { seat, rooms, from, had } => self.come_back(seat, rooms, from, had),
             Input::Leave { seat } => self.leave(seat),
@@ -200,6 +200,16 @@ impl Member {
             self.claims.add(claim, Standing::Waiting, self.now);
         }
         self.outbox.join(seat, rooms, Some(from));
+    }
+
+    /// Has a seat follow the one `before`, whose claim becomes its own. Answers where they have
+    /// come from, unless that is past.
+    fn follow(&mut self, seat: SeatNumber, before: SeatNumber) -> Option<Place> {
+        self.outbox.leave(before, self.now);
+        let claim = Claim { to: seat, ..self.claims.of(before)?.clone() };
+        let from = claim.from;
+        self.claims.replace(before, claim, self.now);
+        Some(from)
     }
 
     fn leave(&mut self, seat: SeatNumber) {
@@ -640,6 +650,33 @@ mod tests {
             told = told.or((tokens.count() > 0).then_some(second));
         }
         assert_eq!(told, Some(MEMORY.as_secs()));
+    }
+
+    /// A page that is loaded anew comes without a token, and gets the seat that waits here.
+    #[test]
+    fn a_seat_that_follows_one_whose_claim_is_not_confirmed_claims_in_its_place() {
+        let mut member = member();
+        let frame = |seq, count| {
+            let (whole, rooms) = (Some(1), vec![(Name::default(), count)]);
+            let (left, seen, claims) = (vec![], vec![], vec![]);
+            frame_of(OTHER, &Write { seq, base: 0, whole, rooms, left, seen, claims })
+        };
+        let mut now = Duration::from_secs(1);
+        member.handle(now, Input::Frame(frame(1, 1)));
+        member.handle(now, Input::Lost);
+        let from = Place { node: OTHER, seat: 9 };
+        member.handle(now, Input::Return { seat: 1, rooms: lobby(), from, had: lobby() });
+        member.handle(now, Input::Join { seat: 2, rooms: lobby(), before: Some(1) });
+        while member.next().is_some() {}
+        assert_eq!(member.elsewhere(&Name::default()), 0, "they are here, and once");
+        now += Duration::from_secs(1);
+        member.handle(now, Input::Opened);
+        let written = std::iter::from_fn(|| member.next()).find_map(|output| match output {
+            Output::Write(write) => Some(write),
+            _ => None,
+        });
+        let claims = written.expect("a write").claims;
+        assert_eq!(claims, [Claim { from, to: 2, rooms: lobby(), unless: None }]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use super::accept;
 use super::query::Query;
 use super::refusal::Refusal;
-use crate::token::Token;
+use crate::ticket::Ticket;
 
 /// The longest path and query that is read, in bytes.
 const MAX_URI: usize = 8 * 1024;
@@ -103,14 +103,14 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
     text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
 }
 
-/// The token of the seat that a client had before; none if it says anything else, or
-/// says it twice. A header is newer than the query: it is of the last stream, the query
+/// What a client was given to come back with; none if it says anything else, or says it
+/// twice. A header is newer than the query: it is of the last stream, the query
 /// of that before the `EventSource` was made.
-pub(super) fn last_seat(head: &Parts, query: &Query) -> Option<Token> {
+pub(super) fn ticket(head: &Parts, query: &Query) -> Option<Ticket> {
     let mut headers = head.headers.get_all("last-event-id").iter();
     let header = match (headers.next(), headers.next()) {
         (Some(header), None) => header.to_str().ok().and_then(|header| header.parse().ok()),
         _ => None,
     };
-    header.or(query.last_seat)
+    header.or_else(|| query.ticket.clone())
 }

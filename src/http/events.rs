@@ -11,7 +11,7 @@ use axum::response::Response;
 
 use super::Shared;
 use super::address;
-use super::admission::{admit, last_seat};
+use super::admission::{admit, ticket};
 use super::body::Opened;
 use super::query::Query;
 use super::refusal::Refusal;
@@ -41,7 +41,7 @@ async fn open(shared: &Shared, head: &Parts, query: Query) -> Result<Response, R
     let kind = if query.observes {
         Kind::Observer
     } else {
-        Kind::Visitor { token: last_seat(head, &query), holds: query.holds }
+        Kind::Visitor { ticket: ticket(head, &query), holds: query.holds }
     };
     let wish = Wish {
         rooms: &query.rooms,

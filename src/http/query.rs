@@ -10,7 +10,7 @@ use percent_encoding::percent_decode;
 use super::refusal::Refusal;
 use crate::name::Name;
 use crate::stream::Extras;
-use crate::token::Token;
+use crate::ticket::Ticket;
 
 /// What the query of a request for a stream says.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,17 +24,17 @@ pub(super) struct Query {
     pub(super) holds: bool,
     /// What it asks to be told besides numbers (`tell=keep-alive,partial`).
     pub(super) asks_for: Extras,
-    /// The token of the seat that a client had before (`lastEventID=T`), for a page
+    /// What a client was given to come back with (`lastEventID=T`), for a page
     /// that made its `EventSource` anew and can set no header. The name is that of the
     /// Mercure protocol for the same purpose
     /// (<https://mercure.rocks/spec#reconciliation>). None if it says anything else.
-    pub(super) last_seat: Option<Token>,
+    pub(super) ticket: Option<Ticket>,
 }
 
 impl Query {
     pub(super) fn of(uri: &Uri) -> Result<Self, Refusal> {
         let mut rooms = Vec::new();
-        let [observe, hold, tell, seat] =
+        let [observe, hold, tell, ticket] =
             read(uri, ["observe", "hold", "tell", "lastEventID"], |key, value| {
                 if key == b"room" { add_room(&mut rooms, value) } else { Ok(()) }
             })?;
@@ -53,7 +53,7 @@ impl Query {
             },
             holds: says(hold, "1"),
             asks_for: extras(tell.ok().flatten().as_deref().unwrap_or_default()),
-            last_seat: seat.ok().flatten().and_then(|token| token.parse().ok()),
+            ticket: ticket.ok().flatten().and_then(|ticket| ticket.parse().ok()),
         })
     }
 }
@@ -272,7 +272,7 @@ mod tests {
             ("?lastEventID=%00%0A<script>".replace('<', "%3C").replace('>', "%3E"), None),
         ] {
             let said = query_of(&query).expect("it names no bad room");
-            assert_eq!(said.last_seat, seat.map(|s| s.parse().expect("a token")), "{query}");
+            assert_eq!(said.ticket, seat.map(|s| s.parse().expect("a token")), "{query}");
         }
     }
 
@@ -334,7 +334,7 @@ mod tests {
             observes: true,
             holds: true,
             asks_for: Extras { keep_alive: true, partial: false },
-            last_seat: Some(token.parse().expect("a token")),
+            ticket: Some(token.parse().expect("a token")),
         };
         assert_eq!(query_of(&query), Ok(said));
         assert_eq!(query_of(&format!("{query}&%72oom=a")), Err(Refusal::RoomTwice));

@@ -12,7 +12,7 @@ use crate::presence::Presence;
 use crate::room::{Keeper, Subscription};
 use crate::rooms::Rooms;
 use crate::seat::Seat;
-use crate::token::Token;
+use crate::ticket::Ticket;
 
 /// One who waits for their seat. Its place among the limits is taken, and its rooms are kept.
 #[derive(Debug)]
@@ -22,10 +22,10 @@ pub(super) struct Arrival {
     pub(super) rooms: Arc<[Name]>,
     /// The seat that they had.
     pub(super) from: Place,
-    /// Whether that was in the same rooms.
-    pub(super) had_rooms: bool,
+    /// Those of the rooms that it is known to have been in.
+    pub(super) had: Arc<[Name]>,
     /// What they came with.
-    pub(super) brought: Token,
+    pub(super) brought: Ticket,
     pub(super) ending: Ending,
     #[expect(dead_code, reason = "their `Drop` is what they are for")]
     pub(super) keepers: Vec<Keeper>,
@@ -33,24 +33,20 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
-    /// The rooms that it is known to have been in.
-    pub(super) fn had(&self) -> Arc<[Name]> {
-        if self.had_rooms { self.rooms.clone() } else { Arc::default() }
-    }
-
-    /// Has them sit in the rooms that they are in by now, and hear these. Their client is told
-    /// the token of their seat, or `later` on, if that is not certain yet.
+    /// Has them sit in the rooms that they are in by now, and hear these. Their client is given
+    /// the ticket to their seat, or `later` on, if that is not certain yet.
     pub(super) fn sit(
         self,
         rooms: &Rooms,
         heard: Vec<Subscription>,
-        later: Option<oneshot::Receiver<Token>>,
+        later: Option<oneshot::Receiver<Ticket>>,
     ) {
-        let token = if later.is_none() { self.seat.token() } else { self.brought };
+        let own = || self.entry.ticket(self.seat.token(), &self.rooms);
+        let ticket = if later.is_none() { own() } else { self.brought };
         self.seat.set_entry(Box::new(self.entry));
         let presence = rooms.arrive(self.seat, &heard, self.ending);
         // One who did not wait for it leaves.
-        let _has_left = self.seated.send(Arrived { presence, heard, token, later });
+        let _has_left = self.seated.send(Arrived { presence, heard, ticket, later });
     }
 }
 
@@ -59,8 +55,8 @@ impl Arrival {
 pub(crate) struct Arrived {
     pub(crate) presence: Presence,
     pub(crate) heard: Vec<Subscription>,
-    /// What their client is told to come with the next time.
-    pub(crate) token: Token,
-    /// What it is told so later on, if that is not certain yet.
-    pub(crate) later: Option<oneshot::Receiver<Token>>,
+    /// What their client is given to come with the next time.
+    pub(crate) ticket: Ticket,
+    /// What it is given later on, if that is not certain yet.
+    pub(crate) later: Option<oneshot::Receiver<Ticket>>,
 }

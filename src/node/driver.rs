@@ -30,12 +30,16 @@ use crate::cluster::write::Answer;
 use crate::doubt::Doubt;
 use crate::exchange::Step;
 use crate::rooms::Rooms;
-use crate::token::Token;
+use crate::ticket::Ticket;
 
 /// The pause before another link is opened, in milliseconds: after one that was open, and
 /// after one that could not be. Random, so that not all nodes come back together.
 const PAUSE_MS: Range<u64> = 10..100;
 const LONG_PAUSE_MS: Range<u64> = 50..250;
+
+/// A doubt lasts at least this long. With a slow Redis each client that comes from another
+/// node brings one, and those who are told would hear of nothing else.
+const LEAST_DOUBT: Duration = Duration::from_millis(500);
 
 /// A doubt that is shorter is not worth a line in the log: with a slow Redis each client that
 /// comes from another node may bring one.
@@ -55,7 +59,7 @@ pub(super) struct Driver {
     server: usize,
     /// Those who wait for their seats, and those who have one whose token is not certain.
     arrivals: HashMap<SeatNumber, Arrival>,
-    unconfirmed: HashMap<SeatNumber, oneshot::Sender<Token>>,
+    unconfirmed: HashMap<SeatNumber, oneshot::Sender<Ticket>>,
     doubt: Option<Doubt>,
     doubted: Instant,
     /// Whether the numbers are partial, as the log said last.
@@ -116,7 +120,7 @@ impl Driver {
         self.take(Input::Time);
         let inbox = self.inbox.clone();
         loop {
-            let due = self.start + self.member.due();
+            let due = self.due();
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = inbox.news() => {}
@@ -132,6 +136,13 @@ impl Driver {
         }
     }
 
+    /// When it has to look at the time.
+    fn due(&self) -> Instant {
+        let due = self.start + self.member.due();
+        let ends = self.doubted + LEAST_DOUBT;
+        if self.doubt.is_some() && ends > Instant::now() { due.min(ends) } else { due }
+    }
+
     fn read(&mut self, mail: Mail) {
         match mail {
             Mail::Join { seat, rooms, before } => {
@@ -140,7 +151,7 @@ impl Driver {
             }
             Mail::Arrive(arrival) => {
                 let (seat, from) = (arrival.entry.number(), arrival.from);
-                let (rooms, had) = (arrival.rooms.clone(), arrival.had());
+                let (rooms, had) = (arrival.rooms.clone(), arrival.had.clone());
                 self.arrivals.insert(seat, arrival);
                 self.take(Input::Return { seat, rooms, from, had });
             }
@@ -229,7 +240,9 @@ impl Driver {
             }
         }
         self.carry_out(step, coming, confirmed);
-        if !self.member.is_partial() && self.is_settled() {
+        // Before the first numbers nobody was told any, and nobody hears of it.
+        let is_long = self.said.is_none() || self.doubted.elapsed() >= LEAST_DOUBT;
+        if !self.member.is_partial() && self.is_settled() && is_long {
             self.end_of_doubt();
         }
         if self.doubt.is_some() && self.doubted.elapsed() >= SHORT_DOUBT {
@@ -262,7 +275,8 @@ impl Driver {
             if let (Some(sender), Some(sitting)) =
                 (self.unconfirmed.remove(&seat), self.inbox.sitting(seat))
             {
-                let _has_left = sender.send(sitting.token);
+                let ticket = self.inbox.ticket(sitting.token, &sitting.rooms);
+                let _has_left = sender.send(ticket);
             }
         }
     }
@@ -386,8 +400,8 @@ mod tests {
             entry,
             rooms: names.clone(),
             from: super::super::secret::place(brought),
-            had_rooms: true,
-            brought,
+            had: names.clone(),
+            brought: brought.into(),
             ending: Ending::default(),
             keepers: rooms.keep(&names).into_iter().flatten().map(|(keeper, _)| keeper).collect(),
             seated,

@@ -13,6 +13,7 @@ use super::secret::{Secret, Vouched, place};
 use crate::cluster::place::{NodeId, Place, SeatNumber};
 use crate::name::Name;
 use crate::register::{Entry, Register};
+use crate::ticket::Ticket;
 use crate::token::Token;
 
 /// What the driver has yet to hear, and who sits here.
@@ -82,12 +83,17 @@ impl Inbox {
 
     /// Whether a node gave this token out, and its seat can be had.
     pub(super) fn knows(&self, token: Token) -> bool {
-        self.read(token, &[]).is_some() && !self.state().is_closed
+        self.read(&token.into(), &[]).is_some() && !self.state().is_closed
     }
 
-    /// What a token says, if a node gave it out.
-    pub(super) fn read(&self, token: Token, rooms: &[Name]) -> Option<Vouched> {
-        self.secret().read(token, rooms)
+    /// The ticket to a seat in these rooms.
+    pub(super) fn ticket(&self, token: Token, rooms: &[Name]) -> Ticket {
+        self.secret().ticket(token, rooms)
+    }
+
+    /// What a ticket says, if a node gave it out.
+    pub(super) fn read(&self, ticket: &Ticket, rooms: &[Name]) -> Option<Vouched> {
+        self.secret().read(ticket, rooms)
     }
 
     /// The secret, as bytes.
@@ -199,7 +205,7 @@ impl Register for Inbox {
     /// vouches for its rooms.
     fn token(&self, rooms: &[Name], before: Option<Token>) -> Token {
         let is_the_same = |before: &Token| {
-            let vouched = self.read(*before, rooms);
+            let vouched = self.read(&(*before).into(), rooms);
             vouched.is_some_and(|it| it.is_in_rooms && it.place.node == self.id)
         };
         before.filter(is_the_same).unwrap_or_else(|| self.new_seat(rooms))
@@ -228,6 +234,11 @@ impl Register for Inbox {
 impl SeatEntry {
     pub(super) fn number(&self) -> SeatNumber {
         self.seat
+    }
+
+    /// The ticket to it.
+    pub(super) fn ticket(&self, token: Token, rooms: &[Name]) -> Ticket {
+        self.inbox.ticket(token, rooms)
     }
 }
 
@@ -305,7 +316,7 @@ mod tests {
         let (inbox, other, rooms) = (Inbox::new(NodeId(7)), Inbox::new(NodeId(8)), names(&["a"]));
         inbox.follow_secret(&other.secret_bytes());
         let theirs = other.new_seat(&rooms);
-        assert!(inbox.read(theirs, &rooms).is_some_and(|vouched| vouched.is_in_rooms));
+        assert!(inbox.read(&theirs.into(), &rooms).is_some_and(|vouched| vouched.is_in_rooms));
         assert_ne!(inbox.token(&rooms, Some(theirs)), theirs);
     }
 

@@ -31,6 +31,7 @@ use crate::limits::Permit;
 use crate::name::Name;
 use crate::rooms::{Rooms, TooManyRooms};
 use crate::seat::Seat;
+use crate::ticket::Ticket;
 use crate::token::Token;
 use arrival::Arrival;
 pub(crate) use arrival::Arrived;
@@ -101,7 +102,13 @@ impl Node {
         self.0.inbox.knows(token)
     }
 
-    /// Has the seat of a client move here that comes with a token which a node gave out.
+    /// What the client of a seat in these rooms is given to come back with, here or to another
+    /// node.
+    pub(crate) fn ticket(&self, token: Token, rooms: &[Name]) -> Ticket {
+        self.0.inbox.ticket(token, rooms)
+    }
+
+    /// Has the seat of a client move here that comes with a ticket which a node gave out.
     /// `None` if it can't be had, because this process stops or because the client
     /// has come once more meanwhile.
     ///
@@ -110,13 +117,13 @@ impl Node {
     pub(crate) async fn claim(
         &self,
         rooms: &[Name],
-        token: Token,
+        ticket: &Ticket,
         permit: Permit,
         ending: Ending,
         all: &Rooms,
     ) -> Result<Option<Arrived>, TooManyRooms> {
         let inbox = &self.0.inbox;
-        let Some(Vouched { place: from, is_in_rooms: had_rooms }) = inbox.read(token, rooms) else {
+        let Some(Vouched { place: from, had, .. }) = inbox.read(ticket, rooms) else {
             return Ok(None);
         };
         let keepers = all.keep(rooms)?.into_iter().map(|(keeper, _)| keeper).collect();
@@ -128,8 +135,8 @@ impl Node {
             entry,
             rooms,
             from,
-            had_rooms,
-            brought: token,
+            had,
+            brought: ticket.clone(),
             ending,
             keepers,
             seated,

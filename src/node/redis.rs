@@ -69,7 +69,8 @@ impl Redis {
     }
 
     /// The nth of the servers, from the beginning again after the last; or the one that
-    /// another server has named (`HOST:PORT`), which is reached in the same way.
+    /// another server has named (`HOST:PORT`, or `:PORT` for itself), which is reached in the
+    /// same way.
     pub(super) fn client(&self, nth: usize, named: Option<&str>) -> Result<Client, RedisError> {
         let mut server = self.servers[nth % self.servers.len()].clone();
         if let Some((host, port)) = named.and_then(|named| named.rsplit_once(':')) {
@@ -109,12 +110,13 @@ fn server(address: &str) -> Result<ConnectionInfo, BadRedis> {
 }
 
 fn renamed(addr: ConnectionAddr, host: &str, port: u16) -> ConnectionAddr {
-    let host = host.to_owned();
+    let or_itself = |itself| if host.is_empty() { itself } else { host.to_owned() };
     match addr {
-        ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
-            ConnectionAddr::TcpTls { host, port, insecure, tls_params }
+        ConnectionAddr::TcpTls { host, insecure, tls_params, .. } => {
+            ConnectionAddr::TcpTls { host: or_itself(host), port, insecure, tls_params }
         }
-        _ => ConnectionAddr::Tcp(host, port),
+        ConnectionAddr::Tcp(host, _) => ConnectionAddr::Tcp(or_itself(host), port),
+        _ => ConnectionAddr::Tcp(host.to_owned(), port),
     }
 }
 

@@ -1,25 +1,31 @@
 //! The secret that all nodes share, by which they know each other's tokens.
 
 use std::iter;
+use std::slice;
+use std::sync::Arc;
 
 use rand::random;
 use ring::hmac::{self, HMAC_SHA256, Key};
 
 use crate::cluster::place::{NodeId, Place};
 use crate::name::Name;
+use crate::ticket::Ticket;
 use crate::token::Token;
 
-/// What a token says of the seat that it names, once it is known to be genuine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a ticket says of the seat that it names, once it is known to be genuine.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Vouched {
     pub(super) place: Place,
     /// Whether the seat is in these very rooms.
     pub(super) is_in_rooms: bool,
+    /// Those of them that it is in.
+    pub(super) had: Arc<[Name]>,
 }
 
 /// A token of a node is its seat's place, and two codes (HMAC-SHA256, [RFC 2104], each cut to
 /// 32 bits): of the place, and of the place with its rooms. Nobody can make one up, nor have
-/// somebody counted out of a room that they are not in.
+/// somebody counted out of a room that they are not in. A client of several rooms may come
+/// back for others, so its ticket has a code for each of them as well.
 ///
 /// [RFC 2104]: https://www.rfc-editor.org/rfc/rfc2104
 #[derive(Clone, Debug)]
@@ -65,16 +71,26 @@ impl Secret {
         Token::from_bytes(bytes)
     }
 
-    /// What a token says to one who asks for these rooms, if a node gave it out.
-    pub(super) fn read(&self, token: Token, rooms: &[Name]) -> Option<Vouched> {
-        let place = place(token);
-        let [.., a, b, c, d, e, f, g, h] = token.bytes();
+    /// The ticket to a seat in these rooms.
+    pub(super) fn ticket(&self, token: Token, rooms: &[Name]) -> Ticket {
+        let several = if rooms.len() > 1 { rooms } else { &[] };
+        let code = |room| code(&self.key, place(token), slice::from_ref(room));
+        Ticket { token, codes: several.iter().map(code).collect() }
+    }
+
+    /// What a ticket says to one who asks for these rooms, if a node gave it out.
+    pub(super) fn read(&self, ticket: &Ticket, rooms: &[Name]) -> Option<Vouched> {
+        let place = place(ticket.token);
+        let [.., a, b, c, d, e, f, g, h] = ticket.token.bytes();
         // As numbers, whose comparison takes the same time wherever they differ.
         let of_place = u32::from_be_bytes([a, b, c, d]);
         let of_rooms = u32::from_be_bytes([e, f, g, h]);
         let mut keys = iter::once(&self.key).chain(&self.before);
         let key = keys.find(|key| code(key, place, &[]) == of_place)?;
-        Some(Vouched { place, is_in_rooms: code(key, place, rooms) == of_rooms })
+        let is_in_rooms = code(key, place, rooms) == of_rooms;
+        let is_in = |room: &&Name| ticket.codes.contains(&code(key, place, slice::from_ref(*room)));
+        let had = rooms.iter().filter(|room| is_in_rooms || is_in(room)).cloned().collect();
+        Some(Vouched { place, is_in_rooms, had })
     }
 }
 
@@ -113,14 +129,33 @@ mod tests {
     #[test]
     fn a_token_names_its_place_and_its_rooms_in_any_order() {
         let secret = Secret::random();
-        let token = secret.token(PLACE, &names(&["a", "b"]));
-        let whole = Some(Vouched { place: PLACE, is_in_rooms: true });
-        assert_eq!(secret.read(token, &names(&["a", "b"])), whole);
-        assert_eq!(secret.read(token, &names(&["b", "a"])), whole);
-        for others in [&["a"][..], &["a", "b", "c"], &["ab"], &[]] {
-            let vouched = secret.read(token, &names(others)).expect("it is genuine");
-            assert!(!vouched.is_in_rooms, "{others:?}");
+        let token = secret.token(PLACE, &names(&["a", "b"])).into();
+        for same in [&["a", "b"], &["b", "a"]].map(|same| names(same)) {
+            let vouched = secret.read(&token, &same).expect("it is genuine");
+            assert_eq!((vouched.place, vouched.is_in_rooms), (PLACE, true));
+            assert_eq!(vouched.had[..], same);
         }
+        for others in [&["a"][..], &["a", "b", "c"], &["ab"], &[]] {
+            let vouched = secret.read(&token, &names(others)).expect("it is genuine");
+            assert!(!vouched.is_in_rooms && vouched.had.is_empty(), "{others:?}");
+        }
+    }
+
+    #[test]
+    fn a_ticket_vouches_for_those_of_its_rooms_that_are_asked_for() {
+        let secret = Secret::random();
+        let rooms = names(&["a", "b", "c"]);
+        let ticket = secret.ticket(secret.token(PLACE, &rooms), &rooms);
+        let vouched = secret.read(&ticket, &names(&["d", "c", "ab", "a"])).expect("it is genuine");
+        assert_eq!((vouched.is_in_rooms, &vouched.had[..]), (false, &names(&["c", "a"])[..]));
+        // Those of another seat are worth nothing to it.
+        let other = Place { seat: 13, ..PLACE };
+        let codes = secret.ticket(secret.token(other, &rooms), &rooms).codes;
+        let mixed = Ticket { codes, ..ticket };
+        assert!(secret.read(&mixed, &names(&["a"])).is_some_and(|it| it.had.is_empty()));
+        // One room alone needs none.
+        let alone = names(&["a"]);
+        assert!(secret.ticket(secret.token(PLACE, &alone), &alone).codes.is_empty());
     }
 
     #[test]
@@ -130,11 +165,11 @@ mod tests {
         for bit in 0..128 {
             let mut changed = token;
             changed[bit / 8] ^= 1 << (bit % 8);
-            let read = secret.read(Token::from_bytes(changed), &rooms);
-            assert!(read.is_none_or(|vouched| !vouched.is_in_rooms), "bit {bit}");
+            let read = secret.read(&Token::from_bytes(changed).into(), &rooms);
             assert_eq!(read.is_none(), bit < 96, "bit {bit}");
+            assert!(read.is_none_or(|vouched| !vouched.is_in_rooms), "bit {bit}");
         }
-        assert_eq!(Secret::random().read(Token::from_bytes(token), &rooms), None);
+        assert_eq!(Secret::random().read(&Token::from_bytes(token).into(), &rooms), None);
     }
 
     #[test]
@@ -146,7 +181,7 @@ mod tests {
         });
         secret.follow(&[3; LENGTH]);
         secret.follow(b"too short");
-        let good = tokens.map(|token| secret.read(token, &rooms).is_some());
+        let good = tokens.map(|token| secret.read(&token.into(), &rooms).is_some());
         assert_eq!(good, [false, true, true]);
     }
 }

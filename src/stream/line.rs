@@ -25,8 +25,8 @@ use crate::tally::Tally;
 /// In the place of a room, for what is told of all: whether the numbers are partial.
 pub(super) const PARTIAL: u8 = u8::MAX;
 
-/// The same for the token of its seat.
-pub(super) const TOKEN: u8 = PARTIAL - 1;
+/// The same for another ticket.
+pub(super) const TICKET: u8 = PARTIAL - 1;
 
 /// An open stream, until its owner drops it.
 pub(crate) struct Line {

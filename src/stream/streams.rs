@@ -5,6 +5,7 @@ use std::net::IpAddr;
 #[cfg(feature = "server")]
 use std::sync::OnceLock;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rand::random_range;
 use tokio::runtime::{self, Handle};
@@ -19,7 +20,7 @@ use super::guest::{self, Guest, Who};
 use super::held::Held;
 use super::line::Line;
 #[cfg(feature = "server")]
-use super::line::TOKEN;
+use super::line::TICKET;
 use super::{Stream, Terms};
 use crate::ending::Ending;
 use crate::event;
@@ -31,6 +32,7 @@ use crate::room::Subscription;
 use crate::rooms::{NoSeat, Rooms};
 #[cfg(feature = "server")]
 use crate::seats_file::{LeftSeat, SeatsFile};
+use crate::ticket::Ticket;
 use crate::token::Token;
 
 /// All open streams of a router.
@@ -72,8 +74,8 @@ pub(crate) struct Extras {
 pub(crate) enum Kind {
     Observer,
     Visitor {
-        /// The seat that they had before.
-        token: Option<Token>,
+        /// What they were given to come back with.
+        ticket: Option<Ticket>,
         /// Whether their seat is to wait when they leave.
         holds: bool,
     },
@@ -158,22 +160,32 @@ impl Streams {
             return Ok(stream);
         }
         let (who, heard) = self.find_place(&wish)?;
-        let token = who.seat().map(|seat| seat.token());
-        Ok(self.begin(&wish, who, token, heard))
+        let ticket = who.seat().map(|seat| self.ticket(seat.token(), wish.rooms));
+        Ok(self.begin(&wish, who, ticket, heard))
     }
 
-    /// Opens the stream of somebody who has their place, and is to come with this token the
+    /// What the client of a seat in these rooms is given.
+    fn ticket(&self, token: Token, rooms: &[Name]) -> Ticket {
+        #[cfg(feature = "server")]
+        if let Some(node) = self.node.get() {
+            return node.ticket(token, rooms);
+        }
+        let _one_node_knows_them = rooms;
+        token.into()
+    }
+
+    /// Opens the stream of somebody who has their place, and is to come with this ticket the
     /// next time.
     fn begin(
         &self,
         wish: &Wish<'_>,
         who: Who,
-        token: Option<Token>,
+        ticket: Option<Ticket>,
         heard: Vec<Subscription>,
     ) -> Stream {
         let guest = Guest::new(who, &self.held, self.rooms.tally());
         let partial = wish.wants.partial.then(|| self.rooms.is_partial());
-        let first = self.first_frame(token, &heard, wish.wants, partial == Some(true));
+        let first = self.first_frame(ticket.as_ref(), &heard, wish.wants, partial == Some(true));
         let line = Line::new(guest, first, heard.iter().map(Subscription::room_id));
         // Jittered, or those who came together would go together.
         let age = self.terms.max_age.map(|age| age.mul_f64(random_range(0.8..=1.0)));
@@ -184,18 +196,18 @@ impl Streams {
     /// Opens the stream of somebody whose seat is another node's, or was, and moves here.
     #[cfg(feature = "server")]
     async fn claim(&self, wish: &Wish<'_>) -> Result<Option<Stream>, NoStream> {
-        let Kind::Visitor { token: Some(token), holds } = wish.kind else { return Ok(None) };
+        let Kind::Visitor { ticket: Some(ticket), holds } = &wish.kind else { return Ok(None) };
         let Some(node) = self.node.get() else { return Ok(None) };
-        if self.rooms.find_seat(token).is_some() || !node.knows(token) {
+        if self.rooms.find_seat(ticket.token).is_some() || !node.knows(ticket.token) {
             return Ok(None);
         }
         let permit = self.limits.admit(wish.address, wish.rooms)?;
-        let claim = node.claim(wish.rooms, token, permit, wish.ending.clone(), &self.rooms);
+        let claim = node.claim(wish.rooms, ticket, permit, wish.ending.clone(), &self.rooms);
         let arrived = claim.await?.ok_or(NoStream::Draining)?;
-        let who = Who::Counted { presence: arrived.presence, holds };
-        let stream = self.begin(wish, who, Some(arrived.token), arrived.heard);
+        let who = Who::Counted { presence: arrived.presence, holds: *holds };
+        let stream = self.begin(wish, who, Some(arrived.ticket), arrived.heard);
         if let Some(later) = arrived.later {
-            tell_later(stream.line(), later);
+            tell_later(stream.line(), later, self.keep_alive_for(wish.wants));
         }
         Ok(Some(stream))
     }
@@ -203,12 +215,12 @@ impl Streams {
     /// What a stream is told first: of each room that it hears.
     fn first_frame(
         &self,
-        token: Option<Token>,
+        ticket: Option<&Ticket>,
         heard: &[Subscription],
         wants: Extras,
         is_partial: bool,
     ) -> Frame {
-        let mut first = event::preamble(guest::retry(), token).to_vec();
+        let mut first = event::preamble(guest::retry(), ticket).to_vec();
         if is_partial {
             // Before the numbers, so that nobody takes them for whole.
             first.extend(event::partial(true));
@@ -221,23 +233,26 @@ impl Streams {
                 }
             }
         }
-        if wants.keep_alive {
-            first.extend(event::keep_alive(self.terms.keep_alive));
-        }
+        first.extend(self.keep_alive_for(wants).map(event::keep_alive).unwrap_or_default());
         self.rooms.tally().deliveries.add(heard.len() as u64);
         Frame::new(&first)
+    }
+
+    /// The keep-alive, for a client that wants to know it.
+    fn keep_alive_for(&self, wants: Extras) -> Option<Duration> {
+        wants.keep_alive.then_some(self.terms.keep_alive)
     }
 
     /// Joins the rooms, or takes a seat over; or only listens.
     fn find_place(&self, wish: &Wish<'_>) -> Result<(Who, Vec<Subscription>), NoStream> {
         let Wish { rooms, address, ref ending, .. } = *wish;
-        let (token, holds) = match wish.kind {
+        let (token, holds) = match &wish.kind {
             Kind::Observer => {
                 let permit = self.limits.admit(address, rooms)?;
                 let (observer, heard) = self.rooms.observe_all(rooms)?;
                 return Ok((Who::Observer(observer, permit), heard));
             }
-            Kind::Visitor { token, holds } => (token, holds),
+            Kind::Visitor { ticket, holds } => (ticket.as_ref().map(|it| it.token), *holds),
         };
         let mut joined = match token {
             Some(token) => self.rooms.take_over(rooms, token, address, ending)?,
@@ -269,13 +284,13 @@ impl Streams {
     }
 }
 
-/// Tells a client its token once that is certain.
+/// Gives a client its ticket once that is certain.
 #[cfg(feature = "server")]
-fn tell_later(line: &Arc<Line>, token: oneshot::Receiver<Token>) {
+fn tell_later(line: &Arc<Line>, ticket: oneshot::Receiver<Ticket>, keep_alive: Option<Duration>) {
     let line = Arc::downgrade(line);
     tokio::spawn(async move {
-        if let (Ok(token), Some(line)) = (token.await, line.upgrade()) {
-            line.tell(TOKEN, &Frame::new(&event::token(token)));
+        if let (Ok(ticket), Some(line)) = (ticket.await, line.upgrade()) {
+            line.tell(TICKET, &Frame::new(&event::ticket(&ticket, keep_alive)));
         }
     });
 }

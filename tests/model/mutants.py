@@ -54,7 +54,7 @@ MUTANTS = [
         "believe a token whatever its rooms",
         NODE,
         "src/node/secret.rs",
-        [("is_in_rooms: code(key, place, rooms) == of_rooms", "is_in_rooms: of_rooms > 0")],
+        [("let is_in_rooms = code(key, place, rooms) == of_rooms;", "let is_in_rooms = of_rooms > 0;")],
     ),
     (
         "look a room up before it is noted how many are on other nodes",

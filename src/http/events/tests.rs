@@ -450,7 +450,7 @@ async fn a_seat_that_waits_keeps_its_place_and_who_takes_it_takes_the_place_too(
     }
     let _back = [counter.join_by("/events?hold=1").await, counter.join_by("/events?hold=1").await];
     let mut third = counter.join_by("/events?hold=1").await;
-    assert!(third.next().await.expect("an error").contains("as many streams"));
+    assert!(third.next().await.expect("an error").contains("limit on streams"));
     sleep(HOLD * 2).await;
     assert_eq!(counter.count(), 2);
     assert_eq!(counter.ask(None).await.0, StatusCode::SERVICE_UNAVAILABLE);
@@ -631,12 +631,12 @@ async fn a_list_of_rooms_that_can_not_be_had_changes_nothing() {
     let (_, token, _) = stream.first().await;
     let many = (0..33).map(|nth| format!("room={nth}")).collect::<Vec<_>>().join("&");
     for (query, error) in [
-        ("room=a&room=a", "names a room twice"),
+        ("room=a&room=a", "same room twice"),
         ("room=b&room=", "name"),
         (&many, "at most 32 rooms"),
-        ("room=b&room=c", "as many rooms"),
-        ("room=b&room=c&observe=1", "as many rooms"),
-        (&format!("room=a&room=b&room=c&lastEventID={token}"), "as many rooms"),
+        ("room=b&room=c", "limit on rooms"),
+        ("room=b&room=c&observe=1", "limit on rooms"),
+        (&format!("room=a&room=b&room=c&lastEventID={token}"), "limit on rooms"),
     ] {
         let mut refused = counter.join_by(&format!("/events?{query}")).await;
         let message = refused.next().await.expect("an error");
