@@ -26,7 +26,7 @@ COPIED += ["bench/Cargo.toml", "bench/src", "bench/benches"]
 # Seconds that a build or a run of tests may take.
 PATIENCE = 600
 
-MODEL = ["-p", "headcount-model"]
+MODEL = ["-p", "headcount-model", "--test=checks"]
 STREAM = ["-p", "headcount", "--lib", "http::events"]
 PACE = ["-p", "headcount", "--lib", "pace::"]
 FANOUT = ["-p", "headcount", "--lib", "stream::"]
@@ -58,7 +58,7 @@ MUTANTS = [
     ),
     (
         "look a room up before it is noted how many are on other nodes",
-        MODEL,
+        [*MODEL, "who_is_on_other_nodes_counts_in_every_room_that_opens"],
         "src/rooms.rs",
         [
             (
@@ -76,7 +76,7 @@ MUTANTS = [
     ),
     (
         "tell of those who go to another node before they are there",
-        MODEL,
+        [*MODEL, "who_goes_to_another_node_is_one_person_all_the_while"],
         "src/room.rs",
         [
             (
@@ -88,7 +88,7 @@ MUTANTS = [
     ),
     (
         "let a seat be taken over while its client goes to another node",
-        MODEL,
+        [*MODEL, "who_goes_to_another_node_is_one_person_all_the_while"],
         "src/exchange.rs",
         [
             (
@@ -105,7 +105,7 @@ MUTANTS = [
     ),
     (
         "publish outside the lock",
-        MODEL,
+        [*MODEL, "the_last_event_that_each_stream_got_is_the_truth"],
         "src/room.rs",
         [
             ("            self.publish(state);\n        }\n        tell", "        }\n        tell"),
@@ -131,7 +131,7 @@ MUTANTS = [
     ),
     (
         "subscribe after counting",
-        MODEL,
+        [*MODEL, "a_joiner_sees_its_own_arrival_and_all_that_follows_in_order"],
         "src/room.rs",
         [
             (
@@ -145,7 +145,7 @@ MUTANTS = [
     ),
     (
         "subscribe after taking a seat over",
-        MODEL,
+        [*MODEL, "two_who_return_for_one_seat_are_one"],
         "src/room.rs",
         [
             (
@@ -163,7 +163,7 @@ MUTANTS = [
     ),
     (
         "drop the guard early, in the room",
-        MODEL,
+        [*MODEL, "the_last_event_that_each_stream_got_is_the_truth"],
         "src/room.rs",
         [
             (
@@ -193,7 +193,7 @@ MUTANTS = [
     ),
     (
         "let people into a room that was emptied",
-        MODEL,
+        [*MODEL, "a_join_that_races_with_the_removal_of_the_room_is_kept"],
         "src/room.rs",
         [
             (
@@ -204,43 +204,43 @@ MUTANTS = [
     ),
     (
         "let a room go while somebody observes it",
-        MODEL,
+        [*MODEL, "an_observer_keeps_the_room_and_is_not_counted"],
         "src/room.rs",
         [("state.seats.len() == 0 && state.keepers == 0", "state.seats.len() == 0")],
     ),
     (
         "remove whatever room has the name",
-        MODEL,
+        [*MODEL, "a_join_that_races_with_the_removal_of_the_room_is_kept"],
         "src/rooms.rs",
         [(".is_some_and(|found| Arc::ptr_eq(found, room))", ".is_some()")],
     ),
     (
         "uncount a seat that another has taken over",
-        MODEL,
+        [*MODEL, "who_takes_a_seat_over_is_never_counted_twice"],
         "src/seat.rs",
         [(".is_some_and(|here| Arc::ptr_eq(here, seat))", ".is_some()")],
     ),
     (
         "take a seat over without telling the old stream",
-        MODEL,
+        [*MODEL, "two_who_return_for_one_seat_are_one"],
         "src/rooms.rs",
         [("        left.give_away(handover);\n", "        drop(handover);\n")],
     ),
     (
         "let two take over one seat, of the same stream",
-        MODEL,
+        [*MODEL, "who_returns_for_other_rooms_is_once_in_each_of_them_and_in_no_other"],
         "src/seat.rs",
         [("        (!self.is_taken()).then_some(handover)\n", "        Some(handover)\n")],
     ),
     (
         "leave a seat while somebody takes it over",
-        MODEL,
+        [*MODEL, "who_takes_a_seat_over_is_never_counted_twice"],
         "src/presence.rs",
         [("        let kept = self.seat.keep();\n", ""), ("        drop(kept);\n", "")],
     ),
     (
         "forget a token for a moment while its seat is taken over",
-        MODEL,
+        [*MODEL, "two_who_return_for_one_seat_are_one"],
         "src/rooms.rs",
         [
             (
@@ -253,13 +253,13 @@ MUTANTS = [
     ),
     (
         "stay in all rooms but the first",
-        MODEL,
+        [*MODEL, "who_returns_for_other_rooms_is_once_in_each_of_them_and_in_no_other"],
         "src/presence.rs",
         [(".into_iter().map(leave)", ".into_iter().take(1).map(leave)")],
     ),
     (
         "give a newcomer the token of the seat that waited",
-        MODEL,
+        [*MODEL, "a_seat_that_waits_is_one_persons"],
         "src/rooms.rs",
         [
             (
@@ -270,7 +270,7 @@ MUTANTS = [
     ),
     (
         "go on with the oldest event after a lag",
-        MODEL,
+        [*MODEL, "a_lagging_reader_goes_to_the_newest_number"],
         "src/room.rs",
         [
             (

@@ -33,6 +33,8 @@ pub mod rooms;
 pub mod seat;
 #[path = "../../../src/tally.rs"]
 pub mod tally;
+#[path = "../../../src/ticket.rs"]
+pub mod ticket;
 #[path = "../../../src/token.rs"]
 pub mod token;
 
