@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 
 from waiting import DEADLINE, eventually
@@ -28,6 +29,10 @@ def free_port(*more):
     raise AssertionError("no port is free")
 
 
+#: The oldest Redis that will do; the one on the path is Debian's, which is newer.
+OLD_REDIS = pathlib.Path(sys.prefix) / "bin/redis-server"
+
+
 class Failed(Exception):
     """What Redis says is wrong."""
 
@@ -36,7 +41,8 @@ class Redis:
     """A `redis-server` that keeps nothing on the disk, and answers once this returns."""
 
     def __init__(
-        self, test, *args, port=None, password=None, bind="127.0.0.1", namespace=None
+        self, test, *args, binary="redis-server", port=None, password=None, bind="127.0.0.1",
+        namespace=None,
     ):
         self.port = port or free_port()
         self.password = password
@@ -46,7 +52,7 @@ class Redis:
         test.addCleanup(directory.cleanup)
         self.directory = pathlib.Path(directory.name)
         self.command = [
-            shutil.which("redis-server"), "--port", str(self.port), "--bind", bind,
+            shutil.which(binary), "--port", str(self.port), "--bind", bind,
             "--save", "", "--dir", directory.name, *map(str, args),
         ]
         self.process = None

@@ -25,7 +25,7 @@ class Event:
 
 
 _EVENT = re.compile(
-    rb"(?:retry: (?P<retry>\d+)\n)?(?:id: (?P<token>[0-9a-f]{32})\n)?"
+    rb"(?:retry: (?P<retry>\d+)\n)?(?:id: (?P<token>[0-9a-f]{32}(?:[0-9a-f]{8}){0,32})\n)?"
     rb"(?:event: user count\ndata: (?:(?P<number>\d+)|(?P<named>\{.+\}))\n)?"
     rb"(?:event: partial\ndata: (?P<partial>true|false)\n)?"
 )

@@ -16,7 +16,7 @@ import time
 import proxies
 import test_cable
 from certificate import certificate
-from redis import Redis, RedisCluster, free_port
+from redis import OLD_REDIS, Redis, RedisCluster, free_port
 from server import BINARY, ROOT
 from support import FaultTest
 from visitor import H2Visitor, Visitor
@@ -238,6 +238,23 @@ class Deaths(ClusterTest):
             watcher.pump()
             # Nobody is counted twice while they return, nor missed.
             self.assertEqual((max(watcher.history), min(watcher.history)), (500, 450))
+
+    def test_who_comes_back_for_other_rooms_is_counted_once_in_those_that_stay(self):
+        nodes = self.nodes(2)
+        people = [self.visit(nodes[0], ["a", "b", "c"]) for _ in range(20)]
+        self.all_count(nodes, 20, "b")
+        watcher = self.watch(nodes[1], "b")
+        nodes[0].signal(signal.SIGKILL)
+        nodes[0].wait()
+        for visitor in people:
+            self.visit(nodes[1], ["d", "b", "a"], visitor.token)
+        self.all_count(nodes[1:], 20, "d")
+        self.all_count(nodes[1:], 20, "a")
+        # Nobody knows that they have left this one.
+        self.assertEqual(nodes[1].count("c"), 20)
+        self.all_count(nodes[1:], 0, "c", LEASE + SOON)
+        watcher.pump()
+        self.assertEqual(set(watcher.history), {20})
 
     def test_a_rolling_deploy_moves_no_number(self):
         nodes = self.nodes(3)
@@ -470,6 +487,28 @@ class RedisLost(ClusterTest):
             eventually("the leaves", lambda: node.count("a"), 1)
             after = node.metrics()["headcount_cluster_backlog"]
             self.assertLess(after, before + 350)
+
+
+class OldRedis(ClusterTest):
+    def test_a_redis_6_2_will_do(self):
+        redis = Redis(self, binary=OLD_REDIS)
+        self.assertIn("redis_version:6.2.", redis.do("INFO", "server"))
+        nodes = self.nodes(3, redis=redis.url)
+        people = [self.visit(nodes[n % 3], "a") for n in range(9)]
+        self.all_count(nodes, 9, "a")
+        watcher = self.watch(nodes[2], "a")
+        moved = self.visit(nodes[1], "a", people.pop(0).token)
+        nodes[0].signal(signal.SIGKILL)
+        nodes[0].wait()
+        returned = self.visit(nodes[2], "a", people[2].token)
+        self.assertEqual((moved.newest, returned.newest), (9, 9))
+        redis.kill()
+        redis.start()
+        people[0].close()
+        self.all_count(nodes[1:], 7, "a", LEASE + SOON)
+        self.is_whole(*nodes[1:])
+        watcher.pump()
+        self.assertEqual((max(watcher.history), min(watcher.history)), (9, 7))
 
 
 class Clocks(ClusterTest):
