@@ -132,11 +132,28 @@ class RedisCluster:
 
     def owner(self, key):
         """The primary that has a key, and its process."""
-        slot = self.servers[0].do("CLUSTER", "KEYSLOT", key)
+        slot = self.running().do("CLUSTER", "KEYSLOT", key)
         for first, last, primary, *_ in self.running().do("CLUSTER", "SLOTS"):
             if first <= slot <= last:
                 return next(server for server in self.servers if server.port == primary[1])
         raise AssertionError(f"nobody has {slot}")
+
+    def begin_to_move(self, key):
+        """Begins to move a key's slot to another primary. The answer ends that."""
+        slot, source = self.servers[0].do("CLUSTER", "KEYSLOT", key), self.owner(key)
+        target = next(server for server in self.servers[:3] if server is not source)
+        names = {server: server.do("CLUSTER", "MYID") for server in (source, target)}
+        target.do("CLUSTER", "SETSLOT", slot, "IMPORTING", names[source])
+        source.do("CLUSTER", "SETSLOT", slot, "MIGRATING", names[target])
+
+        def move():
+            while keys := source.do("CLUSTER", "GETKEYSINSLOT", slot, 100):
+                to = (target.host, target.port, "", 0, 5000)
+                source.do("MIGRATE", *to, "REPLACE", "KEYS", *keys)
+            for server in (target, source):
+                server.do("CLUSTER", "SETSLOT", slot, "NODE", names[target])
+
+        return move
 
     def running(self):
         return next(server for server in self.servers if server.process.poll() is None)

@@ -454,15 +454,29 @@ class RedisLost(ClusterTest):
         self.redis.kill()
         eventually("what it says", lambda: len(said()), before + 1)
 
-    def test_after_a_failover_in_a_redis_cluster_all_is_right(self):
+    def test_in_a_redis_cluster_all_is_right_after_a_slot_has_moved_and_after_a_failover(self):
         redis = RedisCluster(self)
         nodes = self.nodes(2, redis=redis.urls)
         here = [self.visit(node, "a") for node in nodes]
         self.all_count(nodes, 2, "a")
+        finish = redis.begin_to_move("{headcount}:nodes")
+        gone = self.visit(nodes[0], "a")
+        here.append(self.visit(nodes[1], "a"))
+        # Half-way, Redis refuses what it can't do as a whole.
+        self.is_partial(*nodes)
+        moved = self.visit(nodes[1], "a", here.pop(0).token)
+        gone.close()
+        finish()
+        over = time.monotonic()
+        self.all_count(nodes, 3, "a")
+        self.is_whole(*nodes)
+        measured("after its slot has moved all is right within", time.monotonic() - over)
+        moved.close()
+        self.all_count(nodes, 2, "a")
         owner = redis.owner("{headcount}:nodes")
         owner.kill()
         died = time.monotonic()
-        self.visit(nodes[0], "a")
+        here.append(self.visit(nodes[0], "a"))
         eventually("the new owner", lambda: redis.owner("{headcount}:nodes") is not owner, True)
         promoted = time.monotonic()
         measured("a replica is promoted within", promoted - died)
