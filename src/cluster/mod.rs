@@ -37,9 +37,9 @@
 //! - A node was started while Redis was away. The others don't know the tokens that it gave
 //!   out until then, so whoever goes to them with one is new there, until their former
 //!   connection is noticed to be lost or the lease of their dead node is over.
-//! - Somebody comes back to another node for other rooms than before, of which some are the
-//!   same. In those they are counted twice until the former node has heard of it, or for its
-//!   lease if it is dead.
+//!
+//! Somebody who comes back to another node for other rooms than before is counted in those
+//! that they left until the former node has heard of it, or for its lease if it is dead.
 //!
 //! # What is in Redis
 //!
