@@ -680,6 +680,41 @@ mod tests {
     }
 
     #[test]
+    fn a_claim_that_redis_has_lost_is_made_again_but_not_of_the_hash_that_it_has_changed() {
+        let write = |member: &mut Member| {
+            let mut outputs = std::iter::from_fn(|| member.next());
+            let write = outputs.find_map(|output| match output {
+                Output::Write(write) => Some(write),
+                _ => None,
+            });
+            write.expect("a write")
+        };
+        let mut member = member();
+        let from = Place { node: OTHER, seat: 9 };
+        let mut now = Duration::from_secs(1);
+        member.handle(now, Input::Return { seat: 1, rooms: lobby(), from, had: lobby() });
+        let first = write(&mut member);
+        let mut frame = Frame::clone(&frame_of(OWN, &first));
+        let version = Version { generation: 3, number: 7 };
+        let rooms = vec![(Name::default(), 0)];
+        frame.shares.push(Part { node: OTHER, version, is_whole: false, rooms });
+        let frame = Arc::new(frame);
+        member.handle(now, Input::Frame(frame.clone()));
+        let answer = Some(Answer::Done(frame, vec![]));
+        member.handle(now, Input::Written { seq: first.seq, answer });
+        for _ in 0..2 {
+            now += BEAT / 2;
+            member.handle(now, Input::Time);
+        }
+        let second = write(&mut member);
+        assert!(second.claims.is_empty());
+        let lost = Some(Answer::Lost(vec![]));
+        member.handle(now, Input::Written { seq: second.seq, answer: lost });
+        let again = Claim { from, to: 1, rooms: lobby(), unless: Some(version) };
+        assert_eq!(write(&mut member).claims, [again]);
+    }
+
+    #[test]
     fn somebody_who_comes_again_and_again_while_redis_is_away_costs_no_memory() {
         let mut member = member();
         member.handle(Duration::from_secs(1), Input::Lost);

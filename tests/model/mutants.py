@@ -15,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COPIES = ROOT / "target" / "mutants"
@@ -631,13 +632,13 @@ MUTANTS = [
     ),
     (
         "forget the claims that Redis has lost",
-        CLUSTER,
+        PROTOCOL,
         "src/cluster/member.rs",
         [("                self.claims.repeat(self.now);\n", "")],
     ),
     (
         "repeat a claim as if it were new",
-        CLUSTER,
+        PROTOCOL,
         "src/cluster/claim.rs",
         [("unless: Some(version(moved.from.node).unwrap_or(Version::NONE)),", "unless: None,")],
     ),
@@ -743,17 +744,21 @@ def main():
     first, second = Copy(0), Copy(1)
     for package in sorted({tests[1] for _, tests, _, _ in MUTANTS}):
         first.cargo("-p", package, "--no-run")
-    # The packages that are not ours are built once.
+    # The packages that are not ours are built once. (A lock that both had would make them
+    # wait for each other.)
     shutil.rmtree(second.build, ignore_errors=True)
-    shutil.copytree(first.build, second.build)
+    ours = shutil.ignore_patterns("incremental", ".cargo-lock")
+    shutil.copytree(first.build, second.build, ignore=ours, copy_function=os.link)
     copies.put(first)
     copies.put(second)
 
     def test(mutant):
         copy = copies.get()
+        start = time.monotonic()
         caught = copy.test(mutant)
+        seconds = time.monotonic() - start
         copies.put(copy)
-        print(f"{'caught  ' if caught else 'SURVIVED'}  {mutant[0]}", flush=True)
+        print(f"{'caught  ' if caught else 'SURVIVED'} {seconds:4.0f} s  {mutant[0]}", flush=True)
         return caught
 
     # Most of the time one of rustc's threads works, and a test waits.
