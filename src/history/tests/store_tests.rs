@@ -192,10 +192,13 @@ fn of_too_many_rooms_the_least_recently_used_are_forgotten() {
 #[test]
 fn a_file_that_is_in_use_or_another_programs_is_left_alone() {
     let place = Place::new();
-    let store = place.open();
-    assert!(matches!(Store::open(&place.path()), Err(StoreError::InUse)));
-    drop(store);
     let rooms = Rooms::measured(10);
+    let start = || History::start(&rooms, Some(place.path()), 10);
+    let first = start().expect("the file is ours");
+    assert!(matches!(start(), Err(HistoryError::InUse)));
+    first.stop();
+    drop(first);
+    start().expect("nobody has it");
     let theirs = place.dir.path().join("theirs.db");
     let db = rusqlite::Connection::open(&theirs).expect("it opens");
     db.execute_batch("CREATE TABLE precious (it)").expect("it is made");
