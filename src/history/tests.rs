@@ -6,6 +6,7 @@ use minute::Batch;
 use store::Store;
 
 mod kill;
+mod measure;
 mod store_tests;
 
 pub(super) fn name(text: &str) -> Name {
