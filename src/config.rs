@@ -6,13 +6,14 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::Resettable;
+use clap::builder::{BoolishValueParser, Resettable};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use url::Url;
 
 use crate::admin::{AdminAddress, AdminToken, BadToken};
 use crate::embed::Address;
+use crate::history;
 use crate::name::Name;
 use crate::origin::AllowedOrigin;
 use crate::page;
@@ -113,6 +114,23 @@ pub struct Config {
     /// where no disk can slow a join: it need not survive a reboot. It takes 32 bytes a seat.
     #[arg(long, env = "HEADCOUNT_SEATS", value_name = "FILE")]
     pub seats: Option<PathBuf>,
+
+    /// Record how many people were in each room in this file, an SQLite database
+    ///
+    /// It keeps the fewest, mean and most people of a room for every minute (48 h) and every
+    /// hour (400 days). A slow or full disk delays no visitor. (With --admin-listen, the last
+    /// five minutes are kept in memory in any case.)
+    #[arg(long, env = "HEADCOUNT_HISTORY", value_name = "FILE")]
+    pub history: Option<PathBuf>,
+
+    /// How many rooms the history keeps; those empty for the longest time go first
+    #[arg(long, env = "HEADCOUNT_HISTORY_MAX_ROOMS", value_name = "NUMBER",
+          value_parser = at_least_1, default_value_t = history::MAX_ROOMS)]
+    pub history_max_rooms: usize,
+
+    /// Refuse /history and /history.svg on the public address, with 403
+    #[arg(long, env = "HEADCOUNT_PRIVATE_HISTORY", value_parser = BoolishValueParser::new())]
+    pub private_history: bool,
 
     /// Count together with all nodes that use this Redis; repeatable for a Redis Cluster
     ///

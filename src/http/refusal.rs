@@ -140,6 +140,19 @@ refusals! {
     BadColor: BAD_REQUEST, None, None,
         "color may be given once: a name such as brightgreen, red or blue, or 3, 6 or 8 \
          hexadecimal digits";
+    /// `last` is not a time.
+    BadLast: BAD_REQUEST, None, None,
+        "last must be a time from 1m to 90d, such as 5m, 24h or 7d";
+    /// The history has no file.
+    NoHistoryFile: NOT_FOUND, None, None,
+        "this server keeps no history beyond the last 5 minutes (--history)";
+    /// The history is the operator's alone.
+    PrivateHistory: FORBIDDEN, None, None, "the history of this server is private";
+    /// Too many ask for the past.
+    HistoryBusy: SERVICE_UNAVAILABLE, None, RETRY_SOON,
+        "too many clients are asking for the history; try again soon";
+    /// The history's file cannot be read.
+    HistoryUnreadable: INTERNAL_SERVER_ERROR, None, None, "the history cannot be read";
     /// A file of the page exists but cannot be read.
     Unreadable: INTERNAL_SERVER_ERROR, None, None, "the file cannot be read";
 
