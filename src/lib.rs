@@ -96,9 +96,9 @@ mod watch;
 pub use doubt::Doubt;
 pub use ending::{Ending, Reason};
 pub use event::{Change, Event};
-#[cfg(feature = "server")]
-pub use http::Routes;
 pub use http::{Options, Script, router};
+#[cfg(feature = "server")]
+pub use http::{Overview, Routes};
 pub use limits::Full;
 pub use name::{BadName, Name};
 #[cfg(feature = "server")]

@@ -184,8 +184,8 @@ async fn serve(config: Config) -> Result<(), String> {
     if let Some(node) = &options.node {
         node.meet().await;
     }
-    let Routes { visitors, operator } = Routes::new(rooms, options.clone());
-    let answering = admin.map(|admin| admin.serve(operator)).transpose();
+    let Routes { visitors, operator, overview } = Routes::new(rooms, options.clone());
+    let answering = admin.map(|admin| admin.serve(operator, overview)).transpose();
     let answering =
         answering.map_err(|error| format!("cannot start the operator's thread: {error}"))?;
     server.serve(visitors, options).await;

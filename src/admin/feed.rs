@@ -1,0 +1,86 @@
+//! `GET /api/feed`: what changes, as server-sent events.
+//!
+//! A watcher is no visitor: they have no seat, no place among the limits, and no room is kept
+//! for them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_stream::stream;
+use axum::Extension;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until};
+
+use super::board::{Board, PAUSE};
+use super::frame::{Watcher, Wish};
+use super::guard::Shown;
+use super::lease::Lease;
+use super::search::{Search, room, texts};
+use crate::http::error;
+
+/// How many feeds may be open. They are few, so that connections for others are left.
+pub(super) const MAX_FEEDS: usize = 16;
+
+/// How long a feed lasts; then its client comes again, and shows again who it is.
+const LIFE: Duration = Duration::from_secs(60 * 60);
+
+/// When a browser comes back, in milliseconds.
+const RETRY: &str = "retry: 2000\n";
+
+/// The places for feeds.
+#[derive(Clone)]
+pub(super) struct Feeds(Arc<Semaphore>);
+
+impl Feeds {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_FEEDS)))
+    }
+}
+
+pub(super) async fn feed(
+    State(board): State<Arc<Board>>,
+    Extension(Feeds(places)): Extension<Feeds>,
+    Extension(lease): Extension<Lease>,
+    Extension(shown): Extension<Shown>,
+    uri: Uri,
+) -> Result<Response, Response> {
+    let [name] = texts(&uri, ["room"])?;
+    let wish = match name {
+        Some(name) => Wish::Room(room(&name)?),
+        None => Wish::Rooms(Search::of(&uri)?),
+    };
+    let Ok(place) = places.try_acquire_owned() else {
+        let why = format!("there are {MAX_FEEDS} feeds already; close one of them");
+        let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, &why);
+        answer.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("30"));
+        return Err(answer);
+    };
+    let mut watcher = Watcher::new(wish, shown == Shown::Session);
+    let frames = stream! {
+        let _place = place;
+        let mut readings = board.watch();
+        let end = Instant::now() + LIFE;
+        let mut beginning = RETRY;
+        while Instant::now() < end && readings.changed().await.is_ok() {
+            // It asks for the next one when the last is on its way: it still reads.
+            lease.renew();
+            let reading = readings.borrow_and_update().clone();
+            let next = Instant::now() + PAUSE;
+            let frame = watcher.frame(&reading, board.overview(), &Default::default());
+            yield Ok::<_, std::convert::Infallible>(Bytes::from(format!("{beginning}{frame}")));
+            beginning = "";
+            sleep_until(next).await;
+        }
+    };
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        // Or nginx would keep the frames for itself.
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, Body::from_stream(frames)).into_response())
+}

@@ -1,0 +1,130 @@
+//! Which rooms somebody wants to see.
+
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
+
+use super::board::Row;
+use crate::http::{BadParameter, error, values};
+use crate::name::{MAX_BYTES, Name};
+
+/// So many rooms, unless it is said how many; and the most at once.
+const LIMIT: usize = 100;
+const MAX_LIMIT: usize = 1_000;
+
+/// What the queries of all lists of rooms may say (`q=`, `limit=`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Search {
+    /// A part of the name, in lower case.
+    part: Option<String>,
+    pub(super) limit: usize,
+}
+
+impl Search {
+    pub(super) fn of(uri: &Uri) -> Result<Self, Response> {
+        let [part, limit] = texts(uri, ["q", "limit"])?;
+        if part.as_ref().is_some_and(|part| part.len() > MAX_BYTES) {
+            return Err(bad("q has at most 128 bytes, as the name of a room has"));
+        }
+        let limit = match limit {
+            None => LIMIT,
+            Some(limit) => limit
+                .parse()
+                .ok()
+                .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+                .ok_or_else(|| bad("limit is a number from 1 to 1000"))?,
+        };
+        let part = part.filter(|part| !part.is_empty()).map(|part| part.to_lowercase());
+        Ok(Self { part, limit })
+    }
+
+    /// Whether it is a room that is looked for.
+    pub(super) fn finds(&self, row: &Row) -> bool {
+        self.part.as_ref().is_none_or(|part| contains(row.room.as_str(), part))
+    }
+
+    /// Whether every room is.
+    pub(super) fn finds_all(&self) -> bool {
+        self.part.is_none()
+    }
+}
+
+/// Whether a name has this part, which is in lower case.
+fn contains(name: &str, part: &str) -> bool {
+    if !name.is_ascii() {
+        return name.to_lowercase().contains(part);
+    }
+    // Most are, and there are thousands of them.
+    let (name, part) = (name.as_bytes(), part.as_bytes());
+    name.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
+}
+
+/// The values of parameters, or why they are none.
+pub(super) fn texts<const N: usize>(
+    uri: &Uri,
+    names: [&str; N],
+) -> Result<[Option<String>; N], Response> {
+    let mut texts = [const { None }; N];
+    for ((text, value), name) in texts.iter_mut().zip(values(uri, names)).zip(names) {
+        *text = value.map_err(|why| match why {
+            BadParameter::Twice => bad(&format!("{name} is there twice")),
+            BadParameter::NotUtf8 => bad(&format!("{name} must be percent-encoded UTF-8")),
+        })?;
+    }
+    Ok(texts)
+}
+
+/// A room by its name, or why it is none.
+pub(super) fn room(text: &str) -> Result<Name, Response> {
+    Name::new(text).map_err(|why| bad(&why.to_string()))
+}
+
+/// 400, and why.
+pub(super) fn bad(why: &str) -> Response {
+    error(StatusCode::BAD_REQUEST, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn search(query: &str) -> Result<Search, StatusCode> {
+        let uri = format!("/api/rooms?{query}").try_into().expect("a URI");
+        Search::of(&uri).map_err(|answer| answer.status())
+    }
+
+    fn finds(query: &str, room: &str) -> bool {
+        let row = Row { room: Name::new(room).expect("a good name"), count: 1 };
+        search(query).expect("a good query").finds(&row)
+    }
+
+    #[test]
+    fn a_search_finds_a_part_of_a_name_in_any_case() {
+        for (query, room) in [
+            ("", "a"),
+            ("q=", "a"),
+            ("q=BLOG", "my blog"),
+            ("q=blog", "MY BLOG"),
+            ("q=%D0%9A%D0%A0", "Крамниця"),
+            ("q=%D0%BA%D1%80", "КРАМНИЦЯ"),
+            ("q=a+b", "xa by"),
+            ("q=%3C", "<img src=x>"),
+        ] {
+            assert!(finds(query, room), "{query} {room}");
+        }
+        for (query, room) in [("q=b", "a"), ("q=ab", "a"), ("q=%C3%A9", "e"), ("q=.", "a")] {
+            assert!(!finds(query, room), "{query} {room}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_search_is_refused() {
+        assert_eq!(search("").expect("a good query").limit, LIMIT);
+        assert_eq!(search("limit=1000").expect("a good query").limit, MAX_LIMIT);
+        let long = format!("q={}", "a".repeat(129));
+        for query in
+            ["limit=0", "limit=1001", "limit=", "limit=-1", "limit=1&limit=2", "q=%ff", &*long]
+        {
+            assert_eq!(search(query), Err(StatusCode::BAD_REQUEST), "{query}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What is going on as a whole, for the operator's dashboard.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::Shared;
+use super::refusals::Refusals;
+use super::usage::Usage;
+use crate::ending::Reason;
+use crate::rooms::Rooms;
+
+/// The numbers of a server, read as they are.
+#[derive(Clone)]
+pub struct Overview(Arc<Shared>);
+
+/// All of them but the rooms, at one moment.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Numbers {
+    version: &'static str,
+    /// Some people may be missing.
+    partial: bool,
+    /// The server is stopping.
+    stopping: bool,
+    /// Streams that are open; observers among them.
+    streams: usize,
+    #[serde(skip)]
+    pub(crate) joins: u64,
+    #[serde(skip)]
+    pub(crate) leaves: u64,
+    /// How much of what is limited is taken, and how much there may be.
+    limits: Taken,
+    /// How many streams were refused, by reason; none that did not happen.
+    refusals: BTreeMap<&'static str, u64>,
+    /// Connections that were closed for others, or not let in, by the limit that bit.
+    connections: Connections,
+    #[serde(flatten)]
+    usage: Usage,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cluster: Option<Cluster>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Taken {
+    streams: (usize, Option<usize>),
+    rooms: (usize, usize),
+}
+
+#[derive(Clone, Debug, Default, Serialize)]
+struct Connections {
+    closed: BTreeMap<&'static str, u64>,
+    refused: BTreeMap<&'static str, u64>,
+}
+
+/// This process as one of several nodes.
+#[derive(Clone, Debug, Serialize)]
+struct Cluster {
+    node: String,
+    linked: bool,
+    /// The other nodes, or some of them if they are many.
+    others: Vec<Other>,
+    /// How many they are.
+    nodes: usize,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Other {
+    id: String,
+    people: u64,
+    rooms: usize,
+}
+
+impl Overview {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
+    pub(crate) fn rooms(&self) -> &Rooms {
+        self.0.rooms()
+    }
+
+    /// What would help against each reason for which streams are refused.
+    pub(crate) fn help() -> BTreeMap<&'static str, &'static str> {
+        Refusals::help().collect()
+    }
+
+    pub(crate) fn numbers(&self) -> Numbers {
+        let Self(shared) = self;
+        let (rooms, tally) = (shared.rooms(), shared.rooms().tally());
+        let max_streams = shared.streams.max_streams();
+        let mut refusals = BTreeMap::new();
+        for (reason, number) in shared.refusals.by_reason().filter(|(_, number)| *number > 0) {
+            *refusals.entry(reason).or_default() += number;
+        }
+        Numbers {
+            version: env!("CARGO_PKG_VERSION"),
+            partial: rooms.is_partial(),
+            stopping: shared.streams.terms().drain.is_cancelled(),
+            streams: tally.streams.get(),
+            joins: tally.joins.get(),
+            leaves: Reason::ALL.iter().map(|reason| tally.ends(*reason).get()).sum(),
+            limits: Taken {
+                streams: (
+                    shared.streams.places(),
+                    (max_streams < usize::MAX).then_some(max_streams),
+                ),
+                rooms: (rooms.len(), rooms.max_rooms()),
+            },
+            refusals,
+            connections: self.connections(),
+            usage: Usage::now(),
+            cluster: self.cluster(),
+        }
+    }
+
+    fn connections(&self) -> Connections {
+        let Some(crowded) = &self.0.crowded else { return Connections::default() };
+        let happened = |all: &[(&'static str, u64)]| {
+            all.iter().copied().filter(|(_, number)| *number > 0).collect()
+        };
+        Connections {
+            closed: happened(&[
+                ("max_connections", crowded.closed_by_max.get()),
+                ("max_connections_per_ip", crowded.closed_by_max_per_ip.get()),
+                ("file_descriptors", crowded.closed_by_descriptors.get()),
+            ]),
+            refused: happened(&[
+                ("max_connections", crowded.refused_by_max.get()),
+                ("max_connections_per_ip", crowded.refused_by_max_per_ip.get()),
+            ]),
+        }
+    }
+
+    fn cluster(&self) -> Option<Cluster> {
+        let node = self.0.streams.node()?;
+        let others = node.tally().others().into_iter();
+        Some(Cluster {
+            node: node.name().to_owned(),
+            linked: node.tally().linked.get() > 0,
+            others: others
+                .map(|other| Other {
+                    id: format!("{:08x}", other.id),
+                    people: other.people,
+                    rooms: other.rooms,
+                })
+                .collect(),
+            nodes: node.tally().nodes.get(),
+        })
+    }
+}
+
+impl fmt::Debug for Overview {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Overview").finish_non_exhaustive()
+    }
+}
