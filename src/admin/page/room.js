@@ -1,0 +1,91 @@
+/* One room: how many are there, and how many there were. */
+
+import { band, ceiling, line } from './chart.js';
+import { SPANS, past } from './past.js';
+import { $, legible, number, people, say } from './text.js';
+
+const WIDTH = 600;
+const HEIGHT = 100;
+const AGAIN = 60000; // ms between two looks at what is kept by the minute
+
+let name = null;
+let points = [];
+let problem = '';
+let count = null;
+let asked = 0;
+
+const span = () => SPANS[new FormData($('spans')).get('span')];
+
+/** Shows this room. */
+export function openRoom(room) {
+  name = room;
+  count = null;
+  say($('room-name'), legible(room));
+  say($('room-count'), '–');
+  say($('room-peak'), '');
+  load();
+  $('room-name').focus({ preventScroll: true });
+  scrollTo(0, 0);
+}
+
+/** Takes a frame of the feed of this room. */
+export function showRoom({ rooms }) {
+  const told = rooms.find(([room]) => room === name);
+  if (told) {
+    let peak;
+    [, count, peak] = told;
+    say($('room-count'), number(count));
+    say($('room-people'), `${people(count)} now`);
+    if (peak !== undefined) say($('room-peak'), `Peak today: ${number(peak)}`);
+    document.title = `(${number(count)}) ${legible(name)} – Headcount`;
+  }
+  if (Date.now() - asked > Math.min(span().step * 1000, AGAIN)) load();
+}
+
+/** What is shown is not to be asked for any more. */
+export function closeRoom() {
+  name = null;
+}
+
+async function load() {
+  const [room, wanted] = [name, span()];
+  asked = Date.now();
+  let found = { points: [], problem: '' };
+  try {
+    found.points = (await past(room, wanted)).points;
+  } catch (error) {
+    found.problem = error.message;
+  }
+  // Another one is wanted by now.
+  if (room !== name || wanted !== span()) return;
+  ({ points, problem = '' } = found);
+  draw();
+}
+
+function draw() {
+  const { length, step, says } = span();
+  const to = Date.now() / 1000;
+  const x = at => ((at + step / 2 - (to - length)) / length) * WIDTH;
+  const top = ceiling(Math.max(...points.map(point => point.most), 1));
+  const y = value => HEIGHT - (value / top) * HEIGHT;
+  // Where more than a step is missing, there is a gap.
+  const known = points.flatMap((point, i) =>
+    i > 0 && point.at - points[i - 1].at > 1.5 * step ? [null, point] : [point]);
+  const through = of => known.map(point => point && [x(point.at), y(of(point))]);
+  $('band').setAttribute('d', band(through(point => point.most), through(point => point.least)));
+  $('mean').setAttribute('d', line(through(point => point.mean)));
+  say($('top'), number(top));
+  say($('from'), `${says} ago`);
+  say($('chart-summary'), problem || summary(says));
+}
+
+function summary(says) {
+  if (points.length === 0) return `Nothing is known of the last ${says} yet.`;
+  const least = Math.min(...points.map(point => point.least));
+  const most = Math.max(...points.map(point => point.most));
+  const mean = points.reduce((sum, point) => sum + point.mean, 0) / points.length;
+  return `Last ${says}: low ${number(least)}, high ${number(most)}, mean ${mean.toFixed(1)}`;
+}
+
+$('spans').addEventListener('change', load);
+$('spans').addEventListener('submit', event => event.preventDefault());
