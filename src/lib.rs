@@ -42,7 +42,8 @@
 //! binary. A
 //! `SeatsFile` keeps who sits where for the next process; where that can't be known, there is
 //! [`Doubt`]. As a `Node`, this process counts together with others through Redis: `cluster`
-//! (private) says what they tell each other.
+//! (private) says what they tell each other. A `History` keeps how many there were: a `span`
+//! (private) of each room says so, whenever it is asked.
 //!
 //! [sse]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
@@ -64,6 +65,8 @@ pub mod ending;
 pub mod event;
 #[cfg(feature = "server")]
 mod exchange;
+#[cfg(feature = "server")]
+mod history;
 pub mod http;
 mod journal;
 mod limits;
@@ -87,6 +90,7 @@ pub mod seat;
 mod seats_file;
 #[cfg(feature = "server")]
 pub mod server;
+mod span;
 mod stream;
 mod sync;
 pub mod tally;
@@ -96,6 +100,8 @@ mod watch;
 pub use doubt::Doubt;
 pub use ending::{Ending, Reason};
 pub use event::{Change, Event};
+#[cfg(feature = "server")]
+pub use history::{History, HistoryError, HistoryTally, NoPast, Peak, Point, Step};
 pub use http::{Options, Script, router};
 #[cfg(feature = "server")]
 pub use http::{Overview, Routes};

@@ -11,13 +11,14 @@ use std::fmt;
 use std::future::pending;
 use std::num::NonZeroU64;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::event::Event;
 use crate::journal::Journal;
 use crate::name::Name;
 use crate::pace::{self, Pace, Tell};
 use crate::seat::{Seat, Seats};
+use crate::span::{Measure, Span, Stretch};
 use crate::sync::broadcast::{
     self,
     error::{RecvError, TryRecvError},
@@ -61,6 +62,8 @@ struct State {
     emptied: bool,
     channel: broadcast::Sender<Event>,
     pace: Pace,
+    /// Where somebody wants to know how many there were.
+    measure: Option<Measure>,
 }
 
 impl Room {
@@ -69,6 +72,7 @@ impl Room {
         id: NonZeroU64,
         name: Name,
         elsewhere: usize,
+        measure: Option<Measure>,
         vacated: Vacated,
         tally: Arc<Tally>,
         journal: Arc<Journal>,
@@ -81,6 +85,7 @@ impl Room {
             emptied: false,
             channel: broadcast::Sender::new(CAPACITY),
             pace: Pace::default(),
+            measure,
         };
         Arc::new(Self { id, name, state: Mutex::new(state), vacated, tally, journal })
     }
@@ -100,6 +105,16 @@ impl Room {
     /// How many people are here, and elsewhere.
     pub(crate) fn count(&self) -> usize {
         self.lock().newest.count()
+    }
+
+    /// How many there were since this was last asked, if that is measured.
+    pub(crate) fn take_stretch(&self, now: Instant) -> Option<Stretch> {
+        self.lock().measure.as_mut().map(|measure| measure.take(now))
+    }
+
+    /// Ends the measuring of a room that is emptied.
+    pub(crate) fn end_measure(&self) -> Option<Span> {
+        self.lock().measure.take().map(Measure::into_span)
     }
 
     /// Counts the person who has `seat`, and answers with what they hear, from their own
@@ -210,6 +225,9 @@ impl Room {
     fn change(&self, state: &mut State) -> Tell {
         self.tally.changes.count();
         state.newest = state.newest.next(state.count());
+        if let Some(measure) = &mut state.measure {
+            measure.change(state.newest.count());
+        }
         let tell = state.pace.change();
         if tell == Tell::Planned {
             self.tally.merged.count();

@@ -8,6 +8,7 @@ use std::num::NonZeroU64;
 use std::slice;
 use std::sync::atomic::{self, AtomicU64};
 use std::sync::{Arc, OnceLock, PoisonError, Weak};
+use std::time::Instant;
 
 use crate::doubt::{Doubt, Doubts};
 use crate::ending::Ending;
@@ -18,6 +19,7 @@ use crate::presence::{Observer, Presence, Seated};
 use crate::register::{Entry, Register};
 use crate::room::{Entered, Keeper, Room, Subscription};
 use crate::seat::{Seat, Seats};
+use crate::span::{self, Measure, Span, Stretch};
 use crate::sync::{Mutex, MutexGuard};
 use crate::tally::Tally;
 use crate::token::Token;
@@ -57,6 +59,8 @@ struct Registry {
     seats: Arc<Mutex<Seats>>,
     doubts: Arc<Doubts>,
     register: OnceLock<Arc<dyn Register>>,
+    /// All rooms together, where somebody wants to know how many there were.
+    total: Option<Arc<Mutex<Span>>>,
     tally: Arc<Tally>,
     journal: Arc<Journal>,
 }
@@ -67,6 +71,17 @@ struct Directory {
     /// How many people are in which rooms of other nodes. A room that opens begins with
     /// that.
     elsewhere: HashMap<Name, usize>,
+    /// Where that is measured: the rooms that are not open, but have people elsewhere, or had
+    /// some when that was last asked.
+    apart: HashMap<Name, Span>,
+}
+
+/// How many people there were since that was last asked.
+#[derive(Debug)]
+pub(crate) struct Stretches {
+    pub(crate) total: Stretch,
+    /// Each room that had someone in it.
+    pub(crate) rooms: Vec<(Name, Stretch)>,
 }
 
 /// As many rooms have someone in them as may.
@@ -87,6 +102,17 @@ impl Rooms {
     /// others out of that.
     #[must_use]
     pub fn new(max_rooms: usize) -> Self {
+        Self::build(max_rooms, None)
+    }
+
+    /// The same, where it is measured how many people were in each room: a
+    /// `History` can be had of these.
+    #[must_use]
+    pub fn measured(max_rooms: usize) -> Self {
+        Self::build(max_rooms, Some(Arc::new(Mutex::new(Span::new(0, Instant::now())))))
+    }
+
+    fn build(max_rooms: usize, total: Option<Arc<Mutex<Span>>>) -> Self {
         let registry = Registry {
             rooms: Mutex::default(),
             max_rooms,
@@ -94,6 +120,7 @@ impl Rooms {
             seats: Arc::new(Mutex::new(Seats::default())),
             doubts: Arc::default(),
             register: OnceLock::new(),
+            total,
             tally: Arc::default(),
             journal: Arc::default(),
         };
@@ -290,10 +317,8 @@ impl Rooms {
         going: &[&Arc<Seat>],
     ) -> Vec<Entered> {
         let mut rooms = self.0.lock();
-        match elsewhere {
-            Some(0) => drop(rooms.elsewhere.remove(name)),
-            Some(count) => drop(rooms.elsewhere.insert(name.clone(), count)),
-            None => {}
+        if let Some(count) = elsewhere {
+            self.0.set_elsewhere(&mut rooms, name, count);
         }
         // A room that opens after this knows already.
         let Some(room) = rooms.open.get(name).cloned() else { return Vec::new() };
@@ -409,6 +434,25 @@ impl Rooms {
         here.chain(elsewhere).collect()
     }
 
+    /// How many people were in which rooms since this was last asked, if that is measured. A
+    /// room that opens or closes meanwhile has its stretch in this answer or the next.
+    pub(crate) fn take_stretches(&self) -> Option<Stretches> {
+        let total = self.0.total.as_ref()?;
+        let mut rooms = self.0.lock();
+        let now = Instant::now();
+        let total = total.lock().unwrap_or_else(PoisonError::into_inner).take(now);
+        let open: Vec<_> = rooms.open.values().cloned().collect();
+        let apart = rooms.apart.iter_mut().map(|(name, span)| (name.clone(), span.take(now)));
+        let mut stretches: Vec<_> = apart.collect();
+        rooms.apart.retain(|_, span| span.count() > 0);
+        drop(rooms);
+        let open = open.iter();
+        let here = open.filter_map(|room| Some((room.name().clone(), room.take_stretch(now)?)));
+        stretches.extend(here);
+        stretches.retain(|(_, stretch)| stretch.most > 0);
+        Some(Stretches { total, rooms: stretches })
+    }
+
     /// Whether the numbers are partial: some people may be missing from them.
     #[must_use]
     pub fn is_partial(&self) -> bool {
@@ -475,7 +519,12 @@ impl Rooms {
         let nth = self.0.next_room.fetch_add(1, atomic::Ordering::Relaxed);
         let id = NonZeroU64::MIN.saturating_add(nth);
         let elsewhere = rooms.elsewhere(name);
-        let room = Room::new(id, name.clone(), elsewhere, Box::new(vacated), tally, journal);
+        let measure = self.0.total.clone().map(|total| {
+            let span = rooms.apart.remove(name);
+            Measure::new(span.unwrap_or_else(|| Span::new(elsewhere, Instant::now())), total)
+        });
+        let vacated = Box::new(vacated);
+        let room = Room::new(id, name.clone(), elsewhere, measure, vacated, tally, journal);
         rooms.open.insert(name.clone(), room.clone());
         Ok(room)
     }
@@ -498,8 +547,37 @@ impl Registry {
     /// Takes this very room off the map, and not a later one of the same name.
     fn remove(&self, room: &Arc<Room>) {
         let mut rooms = self.lock();
-        if rooms.open.get(room.name()).is_some_and(|found| Arc::ptr_eq(found, room)) {
-            rooms.open.remove(room.name());
+        if !rooms.open.get(room.name()).is_some_and(|found| Arc::ptr_eq(found, room)) {
+            return;
+        }
+        let Some((name, _)) = rooms.open.remove_entry(room.name()) else { return };
+        // Nobody holds the lock of an emptied room for long.
+        if let (Some(total), Some(mut span)) = (&self.total, room.end_measure()) {
+            let elsewhere = rooms.elsewhere(&name);
+            // It may have changed since the room was emptied.
+            if elsewhere != span.count() {
+                span::change(&mut span, total, elsewhere);
+            }
+            // Visitors can open and close any number of rooms. Those that are too many to be
+            // remembered until somebody asks are only part of the total.
+            if elsewhere > 0 || rooms.apart.len() < rooms.elsewhere.len() + self.max_rooms {
+                rooms.apart.insert(name, span);
+            }
+        }
+    }
+
+    /// Notes how many people of a room are on other nodes.
+    fn set_elsewhere(&self, rooms: &mut Directory, name: &Name, count: usize) {
+        if let Some(total) = &self.total
+            && !rooms.open.contains_key(name)
+        {
+            let begin = || Span::new(0, Instant::now());
+            let span = rooms.apart.entry(name.clone()).or_insert_with(begin);
+            span::change(span, total, count);
+        }
+        match count {
+            0 => drop(rooms.elsewhere.remove(name)),
+            count => drop(rooms.elsewhere.insert(name.clone(), count)),
         }
     }
 

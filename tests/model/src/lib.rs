@@ -31,6 +31,8 @@ pub mod room;
 pub mod rooms;
 #[path = "../../../src/seat.rs"]
 pub mod seat;
+#[path = "../../../src/span.rs"]
+mod span;
 #[path = "../../../src/tally.rs"]
 pub mod tally;
 #[path = "../../../src/token.rs"]

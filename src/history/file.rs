@@ -1,0 +1,52 @@
+//! The history's file as a file: one process' alone, and set aside where it can't be used.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::store::StoreError;
+use crate::regular_file;
+
+/// Opens the file, or makes it, for this process alone. (SQLite's own locks are of another
+/// kind: other programs can read it all the while, and make a backup.)
+pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o640);
+    let file = regular_file::open_with(&mut options, path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
+        Err(TryLockError::Error(error)) => Err(error.into()),
+    }
+}
+
+/// Gives the file a name that no other has, and answers which.
+pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let is_free = |aside: &PathBuf| !fs::exists(aside).unwrap_or(true);
+    let aside = (1..1000).map(|nth| with(path, &format!(".damaged-{nth}"))).find(is_free);
+    let aside = aside.ok_or(io::ErrorKind::AlreadyExists)?;
+    fs::rename(path, &aside)?;
+    // What SQLite keeps beside it belongs to it, and would damage the next one.
+    for beside in ["-wal", "-shm"] {
+        match fs::rename(with(path, beside), with(&aside, beside)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(aside)
+}
+
+/// How many bytes it has on the disk, with what SQLite keeps beside it.
+pub(super) fn size(path: &Path) -> usize {
+    let size = |path: PathBuf| fs::metadata(path).map_or(0, |file| file.len());
+    let size: u64 = ["", "-wal", "-shm"].into_iter().map(|beside| size(with(path, beside))).sum();
+    usize::try_from(size).unwrap_or(usize::MAX)
+}
+
+fn with(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}

@@ -1,0 +1,76 @@
+//! One minute of every room, put together from its steps.
+
+use std::collections::HashMap;
+
+use super::recent::Tick;
+use crate::name::Name;
+use crate::rooms::Stretches;
+use crate::span::Stretch;
+
+/// A minute that is going on.
+#[derive(Debug)]
+pub(super) struct Minute {
+    at: u64,
+    seconds: f64,
+    steps: u32,
+    total: Option<Stretch>,
+    rooms: HashMap<Name, (Stretch, u32)>,
+}
+
+/// A minute, or what is known of it, as it is written.
+#[derive(Clone, Debug)]
+pub(super) struct Batch {
+    /// When it began, in seconds since 1970.
+    pub(super) at: u64,
+    /// Of how many seconds this is known.
+    pub(super) seconds: f64,
+    pub(super) total: Stretch,
+    pub(super) rooms: Vec<(Name, Stretch)>,
+}
+
+impl Minute {
+    pub(super) fn new(at: u64) -> Self {
+        Self { at: begin(at), seconds: 0.0, steps: 0, total: None, rooms: HashMap::new() }
+    }
+
+    /// Whether a step that begins then is one of this minute.
+    pub(super) fn has(&self, at: u64) -> bool {
+        begin(at) == self.at
+    }
+
+    pub(super) fn add(&mut self, tick: Tick, stretches: Stretches) {
+        self.seconds += tick.seconds;
+        self.steps += 1;
+        self.total = Some(self.total.map_or(stretches.total, |total| join(total, stretches.total)));
+        for (name, stretch) in stretches.rooms {
+            let of_room = self.rooms.entry(name).or_insert((stretch, 0));
+            if of_room.1 > 0 {
+                of_room.0 = join(of_room.0, stretch);
+            }
+            of_room.1 += 1;
+        }
+    }
+
+    /// What is to be written of it, of at most so many rooms: the largest.
+    pub(super) fn end(self, max_rooms: usize) -> Option<Batch> {
+        let of_room = |(name, (stretch, steps)): (Name, (Stretch, u32))| {
+            // In the other steps nobody was there.
+            let least = if steps < self.steps { 0 } else { stretch.least };
+            (name, Stretch { least, ..stretch })
+        };
+        let mut rooms: Vec<_> = self.rooms.into_iter().map(of_room).collect();
+        if rooms.len() > max_rooms {
+            rooms.select_nth_unstable_by(max_rooms, |(_, a), (_, b)| b.area.total_cmp(&a.area));
+            rooms.truncate(max_rooms);
+        }
+        Some(Batch { at: self.at, seconds: self.seconds, total: self.total?, rooms })
+    }
+}
+
+fn begin(at: u64) -> u64 {
+    at - at % 60
+}
+
+fn join(a: Stretch, b: Stretch) -> Stretch {
+    Stretch { least: a.least.min(b.least), most: a.most.max(b.most), area: a.area + b.area }
+}

@@ -1,0 +1,144 @@
+//! The thread that reads the file: questions wait for each other, and for nobody else. It has
+//! a connection of its own, which sees what is written and can change nothing.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use tokio::sync::oneshot;
+use tracing::warn;
+
+use super::past::{NoPast, Point, Step};
+use super::store::{StoreError, connect};
+use crate::name::Name;
+
+/// How many questions may wait.
+pub(super) const MAX_WAITING: usize = 32;
+
+/// One question.
+pub(super) struct Question {
+    /// None is all rooms together.
+    pub(super) room: Option<Name>,
+    /// In seconds since 1970.
+    pub(super) time: Range<u64>,
+    pub(super) step: Step,
+    pub(super) answer: oneshot::Sender<Result<Vec<Point>, NoPast>>,
+}
+
+/// Answers until nobody can ask any more.
+pub(super) fn run(path: &PathBuf, questions: &Receiver<Question>) {
+    let mut fails = false;
+    for question in questions {
+        // Whoever asked may have gone.
+        if question.answer.is_closed() {
+            continue;
+        }
+        // Opened for each: it takes a tenth of a millisecond, and the file may be another.
+        let read = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .and_then(|db| Ok(read(&db, &question)?));
+        let answer = read.map_err(|error: StoreError| {
+            if !fails {
+                warn!(file = %path.display(), "the history can't be read: {error}");
+            }
+            NoPast::Unreadable
+        });
+        fails = answer.is_err();
+        let _nobody_waits = question.answer.send(answer);
+    }
+}
+
+/// What is added up to one point.
+#[derive(Default)]
+struct Sum {
+    seconds: f64,
+    least: u64,
+    area: u64,
+    most: u64,
+}
+
+fn read(db: &Connection, question: &Question) -> rusqlite::Result<Vec<Point>> {
+    let Question { room, time, step, .. } = question;
+    // Both tables as they are at one time.
+    let db = db.unchecked_transaction()?;
+    let id = match room {
+        None => None,
+        Some(name) => {
+            let find = "SELECT id FROM room WHERE name = ?";
+            let id: Option<i64> =
+                db.query_row(find, [name.as_str()], |row| row.get(0)).optional()?;
+            // No room has this one: nobody was there.
+            Some(id.unwrap_or(-1))
+        }
+    };
+    let mut sums = BTreeMap::new();
+    match step {
+        Step::Hour => {
+            add(&db, &mut sums, "hour", id, time.clone(), *step)?;
+            let ended = "SELECT coalesce(max(at) + 3600, 0) FROM total_hour WHERE at < ?";
+            let ended: u64 = db.query_row(ended, [time.end], |row| row.get(0))?;
+            // The hours that are not put together yet.
+            add(&db, &mut sums, "minute", id, time.start.max(ended)..time.end, *step)?;
+        }
+        _ => add(&db, &mut sums, "minute", id, time.clone(), *step)?,
+    }
+    let point = |(at, Sum { seconds, least, area, most }): (u64, Sum)| {
+        let (least, most) = (least as usize, most as usize);
+        // What was measured is rounded.
+        let mean = (area as f64 / seconds).clamp(least as f64, most as f64);
+        Point { at, least, mean: (mean * 100.0).round() / 100.0, most }
+    };
+    Ok(sums.into_iter().map(point).collect())
+}
+
+/// Adds what a table has, to the steps that it is of.
+fn add(
+    db: &Connection,
+    sums: &mut BTreeMap<u64, Sum>,
+    table: &str,
+    room: Option<i64>,
+    time: Range<u64>,
+    step: Step,
+) -> rusqlite::Result<()> {
+    let mut note = |row: &Row<'_>| {
+        let at: u64 = row.get(0)?;
+        let (least, most) = (row.get(2)?, row.get(4)?);
+        let new = || Sum { least, ..Sum::default() };
+        let sum = sums.entry(at - at % step.seconds()).or_insert_with(new);
+        sum.seconds += row.get::<_, f64>(1)?;
+        sum.least = sum.least.min(least);
+        sum.area += row.get::<_, u64>(3)?;
+        sum.most = sum.most.max(most);
+        Ok::<_, rusqlite::Error>(())
+    };
+    let Range { start, end } = time;
+    match room {
+        None => {
+            let sql = format!(
+                "SELECT at, seconds, least, person_seconds, most FROM total_{table}
+                 WHERE at >= ?1 AND at < ?2"
+            );
+            let mut ask = db.prepare(&sql)?;
+            let mut rows = ask.query(params![start, end])?;
+            while let Some(row) = rows.next()? {
+                note(row)?;
+            }
+        }
+        Some(id) => {
+            // One look into the index for each step.
+            let sql = format!(
+                "SELECT t.at, t.seconds, ifnull(r.least, 0), ifnull(r.person_seconds, 0),
+                        ifnull(r.most, 0)
+                 FROM total_{table} t LEFT JOIN room_{table} r ON r.at = t.at AND r.room = ?3
+                 WHERE t.at >= ?1 AND t.at < ?2"
+            );
+            let mut ask = db.prepare(&sql)?;
+            let mut rows = ask.query(params![start, end, id])?;
+            while let Some(row) = rows.next()? {
+                note(row)?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,453 @@
+//! The file: an SQLite database, which anybody with `sqlite3` can look into while the server
+//! runs. `schema.sql` says what is in it.
+//!
+//! Times are those of the clock on the wall. Where that is set back, or the server is
+//! restarted within a minute, a minute is written twice, and is both together: its seconds
+//! and its people's seconds are added up.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Duration;
+use std::{fs, io};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
+
+use super::file;
+use super::minute::Batch;
+use super::past::{Peak, Step};
+use super::recent::midnight;
+use crate::name::Name;
+use crate::span::Stretch;
+
+/// What says that a database is of this kind: `HCNT`.
+const APPLICATION: i64 = 0x4843_4e54;
+/// The version of the schema.
+const VERSION: i64 = 1;
+
+/// How long to wait for another program that writes to the file.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The log of what is written is cut back to this after it is put into the database, in bytes.
+const LOG_SIZE: u64 = 4 << 20;
+
+/// Writes down only so often that a room had someone, in seconds.
+const SEEN_EVERY: u64 = 3600;
+
+/// An open file, and this process' alone.
+#[derive(Debug)]
+pub(super) struct Store {
+    db: Connection,
+    /// Locked for as long as it is open.
+    file: File,
+    rooms: HashMap<Name, Kept>,
+    total: Kept,
+    /// The hour that was written to last.
+    hour: Option<u64>,
+}
+
+/// What the file has of a room.
+#[derive(Clone, Copy, Debug, Default)]
+struct Kept {
+    id: i64,
+    most: usize,
+    seen_at: u64,
+}
+
+/// Why there is no file of history.
+#[derive(Debug)]
+pub(super) enum StoreError {
+    /// Another process has it.
+    InUse,
+    /// It is another program's database.
+    Foreign,
+    /// It is damaged, or no database.
+    Damaged(String),
+    /// It is of another version of this program.
+    Version(i64),
+    /// The system says why not.
+    Io(io::Error),
+    /// SQLite says why not.
+    Sql(rusqlite::Error),
+}
+
+impl Store {
+    /// Opens the file, or makes it.
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        let file = file::lock(path)?;
+        let mut db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        prepare(&mut db)?;
+        let mut store =
+            Self { db, file, rooms: HashMap::new(), total: Kept::default(), hour: None };
+        store.read_rooms()?;
+        Ok(store)
+    }
+
+    fn read_rooms(&mut self) -> Result<(), StoreError> {
+        let mut ask = self.db.prepare("SELECT id, name, most, seen_at FROM room")?;
+        let mut rows = ask.query([])?;
+        while let Some(row) = rows.next()? {
+            let (id, name): (i64, String) = (row.get(0)?, row.get(1)?);
+            let kept = Kept { id, most: row.get(2)?, seen_at: row.get(3)? };
+            match Name::new(&name) {
+                _ if id == 0 => self.total = kept,
+                Ok(name) => drop(self.rooms.insert(name, kept)),
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the file is still where it was.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        let same = |(a, b): (fs::Metadata, fs::Metadata)| (a.dev(), a.ino()) == (b.dev(), b.ino());
+        fs::metadata(path).and_then(|is| Ok((is, self.file.metadata()?))).is_ok_and(same)
+    }
+
+    /// How many rooms are in it.
+    pub(super) fn rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Writes a minute, and gives up rooms that are too many. Answers how many.
+    pub(super) fn write(&mut self, batch: &Batch, max_rooms: usize) -> Result<usize, StoreError> {
+        let hour = batch.at - batch.at % Step::Hour.seconds();
+        if self.hour != Some(hour) {
+            self.roll_up(hour)?;
+            self.prune(batch.at)?;
+        }
+        let write = self.db.transaction()?;
+        let goes_on = write
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM total_minute WHERE at = ?)")?
+            .query_row([batch.at], |row| row.get(0))?;
+        add_total(&write, batch)?;
+        let mut total = self.total;
+        total.reach(&write, batch.at, batch.total.most)?;
+        let known = add_rooms(&write, batch, goes_on, &self.rooms)?;
+        let surplus = (self.rooms.len() + known.new).saturating_sub(max_rooms);
+        let given_up = least_used(&self.rooms, surplus, &known.kept);
+        let mut remove = write.prepare("DELETE FROM room WHERE id = ?")?;
+        for (_, id) in &given_up {
+            remove.execute([id])?;
+        }
+        drop(remove);
+        remove_oldest(&write, Step::Minute, batch.at)?;
+        write.commit()?;
+        // Only what is in the file is known to be.
+        (self.hour, self.total) = (Some(hour), total);
+        for (name, _) in &given_up {
+            self.rooms.remove(name);
+        }
+        self.rooms.extend(known.kept);
+        Ok(given_up.len())
+    }
+
+    /// Puts the hours together of which there are more minutes than they were made of, but for
+    /// the one that goes on.
+    fn roll_up(&mut self, current: u64) -> Result<(), StoreError> {
+        let mut ask = self.db.prepare(
+            "SELECT hour FROM (SELECT at - at % 3600 AS hour, sum(seconds) AS known
+                               FROM total_minute GROUP BY 1)
+             LEFT JOIN total_hour ON total_hour.at = hour
+             WHERE hour <> ?1 AND (total_hour.at IS NULL OR seconds < known - 0.5)",
+        )?;
+        let hours = ask.query_map([current], |row| row.get(0))?.collect::<Result<Vec<u64>, _>>()?;
+        drop(ask);
+        for hour in hours {
+            let write = self.db.transaction()?;
+            put_together(&write, hour)?;
+            write.commit()?;
+        }
+        Ok(())
+    }
+
+    fn prune(&mut self, now: u64) -> Result<(), StoreError> {
+        let write = self.db.transaction()?;
+        remove_oldest(&write, Step::Minute, now)?;
+        remove_oldest(&write, Step::Hour, now)?;
+        Ok(write.commit()?)
+    }
+
+    /// The highest numbers of all rooms on a day, and ever. `None` is all rooms together.
+    pub(super) fn peaks(&self, day: u64) -> Result<Vec<(Option<Name>, Peak)>, StoreError> {
+        let mut today = HashMap::<i64, usize>::new();
+        let since = midnight(day);
+        for of_day in [
+            "SELECT room, most FROM room_hour WHERE at BETWEEN ?1 AND ?1 + 86399",
+            "SELECT 0, most FROM total_minute WHERE at BETWEEN ?1 AND ?1 + 86399",
+            // The hours that are not put together yet.
+            "SELECT room, most FROM room_minute WHERE at BETWEEN
+               max(?1, (SELECT coalesce(max(at), 0) + 3600 FROM total_hour)) AND ?1 + 86399",
+        ] {
+            let mut ask = self.db.prepare(of_day)?;
+            let mut rows = ask.query([since])?;
+            while let Some(row) = rows.next()? {
+                let most = today.entry(row.get(0)?).or_default();
+                *most = row.get::<_, usize>(1)?.max(*most);
+            }
+        }
+        let mut ask = self.db.prepare("SELECT id, name, most, most_at FROM room")?;
+        let mut rows = ask.query([])?;
+        let mut peaks = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (id, name): (i64, String) = (row.get(0)?, row.get(1)?);
+            let today = today.get(&id).copied().unwrap_or_default();
+            let peak = Peak { today, ever: row.get(2)?, ever_at: row.get(3)? };
+            match Name::new(&name) {
+                _ if id == 0 => peaks.push((None, peak)),
+                Ok(name) => peaks.push((Some(name), peak)),
+                Err(_) => {}
+            }
+        }
+        Ok(peaks)
+    }
+}
+
+/// What has been written of the rooms of a minute.
+struct Known {
+    kept: HashMap<Name, Kept>,
+    new: usize,
+}
+
+impl Kept {
+    /// Notes in the file how high the number was, and that somebody was there.
+    fn reach(&mut self, write: &Transaction<'_>, at: u64, most: usize) -> rusqlite::Result<()> {
+        if most > self.most {
+            self.most = most;
+            write
+                .prepare_cached("UPDATE room SET most = ?2, most_at = ?3 WHERE id = ?1")?
+                .execute(params![self.id, most, at])?;
+        }
+        if at.abs_diff(self.seen_at) >= SEEN_EVERY {
+            self.seen_at = at;
+            write
+                .prepare_cached("UPDATE room SET seen_at = ?2 WHERE id = ?1")?
+                .execute(params![self.id, at])?;
+        }
+        Ok(())
+    }
+}
+
+/// Connects to a database that is there.
+pub(super) fn connect(path: &Path, how: OpenFlags) -> Result<Connection, StoreError> {
+    let flags = how | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(PATIENCE)?;
+    // There may be no directory for temporary files.
+    db.pragma_update(None, "temp_store", "MEMORY")?;
+    Ok(db)
+}
+
+/// Makes the tables of a database that is new, and looks whether one that is not is ours.
+fn prepare(db: &mut Connection) -> Result<(), StoreError> {
+    let number = |db: &Connection, name| db.pragma_query_value(None, name, |row| row.get(0));
+    let application: i64 = number(db, "application_id")?;
+    let version: i64 = number(db, "user_version")?;
+    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let is_new = tables == 0;
+    if !is_new && application != APPLICATION {
+        return Err(StoreError::Foreign);
+    }
+    if !is_new && version != VERSION {
+        return Err(StoreError::Version(version));
+    }
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    // What is written survives the process, and a power cut damages nothing, but may take the
+    // last minutes with it.
+    db.pragma_update(None, "synchronous", "NORMAL")?;
+    db.pragma_update(None, "journal_size_limit", LOG_SIZE)?;
+    if is_new {
+        let write = db.transaction()?;
+        write.pragma_update(None, "application_id", APPLICATION)?;
+        write.pragma_update(None, "user_version", VERSION)?;
+        write.execute_batch(include_str!("schema.sql"))?;
+        write.commit()?;
+    }
+    Ok(())
+}
+
+fn add_total(write: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
+    let Batch { at, seconds, total, .. } = batch;
+    let area = total.area.round() as u64;
+    write
+        .prepare_cached(
+            "INSERT INTO total_minute VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE
+             SET seconds = seconds + ?2, least = min(least, ?3),
+                 person_seconds = person_seconds + ?4, most = max(most, ?5)",
+        )?
+        .execute(params![at, seconds, total.least, area, total.most])
+        .map(drop)
+}
+
+fn add_rooms(
+    write: &Transaction<'_>,
+    batch: &Batch,
+    goes_on: bool,
+    rooms: &HashMap<Name, Kept>,
+) -> rusqlite::Result<Known> {
+    let at = batch.at;
+    let mut known = Known { kept: HashMap::with_capacity(batch.rooms.len()), new: 0 };
+    let mut rows = Vec::with_capacity(batch.rooms.len());
+    for (name, stretch) in &batch.rooms {
+        let mut kept = match rooms.get(name) {
+            Some(kept) => *kept,
+            None => {
+                known.new += 1;
+                let id = write
+                    .prepare_cached("INSERT INTO room VALUES (NULL, ?, 0, 0, 0) RETURNING id")?
+                    .query_row([name.as_str()], |row| row.get(0))?;
+                Kept { id, ..Kept::default() }
+            }
+        };
+        kept.reach(write, at, stretch.most)?;
+        rows.push((kept.id, *stretch));
+        // In the file it may be a little older.
+        known.kept.insert(name.clone(), Kept { seen_at: at, ..kept });
+    }
+    rows.sort_unstable_by_key(|(id, _)| *id);
+    if goes_on {
+        join_parts(write, at, &mut rows)?;
+    }
+    let mut add = write.prepare_cached(
+        "INSERT INTO room_minute VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE
+         SET least = min(least, ?3), person_seconds = person_seconds + ?4, most = max(most, ?5)",
+    )?;
+    for (id, Stretch { least, most, area }) in rows {
+        add.execute(params![at, id, least, area.round() as u64, most])?;
+    }
+    Ok(known)
+}
+
+/// Part of the minute was written before: rooms of one part alone had nobody in the other.
+fn join_parts(
+    write: &Transaction<'_>,
+    at: u64,
+    rows: &mut [(i64, Stretch)],
+) -> rusqlite::Result<()> {
+    let mut ask = write.prepare_cached("SELECT room FROM room_minute WHERE at = ?")?;
+    let before = ask.query_map([at], |row| row.get(0))?.collect::<Result<HashSet<i64>, _>>()?;
+    let now: HashSet<_> = rows.iter().map(|(id, _)| *id).collect();
+    let mut empty =
+        write.prepare_cached("UPDATE room_minute SET least = 0 WHERE at = ? AND room = ?")?;
+    for id in before.difference(&now) {
+        empty.execute(params![at, id])?;
+    }
+    for (_, stretch) in rows.iter_mut().filter(|(id, _)| !before.contains(id)) {
+        stretch.least = 0;
+    }
+    Ok(())
+}
+
+/// Those of the rooms that had nobody for the longest time. What the file has of them stays
+/// there, with nobody's name, until it is too old: to look for it would take long.
+fn least_used(
+    rooms: &HashMap<Name, Kept>,
+    number: usize,
+    used: &HashMap<Name, Kept>,
+) -> Vec<(Name, i64)> {
+    if number == 0 {
+        return Vec::new();
+    }
+    let unused = rooms.iter().filter(|(name, _)| !used.contains_key(*name));
+    let mut unused: Vec<_> = unused.map(|(name, kept)| (kept.seen_at, kept.id, name)).collect();
+    unused.sort_unstable_by_key(|(seen_at, id, _)| (*seen_at, *id));
+    unused.into_iter().take(number).map(|(_, id, name)| (name.clone(), id)).collect()
+}
+
+/// Makes an hour of its minutes.
+fn put_together(write: &Transaction<'_>, hour: u64) -> rusqlite::Result<()> {
+    let minutes: u64 = write.query_row(
+        "SELECT count(*) FROM total_minute WHERE at BETWEEN ?1 AND ?1 + 3599",
+        [hour],
+        |row| row.get(0),
+    )?;
+    write.execute(
+        "INSERT OR REPLACE INTO total_hour
+         SELECT ?1, sum(seconds), min(least), sum(person_seconds), max(most)
+         FROM total_minute WHERE at BETWEEN ?1 AND ?1 + 3599",
+        [hour],
+    )?;
+    // Not `GROUP BY`: it would sort what is far more than the rooms.
+    let mut rooms = HashMap::<i64, (u64, u64, u64, u64)>::new();
+    let mut ask = write.prepare(
+        "SELECT room, least, person_seconds, most FROM room_minute
+         WHERE at BETWEEN ?1 AND ?1 + 3599",
+    )?;
+    let mut rows = ask.query([hour])?;
+    while let Some(row) = rows.next()? {
+        let (least, most) = (row.get(1)?, row.get(3)?);
+        let sum = rooms.entry(row.get(0)?).or_insert((0, least, 0, most));
+        *sum = (sum.0 + 1, sum.1.min(least), sum.2 + row.get::<_, u64>(2)?, sum.3.max(most));
+    }
+    let mut rooms: Vec<_> = rooms.into_iter().collect();
+    rooms.sort_unstable_by_key(|(id, _)| *id);
+    write.execute("DELETE FROM room_hour WHERE at = ?", [hour])?;
+    let mut add =
+        write.prepare("INSERT INTO room_hour SELECT ?1, id, ?3, ?4, ?5 FROM room WHERE id = ?2")?;
+    for (id, (in_minutes, least, area, most)) in rooms {
+        let least = if in_minutes < minutes { 0 } else { least };
+        add.execute(params![hour, id, least, area, most])?;
+    }
+    Ok(())
+}
+
+/// Removes what is older than the newest that are kept.
+///
+/// They are counted, not compared with the clock: a clock that is wrong for a while must not
+/// cost the past. For the same reason what lies in the future stays, but no more of it.
+fn remove_oldest(write: &Transaction<'_>, step: Step, now: u64) -> rusqlite::Result<()> {
+    let (total, rooms) = match step {
+        Step::Hour => ("total_hour", "room_hour"),
+        _ => ("total_minute", "room_minute"),
+    };
+    for (compared, order) in [("<=", "DESC"), (">", "ASC")] {
+        let beyond: Result<u64, _> = write
+            .prepare_cached(&format!(
+                "SELECT at FROM {total} WHERE at {compared} ?1 ORDER BY at {order}
+                 LIMIT 1 OFFSET ?2"
+            ))?
+            .query_row([now, step.kept()], |row| row.get(0));
+        let beyond = match beyond {
+            Err(rusqlite::Error::QueryReturnedNoRows) => continue,
+            beyond => beyond?,
+        };
+        let compared = if order == "DESC" { "<=" } else { ">=" };
+        for table in [rooms, total] {
+            write
+                .prepare_cached(&format!("DELETE FROM {table} WHERE at {compared} ?"))?
+                .execute([beyond])?;
+        }
+    }
+    Ok(())
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Damaged(error.to_string())
+            }
+            _ => Self::Sql(error),
+        }
+    }
+}
+
+impl From<io::Error> for StoreError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl std::fmt::Display for StoreError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::InUse => f.write_str("another process has it"),
+            Self::Foreign => f.write_str("it is another program's database"),
+            Self::Damaged(why) => write!(f, "it is damaged ({why})"),
+            Self::Version(version) => write!(f, "it is of another version ({version})"),
+            Self::Io(error) => error.fmt(f),
+            Self::Sql(error) => error.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The thread that writes: a disk that is slow, full or broken keeps nobody else waiting.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing::{error, info, warn};
+
+use super::minute::Batch;
+use super::queue::Queue;
+use super::recent::Recent;
+use super::store::{Store, StoreError};
+use super::tally::HistoryTally;
+use super::{file, now, recent};
+
+/// After so long without another minute, one that could not be written is tried again.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// Writes minutes as they come.
+pub(super) struct Writer {
+    path: PathBuf,
+    max_rooms: usize,
+    /// None while it can't be opened.
+    store: Option<Store>,
+    queue: Arc<Queue>,
+    recent: Arc<Mutex<Recent>>,
+    tally: Arc<HistoryTally>,
+    /// Whether the last try has failed, which is said once.
+    fails: bool,
+}
+
+impl Writer {
+    /// Opens the file. Only if it is another's there is no writer; else it is tried again
+    /// with each minute.
+    pub(super) fn new(
+        path: PathBuf,
+        max_rooms: usize,
+        queue: Arc<Queue>,
+        recent: Arc<Mutex<Recent>>,
+        tally: Arc<HistoryTally>,
+    ) -> Result<Self, StoreError> {
+        let mut writer = Self { path, max_rooms, store: None, queue, recent, tally, fails: false };
+        match writer.open() {
+            Err(error @ (StoreError::InUse | StoreError::Foreign)) => return Err(error),
+            Err(error) => writer.note_failure(&error),
+            Ok(()) => {}
+        }
+        Ok(writer)
+    }
+
+    /// Writes until nothing more comes.
+    pub(super) fn run(mut self) {
+        self.learn();
+        let mut seen = Some(0);
+        while let Some(before) = seen {
+            seen = self.queue.wait(before, RETRY);
+            while let Some(batch) = self.queue.first() {
+                if let Err(error) = self.write(&batch) {
+                    self.note_failure(&error);
+                    break;
+                }
+                self.queue.written(&batch);
+                self.tally.written.count();
+                self.note_success();
+            }
+            self.tally.waiting.set(self.queue.len());
+        }
+    }
+
+    fn open(&mut self) -> Result<(), StoreError> {
+        let opened = match Store::open(&self.path) {
+            Err(why @ (StoreError::Damaged(_) | StoreError::Version(_))) => {
+                self.set_aside(&why)?;
+                Store::open(&self.path)
+            }
+            opened => opened,
+        };
+        self.store = Some(opened?);
+        Ok(())
+    }
+
+    fn set_aside(&mut self, why: &StoreError) -> Result<(), StoreError> {
+        self.store = None;
+        let aside = file::set_aside(&self.path)?;
+        self.tally.set_aside.count();
+        error!(
+            file = %self.path.display(),
+            "the history begins anew: {why}, and is now {}",
+            aside.display()
+        );
+        Ok(())
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        match self.try_write(batch) {
+            Err(why @ StoreError::Damaged(_)) => {
+                self.set_aside(&why)?;
+                self.try_write(batch)
+            }
+            written => written,
+        }
+    }
+
+    fn try_write(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let started = Instant::now();
+        // Somebody may have moved it away.
+        if self.store.as_ref().is_some_and(|store| !store.is_at(&self.path)) {
+            self.store = None;
+        }
+        let store = match &mut self.store {
+            Some(store) => store,
+            None => {
+                self.open()?;
+                self.learn();
+                let Some(store) = &mut self.store else { return Ok(()) };
+                store
+            }
+        };
+        let evicted = store.write(batch, self.max_rooms)?;
+        self.tally.evicted.add(evicted as u64);
+        self.tally.rooms.set(store.rooms());
+        self.tally.bytes.set(file::size(&self.path));
+        let micros = started.elapsed().as_micros();
+        self.tally.write_micros.set(usize::try_from(micros).unwrap_or(usize::MAX));
+        Ok(())
+    }
+
+    /// Has the memory know how high the numbers once were.
+    fn learn(&mut self) {
+        let Some(store) = &self.store else { return };
+        let today = recent::day(now());
+        match store.peaks(today) {
+            Ok(peaks) => {
+                let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+                for (room, peak) in peaks {
+                    recent.learn(room.as_ref(), peak, today);
+                }
+            }
+            Err(error) => warn!(%error, "the highest numbers of the history can't be read"),
+        }
+        self.tally.rooms.set(store.rooms());
+        self.tally.bytes.set(file::size(&self.path));
+    }
+
+    fn note_failure(&mut self, error: &StoreError) {
+        // It is opened anew: what was wrong may be with the file.
+        self.store = None;
+        self.tally.failures.count();
+        self.tally.failing.set(1);
+        if !self.fails {
+            self.fails = true;
+            warn!(
+                file = %self.path.display(),
+                "the history can't be written: {error}; it is tried again every minute"
+            );
+        }
+    }
+
+    fn note_success(&mut self) {
+        self.tally.failing.set(0);
+        if self.fails {
+            self.fails = false;
+            let lost = self.tally.lost.get();
+            info!(file = %self.path.display(), lost, "the history is written again");
+        }
+    }
+}
