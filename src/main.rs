@@ -152,7 +152,11 @@ async fn serve(config: Config) -> Result<(), String> {
     info!(max_streams, file_descriptors = descriptors.0, "listening on {scheme}://{address}");
 
     let max_rooms_per_ip = Some(config.max_rooms_per_ip());
-    let rooms = Rooms::new(config.max_rooms);
+    let rooms = Rooms::measured(config.max_rooms);
+    let history = admin.is_some().then(|| {
+        headcount::History::start(&rooms, std::env::var_os("DASH_HISTORY").map(Into::into), 10_000)
+    });
+    let history = history.transpose().map_err(|error| error.to_string())?;
     let name = config.node.unwrap_or_else(host_name);
     let node = redis.map(|redis| Node::start(redis, name, config.settle, &rooms)).transpose();
     let node = node.map_err(|error| format!("cannot start the thread of the node: {error}"))?;
@@ -173,6 +177,7 @@ async fn serve(config: Config) -> Result<(), String> {
         seats,
         node,
         crowded: Some(server.crowded()),
+        history,
         drain,
         // What is left of the grace is for those who are slow to take their last.
         drain_spread: config.shutdown_grace.mul_f64(0.8),

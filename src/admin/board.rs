@@ -5,7 +5,6 @@
 //! seldomer it is done.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -156,6 +155,3 @@ impl PartialOrd for Row {
         Some(self.cmp(other))
     }
 }
-
-/// The highest number of each room today, as far as it is known.
-pub(super) type Peaks = HashMap<Name, usize>;

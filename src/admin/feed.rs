@@ -70,7 +70,7 @@ pub(super) async fn feed(
             lease.renew();
             let reading = readings.borrow_and_update().clone();
             let next = Instant::now() + PAUSE;
-            let frame = watcher.frame(&reading, board.overview(), &Default::default());
+            let frame = watcher.frame(&reading, board.overview());
             yield Ok::<_, std::convert::Infallible>(Bytes::from(format!("{beginning}{frame}")));
             beginning = "";
             sleep_until(next).await;

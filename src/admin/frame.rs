@@ -6,7 +6,7 @@ use std::ops::Not;
 
 use serde::Serialize;
 
-use super::board::{Peaks, Reading, Row};
+use super::board::{Reading, Row};
 use super::search::Search;
 use crate::http::Overview;
 use crate::name::Name;
@@ -86,12 +86,7 @@ impl Watcher {
     }
 
     /// The next frame, as it is sent.
-    pub(super) fn frame(
-        &mut self,
-        reading: &Reading,
-        overview: &Overview,
-        peaks: &Peaks,
-    ) -> String {
+    pub(super) fn frame(&mut self, reading: &Reading, overview: &Overview) -> String {
         self.nth += 1;
         let first =
             (self.nth == 1).then(|| First { session: self.is_session, help: Overview::help() });
@@ -106,7 +101,7 @@ impl Watcher {
             first,
         };
         let mut size = FRAME + json(&frame).len();
-        let news = self.news(&wanted, peaks);
+        let news = self.news(&wanted, overview);
         let gone: Vec<_> = self.gone().cloned().collect();
         let budget = size + BUDGET_OF_GONE;
         for name in gone {
@@ -159,11 +154,15 @@ impl Watcher {
 
     /// What is new of these rooms: those never told first, then those whose last word is
     /// oldest.
-    fn news<'a>(&mut self, wanted: &'a [Cow<'_>], peaks: &Peaks) -> Vec<(&'a Row, Option<usize>)> {
+    fn news<'a>(
+        &mut self,
+        wanted: &'a [Cow<'_>],
+        overview: &Overview,
+    ) -> Vec<(&'a Row, Option<usize>)> {
         let mut news = Vec::new();
         for row in wanted {
             // A peak is never less than the number beside it.
-            let peak = peaks.get(&row.room).map(|peak| (*peak).max(row.count));
+            let peak = overview.peak(&row.room).map(|peak| peak.max(row.count));
             let nth = match self.told.get_mut(&row.room) {
                 Some(told) => {
                     told.wanted = self.nth;

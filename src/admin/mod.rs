@@ -17,6 +17,7 @@ mod guard;
 mod lease;
 mod login;
 mod page;
+mod past;
 mod rooms;
 mod search;
 mod serving;
@@ -33,6 +34,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
+use tower_http::compression::CompressionLayer;
 
 use address::Listener;
 pub use address::{AdminAddress, BadAddress};
@@ -109,6 +111,9 @@ impl Admin {
 fn dashboard(board: Arc<Board>) -> Router {
     Router::new()
         .route("/api/rooms", get(rooms::rooms))
+        .route("/api/rooms/{room}/history", get(past::of_path))
+        .route("/api/history", get(past::of_query))
+        .layer(CompressionLayer::new())
         .route("/api/feed", get(feed::feed))
         .layer(Extension(Feeds::new()))
         .with_state(board)

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::board::{Board, Row};
 use super::search::{Search, bad, room, texts};
+use crate::http::Overview;
 
 #[derive(Serialize)]
 struct Page<'a> {
@@ -24,11 +25,19 @@ struct Page<'a> {
 struct Line<'a> {
     room: &'a str,
     count: usize,
+    /// The highest number today (UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peak: Option<usize>,
+    /// What the number was from when on in the last five minutes, if that is asked for
+    /// (`recent=1`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recent: Option<Vec<(u64, usize)>>,
 }
 
 pub(super) async fn rooms(State(board): State<Arc<Board>>, uri: Uri) -> Result<Response, Response> {
     let search = Search::of(&uri)?;
-    let [after] = texts(&uri, ["after"])?;
+    let [after, recent] = texts(&uri, ["after", "recent"])?;
+    let has_recent = recent.as_deref() == Some("1");
     let after = after.map(|cursor| place(&cursor)).transpose()?;
     let reading = board.read();
     let found = |rows: &[Row]| rows.iter().filter(|row| search.finds(row)).count();
@@ -37,11 +46,25 @@ pub(super) async fn rooms(State(board): State<Arc<Board>>, uri: Uri) -> Result<R
     let rows: Vec<_> = rest.by_ref().take(search.limit).collect();
     let next = rest.next().and(rows.last()).map(|row| cursor(row));
     let page = Page {
-        rooms: rows.iter().map(|row| Line { room: row.room.as_str(), count: row.count }).collect(),
+        rooms: rows.iter().map(|row| line(board.overview(), row, has_recent)).collect(),
         found: found(&reading.rooms),
         next,
     };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(page)).into_response())
+}
+
+fn line<'a>(overview: &Overview, Row { room, count }: &'a Row, has_recent: bool) -> Line<'a> {
+    let steps = || {
+        let mut points = overview.history()?.last_minutes(Some(room));
+        points.dedup_by_key(|point| point.most);
+        Some(points.iter().map(|point| (point.at, point.most)).collect())
+    };
+    Line {
+        room: room.as_str(),
+        count: *count,
+        peak: overview.peak(room).map(|peak| peak.max(*count)),
+        recent: has_recent.then(steps).flatten(),
+    }
 }
 
 /// Where a page ends: its last row (`12:lobby`). If the room's number changes, the next page

@@ -37,6 +37,8 @@ use axum::routing::{any, get};
 use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "server")]
+use crate::history::History;
 use crate::limits::Limits;
 use crate::name::Name;
 #[cfg(feature = "server")]
@@ -119,6 +121,9 @@ pub struct Options {
     /// What the server counts of connections for which it has no room, for `/metrics`.
     #[cfg(feature = "server")]
     pub crowded: Option<Arc<Crowded>>,
+    /// What was.
+    #[cfg(feature = "server")]
+    pub history: Option<History>,
     /// Cancel it to end every stream cleanly and to take no new one. A server
     /// that waits for its connections before it stops needs this, for a stream
     /// never ends by itself.
@@ -149,6 +154,8 @@ impl Default for Options {
             node: None,
             #[cfg(feature = "server")]
             crowded: None,
+            #[cfg(feature = "server")]
+            history: None,
             drain: CancellationToken::new(),
             drain_spread: Duration::from_secs(8),
         }
@@ -177,6 +184,8 @@ struct Shared {
     trusted_proxies: Vec<IpNet>,
     #[cfg(feature = "server")]
     crowded: Option<Arc<Crowded>>,
+    #[cfg(feature = "server")]
+    history: Option<History>,
 }
 
 impl Shared {
@@ -272,6 +281,8 @@ fn shared(rooms: Rooms, options: Options) -> Arc<Shared> {
         trusted_proxies: options.trusted_proxies,
         #[cfg(feature = "server")]
         crowded: options.crowded,
+        #[cfg(feature = "server")]
+        history: options.history,
     })
 }
 

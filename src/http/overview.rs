@@ -10,6 +10,8 @@ use super::Shared;
 use super::refusals::Refusals;
 use super::usage::Usage;
 use crate::ending::Reason;
+use crate::history::History;
+use crate::name::Name;
 use crate::rooms::Rooms;
 
 /// The numbers of a server, read as they are.
@@ -79,6 +81,16 @@ impl Overview {
 
     pub(crate) fn rooms(&self) -> &Rooms {
         self.0.rooms()
+    }
+
+    /// What was, if that is kept.
+    pub(crate) fn history(&self) -> Option<&History> {
+        self.0.history.as_ref()
+    }
+
+    /// The highest number of a room today, if that is known.
+    pub(crate) fn peak(&self, room: &Name) -> Option<usize> {
+        Some(self.history()?.peak(Some(room)).today)
     }
 
     /// What would help against each reason for which streams are refused.

@@ -25,11 +25,14 @@ function room() {
 function go() {
   const name = room();
   if (view !== null && name === view.name) return;
+  const isFirst = view === null;
   view = { name };
   $('overview').hidden = name !== null;
-  $('room').hidden = name === null;
+  $('one').hidden = name === null;
   if (name === null) closeRoom();
   else openRoom(name);
+  // Whoever has just chosen a room, or left it, is to hear so.
+  if (!isFirst) (name === null ? $('rooms-title') : $('room-name')).focus({ preventScroll: true });
   subscribe();
 }
 

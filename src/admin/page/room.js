@@ -24,7 +24,6 @@ export function openRoom(room) {
   say($('room-count'), '–');
   say($('room-peak'), '');
   load();
-  $('room-name').focus({ preventScroll: true });
   scrollTo(0, 0);
 }
 

@@ -16,7 +16,7 @@ export function showTotals(totals, first) {
     $('logout').hidden = !first.session;
     known = null;
   }
-  say($('people'), number(totals.people));
+  say($('total'), number(totals.people));
   say($('in-rooms'), `${people(totals.people)} in ${number(totals.rooms)} ${rooms(totals.rooms)}`);
   say($('joins'), rate(totals.joins));
   say($('leaves'), rate(totals.leaves));

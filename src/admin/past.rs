@@ -1,0 +1,128 @@
+//! `GET /api/rooms/{room}/history` and `GET /api/history?room=R`: how many people were in a
+//! room, and without a room, in all of them.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Json;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::board::Board;
+use super::search::{bad, room, texts};
+use crate::history::{NoPast, Point, Step};
+use crate::http::error;
+use crate::name::Name;
+
+/// How far back it goes if nobody says since when, in seconds.
+const SPAN: u64 = 300;
+
+/// What was asked for, and what is known of it.
+#[derive(Serialize)]
+struct Past<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room: Option<&'a str>,
+    /// In seconds since 1970, as all times here.
+    from: u64,
+    to: u64,
+    step: u64,
+    /// Steps of which nothing is known are left out.
+    points: Vec<Point>,
+}
+
+/// A room that the path names, percent-encoded.
+pub(super) async fn of_path(
+    board: State<Arc<Board>>,
+    name: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Result<Response, Response> {
+    let Ok(Path(name)) = name else {
+        return Err(bad("a room's name must be percent-encoded UTF-8"));
+    };
+    past(&board, Some(room(&name)?), &uri).await
+}
+
+/// A room that the query names (`room=`): browsers can't send `..` in a path.
+pub(super) async fn of_query(board: State<Arc<Board>>, uri: Uri) -> Result<Response, Response> {
+    let [name] = texts(&uri, ["room"])?;
+    let name = name.map(|name| room(&name)).transpose()?;
+    past(&board, name, &uri).await
+}
+
+async fn past(board: &Board, room: Option<Name>, uri: &Uri) -> Result<Response, Response> {
+    let [from, to, step] = texts(uri, ["from", "to", "step"])?;
+    let seconds = |name: &str, text: Option<String>| {
+        let why = || bad(&format!("{name} is a number of seconds"));
+        text.map(|text| text.parse::<u64>().map_err(|_| why())).transpose()
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let to = seconds("to", to)?.unwrap_or(now);
+    let from = seconds("from", from)?.unwrap_or(to.saturating_sub(SPAN));
+    if from >= to {
+        return Err(bad("from is a time before to, in seconds since 1970"));
+    }
+    // Those of an hour are kept longest, but only of a minute, or less, the last ones.
+    let oldest = now.saturating_sub(from);
+    let step = seconds("step", step)?.unwrap_or(Step::finest_for(oldest).seconds());
+    let kept = [Step::Hour, Step::Minute, Step::Seconds];
+    let Some(base) = kept.into_iter().find(|base| step > 0 && step % base.seconds() == 0) else {
+        return Err(bad("step is a multiple of 5 seconds"));
+    };
+    let history = board.overview().history().ok_or_else(|| refuse(NoPast::NoFile))?;
+    let points = history.past(room.as_ref(), from..to, base).await.map_err(refuse)?;
+    let points = merge(&points, step);
+    let past = Past { room: room.as_ref().map(Name::as_str), from, to, step, points };
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(past)).into_response())
+}
+
+/// The same in longer steps.
+fn merge(points: &[Point], step: u64) -> Vec<Point> {
+    let chunks = points.chunk_by(|a, b| a.at / step == b.at / step);
+    let merged = chunks.filter_map(|chunk| {
+        let sum: f64 = chunk.iter().map(|point| point.mean).sum();
+        let mean = sum / chunk.len() as f64;
+        Some(Point {
+            at: chunk.first()?.at / step * step,
+            least: chunk.iter().map(|point| point.least).min()?,
+            mean: (mean * 100.0).round() / 100.0,
+            most: chunk.iter().map(|point| point.most).max()?,
+        })
+    });
+    merged.collect()
+}
+
+fn refuse(why: NoPast) -> Response {
+    let (status, help) = match why {
+        NoPast::NoFile => (StatusCode::NOT_FOUND, "; --history keeps more"),
+        NoPast::Busy => (StatusCode::SERVICE_UNAVAILABLE, "; try again soon"),
+        NoPast::Unreadable => (StatusCode::INTERNAL_SERVER_ERROR, "; the log says why"),
+    };
+    let mut answer = error(status, &format!("{why}{help}"));
+    if why == NoPast::Busy {
+        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn longer_steps_have_the_least_the_mean_and_the_most_of_those_that_are_known() {
+        let point = |at, least, mean, most| Point { at, least, mean, most };
+        let points = [
+            point(60, 1, 2.0, 3),
+            point(65, 0, 1.0, 9),
+            // Nothing is known of what is between.
+            point(85, 4, 4.0, 4),
+        ];
+        assert_eq!(merge(&points, 5), points);
+        assert_eq!(merge(&points, 20), [point(60, 0, 1.5, 9), point(80, 4, 4.0, 4)]);
+        assert_eq!(merge(&points, 60), [point(60, 0, 2.33, 9)]);
+        assert_eq!(merge(&[], 60), []);
+    }
+}
