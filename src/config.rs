@@ -6,13 +6,14 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::Resettable;
+use clap::builder::{BoolishValueParser, Resettable};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use url::Url;
 
 use crate::admin::{AdminAddress, AdminToken, BadToken};
 use crate::embed::Address;
+use crate::history;
 use crate::name::Name;
 use crate::origin::AllowedOrigin;
 use crate::page;
@@ -113,6 +114,23 @@ pub struct Config {
     /// in memory (/run, /dev/shm): there no disk can slow a join. 32 bytes for each seat.
     #[arg(long, env = "HEADCOUNT_SEATS", value_name = "FILE")]
     pub seats: Option<PathBuf>,
+
+    /// Keep how many people were in each room in this file, for charts of what was
+    ///
+    /// The fewest, mean and most of every minute (for 48 h) and hour (for 400 days) of a room
+    /// that has people: an SQLite database. A disk that is slow or full delays no visitor.
+    /// (With --admin-listen the last five minutes are kept in memory in any case.)
+    #[arg(long, env = "HEADCOUNT_HISTORY", value_name = "FILE")]
+    pub history: Option<PathBuf>,
+
+    /// How many rooms the history keeps; those without people for the longest time go first
+    #[arg(long, env = "HEADCOUNT_HISTORY_MAX_ROOMS", value_name = "NUMBER",
+          value_parser = at_least_1, default_value_t = history::MAX_ROOMS)]
+    pub history_max_rooms: usize,
+
+    /// Refuse /history and /history.svg to visitors, with 403
+    #[arg(long, env = "HEADCOUNT_PRIVATE_HISTORY", value_parser = BoolishValueParser::new())]
+    pub private_history: bool,
 
     /// Count together with the other nodes that use this Redis; repeatable for a Redis Cluster
     ///

@@ -21,7 +21,10 @@ use headcount::admin::{Admin, AdminAddress, AdminToken};
 use headcount::config::{Command, Config};
 use headcount::embed::Address;
 use headcount::server::{self, Server, Settings, StartError, Tls};
-use headcount::{Name, Node, Options, Redis, Rooms, Routes, Script, SeatsError, SeatsFile, embed};
+use headcount::{
+    History, HistoryError, Name, Node, Options, Redis, Rooms, Routes, Script, SeatsError,
+    SeatsFile, embed,
+};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -131,6 +134,7 @@ async fn serve(config: Config) -> Result<(), String> {
     let seats = config.seats.as_deref().map_or(Ok(None), open_seats)?;
     let redis = redis(&config)?;
     let admin = admin(&config)?;
+    let (rooms, history) = rooms(&config)?;
     let threads = config.threads.unwrap_or_else(cores);
     let settings = Settings {
         threads,
@@ -152,11 +156,6 @@ async fn serve(config: Config) -> Result<(), String> {
     info!(max_streams, file_descriptors = descriptors.0, "listening on {scheme}://{address}");
 
     let max_rooms_per_ip = Some(config.max_rooms_per_ip());
-    let rooms = Rooms::measured(config.max_rooms);
-    let history = admin.is_some().then(|| {
-        headcount::History::start(&rooms, std::env::var_os("DASH_HISTORY").map(Into::into), 10_000)
-    });
-    let history = history.transpose().map_err(|error| error.to_string())?;
     let name = config.node.unwrap_or_else(host_name);
     let node = redis.map(|redis| Node::start(redis, name, config.settle, &rooms)).transpose();
     let node = node.map_err(|error| format!("cannot start the thread of the node: {error}"))?;
@@ -176,8 +175,9 @@ async fn serve(config: Config) -> Result<(), String> {
         metrics: admin.is_none(),
         seats,
         node,
+        history: history.clone(),
+        private_history: config.private_history,
         crowded: Some(server.crowded()),
-        history,
         drain,
         // What is left of the grace is for those who are slow to take their last.
         drain_spread: config.shutdown_grace.mul_f64(0.8),
@@ -190,6 +190,13 @@ async fn serve(config: Config) -> Result<(), String> {
         node.meet().await;
     }
     let Routes { visitors, operator, overview } = Routes::new(rooms, options.clone());
+    if let Some(history) = history.clone() {
+        let drain = options.drain.clone();
+        tokio::spawn(async move {
+            drain.cancelled().await;
+            history.end();
+        });
+    }
     let answering = admin.map(|admin| admin.serve(operator, overview)).transpose();
     let answering =
         answering.map_err(|error| format!("cannot start the operator's thread: {error}"))?;
@@ -197,6 +204,9 @@ async fn serve(config: Config) -> Result<(), String> {
     // It has answered until now, and what it holds of the rooms is to have its last word in
     // the log.
     drop(answering);
+    if let Some(history) = history {
+        history.stop();
+    }
     info!("stopped");
     Ok(())
 }
@@ -240,6 +250,24 @@ fn open_seats(path: &Path) -> Result<Option<SeatsFile>, String> {
             Ok(None)
         }
     }
+}
+
+/// The rooms, and the history of them, if there is to be one.
+fn rooms(config: &Config) -> Result<(Rooms, Option<History>), String> {
+    // The operator's pages show the last minutes.
+    if config.history.is_none() && config.admin_listen.is_none() {
+        return Ok((Rooms::new(config.max_rooms), None));
+    }
+    let rooms = Rooms::measured(config.max_rooms);
+    let file = config.history.clone();
+    let history = History::start(&rooms, file, config.history_max_rooms);
+    let history = history.map_err(|error| match (error, &config.history) {
+        (error @ (HistoryError::InUse | HistoryError::Foreign), Some(file)) => {
+            format!("cannot use the history file {}: {error}", file.display())
+        }
+        (error, _) => format!("cannot keep a history: {error}"),
+    })?;
+    Ok((rooms, Some(history)))
 }
 
 /// The operator's listener, if there is to be one.

@@ -43,6 +43,8 @@ pub(super) async fn badge(
 ) -> Result<Response, Refusal> {
     let [room, label, color] = query::values(&uri, ["room", "label", "color"]);
     let (room, label, color) = (query::name(room)?, self::label(label)?, self::color(color)?);
+    let label = label.unwrap_or_else(|| LABEL.into());
+    let color = color.unwrap_or_else(|| COLOR.into());
     let room = shared.allowed(room)?;
     let count = shared.rooms().count(&room).to_string();
     let params = BadgeParams { message_color: Some(&color), ..BadgeParams::new(&label, &count) };
@@ -58,25 +60,27 @@ pub(super) async fn badge(
     Ok((headers, render_badge_svg(&params)).into_response())
 }
 
-fn label(value: query::Value) -> Result<String, Refusal> {
+/// What stands beside the number, if the query says so.
+pub(super) fn label(value: query::Value) -> Result<Option<String>, Refusal> {
     let label = value.map_err(|_| Refusal::BadLabel)?;
-    let label = label.unwrap_or_else(|| LABEL.into());
     // The last two no XML may hold (<https://www.w3.org/TR/xml/#charsets>).
     let is_bad = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
-    if label.chars().count() > MAX_LABEL || label.contains(is_bad) {
+    let is_too_long = |label: &str| label.chars().count() > MAX_LABEL;
+    if label.as_deref().is_some_and(|label| is_too_long(label) || label.contains(is_bad)) {
         return Err(Refusal::BadLabel);
     }
     Ok(label)
 }
 
-fn color(value: query::Value) -> Result<String, Refusal> {
-    let color = value.map_err(|_| Refusal::BadColor)?;
-    let color = color.unwrap_or_else(|| COLOR.into()).to_ascii_lowercase();
+/// A color, if the query says so: one of the names, or `#` and hexadecimal digits.
+pub(super) fn color(value: query::Value) -> Result<Option<String>, Refusal> {
+    let Some(color) = value.map_err(|_| Refusal::BadColor)? else { return Ok(None) };
+    let color = color.to_ascii_lowercase();
     let digits = color.strip_prefix('#').unwrap_or(&color);
     if matches!(digits.len(), 3 | 6 | 8) && digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-        Ok(format!("#{digits}"))
+        Ok(Some(format!("#{digits}")))
     } else if COLORS.contains(&&*color) {
-        Ok(color)
+        Ok(Some(color))
     } else {
         Err(Refusal::BadColor)
     }
@@ -88,12 +92,12 @@ mod tests {
     use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
     use proptest::prelude::*;
 
-    fn color_of(query: &str) -> Result<String, Refusal> {
+    fn color_of(query: &str) -> Result<Option<String>, Refusal> {
         let [value] = query::values(&uri(query), ["color"]);
         color(value)
     }
 
-    fn label_of(query: &str) -> Result<String, Refusal> {
+    fn label_of(query: &str) -> Result<Option<String>, Refusal> {
         let [value] = query::values(&uri(query), ["label"]);
         label(value)
     }
@@ -105,14 +109,14 @@ mod tests {
     #[test]
     fn a_color_is_a_name_or_hexadecimal_digits() {
         for (query, expected) in [
-            ("", "brightgreen"),
-            ("color=red", "red"),
-            ("color=Blue", "blue"),
-            ("color=4c1", "#4c1"),
-            ("color=%23FF00aa", "#ff00aa"),
-            ("color=ff00aa80", "#ff00aa80"),
+            ("", None),
+            ("color=red", Some("red")),
+            ("color=Blue", Some("blue")),
+            ("color=4c1", Some("#4c1")),
+            ("color=%23FF00aa", Some("#ff00aa")),
+            ("color=ff00aa80", Some("#ff00aa80")),
         ] {
-            assert_eq!(color_of(query).as_deref(), Ok(expected), "{query}");
+            assert_eq!(color_of(query).as_ref().map(Option::as_deref), Ok(expected), "{query}");
         }
         for bad in [
             "color=",
@@ -147,11 +151,11 @@ mod tests {
 
     #[test]
     fn a_label_is_a_line_of_text() {
-        assert_eq!(label_of("room=a").as_deref(), Ok("here now"));
-        assert_eq!(label_of("label=").as_deref(), Ok(""));
-        assert_eq!(label_of("label=%D0%9A+%3C").as_deref(), Ok("К <"));
+        assert_eq!(label_of("room=a"), Ok(None));
+        assert_eq!(label_of("label="), Ok(Some(String::new())));
+        assert_eq!(label_of("label=%D0%9A+%3C"), Ok(Some("К <".into())));
         let (longest, too_long) = ("%C3%BC".repeat(64), "a".repeat(65));
-        assert_eq!(label_of(&format!("label={longest}")), Ok("ü".repeat(64)));
+        assert_eq!(label_of(&format!("label={longest}")), Ok(Some("ü".repeat(64))));
         for bad in [&*too_long, "%0A", "%00", "%C2%85", "%FF", "%EF%BF%BE", "a&label=b"] {
             assert_eq!(label_of(&format!("label={bad}")), Err(Refusal::BadLabel), "{bad}");
         }
@@ -162,7 +166,7 @@ mod tests {
         #[test]
         fn no_label_is_more_than_text(text in "[<>&'\"a-z=/ -]{0,40}") {
             let encoded = percent_encode(text.as_bytes(), NON_ALPHANUMERIC);
-            let label = label_of(&format!("label={encoded}")).expect("a label");
+            let label = label_of(&format!("label={encoded}")).expect("it is right").expect("a label");
             let (with, without) =
                 (render_badge_svg(&BadgeParams::new(&label, "1")), BadgeParams::new("x", "1"));
             for structural in ['<', '>', '"', '\''] {

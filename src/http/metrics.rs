@@ -14,6 +14,8 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registr
 use super::Shared;
 #[cfg(feature = "server")]
 use super::cluster;
+#[cfg(feature = "server")]
+use super::history;
 #[cfg(all(feature = "server", target_os = "linux"))]
 use super::process::Process;
 use super::refusal;
@@ -125,6 +127,10 @@ fn render(shared: &Shared) -> prometheus::Result<String> {
     #[cfg(feature = "server")]
     if let Some(node) = shared.streams.node() {
         cluster::register(&page, node, shared.rooms())?;
+    }
+    #[cfg(feature = "server")]
+    if let Some(history) = shared.history.as_ref().filter(|history| history.has_file()) {
+        history::register(&page, history)?;
     }
     #[cfg(all(feature = "server", target_os = "linux"))]
     page.register(Box::new(Process::now()?))?;

@@ -13,6 +13,8 @@ mod directory;
 mod embedded;
 mod events;
 mod health;
+#[cfg(feature = "server")]
+mod history;
 mod metrics;
 mod origins;
 #[cfg(feature = "server")]
@@ -118,12 +120,15 @@ pub struct Options {
     /// This process as one of several that count the same rooms.
     #[cfg(feature = "server")]
     pub node: Option<Node>,
+    /// What was, for `/history` and `/history.svg`.
+    #[cfg(feature = "server")]
+    pub history: Option<History>,
+    /// Refuse both with 403: what was is the operator's alone.
+    #[cfg(feature = "server")]
+    pub private_history: bool,
     /// What the server counts of connections for which it has no room, for `/metrics`.
     #[cfg(feature = "server")]
     pub crowded: Option<Arc<Crowded>>,
-    /// What was.
-    #[cfg(feature = "server")]
-    pub history: Option<History>,
     /// Cancel it to end every stream cleanly and to take no new one. A server
     /// that waits for its connections before it stops needs this, for a stream
     /// never ends by itself.
@@ -153,9 +158,11 @@ impl Default for Options {
             #[cfg(feature = "server")]
             node: None,
             #[cfg(feature = "server")]
-            crowded: None,
-            #[cfg(feature = "server")]
             history: None,
+            #[cfg(feature = "server")]
+            private_history: false,
+            #[cfg(feature = "server")]
+            crowded: None,
             drain: CancellationToken::new(),
             drain_spread: Duration::from_secs(8),
         }
@@ -183,9 +190,11 @@ struct Shared {
     allow_rooms: Vec<RoomPattern>,
     trusted_proxies: Vec<IpNet>,
     #[cfg(feature = "server")]
-    crowded: Option<Arc<Crowded>>,
-    #[cfg(feature = "server")]
     history: Option<History>,
+    #[cfg(feature = "server")]
+    private_history: bool,
+    #[cfg(feature = "server")]
+    crowded: Option<Arc<Crowded>>,
 }
 
 impl Shared {
@@ -211,6 +220,8 @@ impl Shared {
 /// | `GET /events?room=R` | joins room R and streams its count |
 /// | `GET /count?room=R` | `{"room":"R","count":N}`, or `N` as plain text; joins nothing |
 /// | `GET /badge.svg?room=R` | the count as a picture, joins nothing |
+/// | `GET /history?room=R&last=5m` | how many there were, with the feature `server` and [`Options::history`]; joins nothing |
+/// | `GET /history.svg?room=R&last=24h` | the same as a picture |
 /// | `GET /healthz`, `/readyz` | 200 while alive; 200 while new streams are taken, else 503 |
 /// | `GET /metrics` | Prometheus' text format, unless [`Options::metrics`] is off |
 /// | `GET /`, `/client.js`, `/style.css`; the same under `/public/` | the page |
@@ -280,9 +291,11 @@ fn shared(rooms: Rooms, options: Options) -> Arc<Shared> {
         allow_rooms: options.allow_rooms,
         trusted_proxies: options.trusted_proxies,
         #[cfg(feature = "server")]
-        crowded: options.crowded,
-        #[cfg(feature = "server")]
         history: options.history,
+        #[cfg(feature = "server")]
+        private_history: options.private_history,
+        #[cfg(feature = "server")]
+        crowded: options.crowded,
     })
 }
 
@@ -307,7 +320,10 @@ fn visitors(shared: Arc<Shared>, metrics: bool, public_dir: Option<PathBuf>) -> 
     let counts = Router::new()
         // Not `get`: axum answers HEAD with it, and that would be a join and a leave.
         .route("/events", any(events::events))
-        .route("/count", get(count::count))
+        .route("/count", get(count::count));
+    #[cfg(feature = "server")]
+    let counts = counts.route("/history", get(history::numbers));
+    let counts = counts
         .method_not_allowed_fallback(not_allowed)
         .layer(from_fn(admission::small_enough))
         .layer(from_fn_with_state(shared.clone(), origins::guard));
@@ -316,8 +332,10 @@ fn visitors(shared: Arc<Shared>, metrics: bool, public_dir: Option<PathBuf>) -> 
     } else {
         Router::new()
     };
-    Router::new()
-        .route("/badge.svg", get(badge::badge))
+    let pictures = Router::new().route("/badge.svg", get(badge::badge));
+    #[cfg(feature = "server")]
+    let pictures = pictures.route("/history.svg", get(history::picture));
+    pictures
         .merge(health())
         .merge(metrics)
         .merge(assets::router(public_dir))

@@ -137,6 +137,22 @@ refusals! {
     /// The colour of a badge is none.
     BadColor: BAD_REQUEST, None, None,
         "a badge has one color, such as brightgreen, red or blue, or 3, 6 or 8 hexadecimal digits";
+    /// How much of the past is asked for is no time.
+    BadLast: BAD_REQUEST, None, None,
+        "last is how much of the past is asked for: 1m to 90d, such as 5m, 24h or 7d";
+    /// There is no history.
+    NoHistory: NOT_FOUND, None, None, "this server keeps no history (--history)";
+    /// The history has no file.
+    NoHistoryFile: NOT_FOUND, None, None,
+        "this server keeps no more than the last five minutes: last=5m (--history)";
+    /// The history is the operator's alone.
+    PrivateHistory: FORBIDDEN, None, None,
+        "this server shows its history to nobody (--private-history)";
+    /// Too many ask for the past.
+    HistoryBusy: SERVICE_UNAVAILABLE, None, RETRY_SOON,
+        "too many clients ask for the history; try again soon";
+    /// The history's file can't be read.
+    HistoryUnreadable: INTERNAL_SERVER_ERROR, None, None, "the history can't be read";
     /// A file of the page is there, and can't be read.
     Unreadable: INTERNAL_SERVER_ERROR, None, None, "the file can't be read";
 
