@@ -74,7 +74,7 @@ pub(super) fn form(request: &Request) -> Response {
 pub(super) async fn answer(lock: &Lock, request: Request) -> Response {
     if request.method() != Method::POST {
         let mut answer =
-            error(StatusCode::METHOD_NOT_ALLOWED, "this path does not take that method");
+            error(StatusCode::METHOD_NOT_ALLOWED, "this path does not support that method");
         answer.headers_mut().insert("allow", HeaderValue::from_static("POST"));
         return answer;
     }

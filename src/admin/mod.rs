@@ -29,6 +29,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -43,7 +44,7 @@ use feed::Feeds;
 use guard::Door;
 pub use token::{AdminToken, BadToken};
 
-use crate::http::Overview;
+use crate::http::{Overview, error};
 
 /// A listener that waits to be served: who connects is answered then.
 #[derive(Debug)]
@@ -109,6 +110,8 @@ impl Admin {
 
 /// The routes of the dashboard.
 fn dashboard(board: Arc<Board>) -> Router {
+    let not_allowed =
+        async || error(StatusCode::METHOD_NOT_ALLOWED, "this path does not support that method");
     Router::new()
         .route("/api/rooms", get(rooms::rooms))
         .route("/api/rooms/{room}/history", get(past::of_path))
@@ -118,6 +121,7 @@ fn dashboard(board: Arc<Board>) -> Router {
         .layer(Extension(Feeds::new()))
         .with_state(board)
         .merge(page::router())
+        .method_not_allowed_fallback(not_allowed)
 }
 
 impl Drop for Answering {

@@ -76,3 +76,41 @@ async fn answer(
         () = lease.end() => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::lease::TERM;
+    use super::*;
+    use async_stream::stream;
+    use axum::Extension;
+    use axum::body::{Body, Bytes};
+    use axum::routing::get;
+    use std::convert::Infallible;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::{Instant, sleep, timeout};
+
+    /// A feed that has a frame of a kilobyte each second.
+    async fn feed(Extension(lease): Extension<Lease>) -> Body {
+        Body::from_stream(stream! {
+            loop {
+                lease.renew();
+                yield Ok::<_, Infallible>(Bytes::from(vec![b'a'; 1000]));
+                sleep(Duration::from_secs(1)).await;
+            }
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_feed_lasts_while_it_is_read_and_a_term_longer() {
+        let (mut client, server) = duplex(1000);
+        let app = Router::new().route("/", get(feed));
+        let answering = tokio::spawn(answer(server, app, Lease::new()));
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("it is there");
+        let mut frames = vec![0; 300 * 1000];
+        client.read_exact(&mut frames).await.expect("it lasts for five minutes");
+        let start = Instant::now();
+        // What is on its way still fits into buffers, so it takes a little longer.
+        timeout(TERM * 3, answering).await.expect("in time").expect("no panic");
+        assert!(start.elapsed() >= TERM);
+    }
+}

@@ -64,13 +64,14 @@ async function load() {
 function draw() {
   const { length, step, says } = span();
   const to = Date.now() / 1000;
-  const x = at => ((at + step / 2 - (to - length)) / length) * WIDTH;
+  const x = at => Math.min(Math.max((at - (to - length)) / length, 0), 1) * WIDTH;
   const top = ceiling(Math.max(...points.map(point => point.most), 1));
   const y = value => HEIGHT - (value / top) * HEIGHT;
-  // Where more than a step is missing, there is a gap.
-  const known = points.flatMap((point, i) =>
-    i > 0 && point.at - points[i - 1].at > 1.5 * step ? [null, point] : [point]);
-  const through = of => known.map(point => point && [x(point.at), y(of(point))]);
+  // Each is what it is for a step. Where nothing is known there is a gap.
+  const through = of => points.flatMap((point, i) => {
+    const gap = i > 0 && point.at > points[i - 1].at + step ? [null] : [];
+    return [...gap, [x(point.at), y(of(point))], [x(point.at + step), y(of(point))]];
+  });
   $('band').setAttribute('d', band(through(point => point.most), through(point => point.least)));
   $('mean').setAttribute('d', line(through(point => point.mean)));
   say($('top'), number(top));
