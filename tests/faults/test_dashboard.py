@@ -7,6 +7,7 @@ import time
 from urllib.parse import quote
 
 import raw
+from redis import Redis
 from support import FaultTest
 from waiting import DEADLINE, eventually
 
@@ -203,6 +204,25 @@ class Dashboard(FaultTest):
         refused = raw.ask(server.address, raw.request("/events?room="))
         self.assertEqual(refused.status, 400)
         feed.until("a refusal", lambda frames: frames[-1][1]["totals"]["refusals"] == {"room": 1})
+
+    def test_a_node_tells_how_many_people_each_of_the_others_has(self):
+        redis = Redis(self)
+        args = ("--redis", redis.url, "--admin-listen", HERE)
+        here, there = (self.server(*args, "--node", name) for name in ("here", "there"))
+        for server, rooms in ((here, ["a"]), (there, ["a", "b"])):
+            sock = join(server, rooms)
+            self.addCleanup(sock.close)
+        feed = self.watch(here.admin())
+
+        def holds(frames):
+            cluster = frames[-1][1]["totals"]["cluster"] if frames else {}
+            return [node["people"] for node in cluster.get("others", ())] == [2]
+
+        totals = feed.until("the other node", holds)["totals"]
+        [other] = totals["cluster"].pop("others")
+        self.assertEqual(totals["cluster"], {"node": "here", "linked": True, "nodes": 1})
+        self.assertEqual((other["people"], other["rooms"], totals["people"]), (2, 2, 3))
+        self.assertRegex(other["id"], "^[0-9a-f]{8}$")
 
     def test_watching_changes_no_count_and_takes_no_place(self):
         server = self.server("--admin-listen", HERE, "--max-streams", 2, "--max-rooms", 1,
