@@ -10,7 +10,7 @@ use async_stream::stream;
 use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
@@ -19,8 +19,8 @@ use super::board::{Board, PAUSE};
 use super::frame::{Watcher, Wish};
 use super::guard::Shown;
 use super::lease::Lease;
+use super::refused::Refused;
 use super::search::{Search, room, texts};
-use crate::http::error;
 
 /// How many feeds may be open. They are few, so that connections for others are left.
 pub(super) const MAX_FEEDS: usize = 16;
@@ -47,18 +47,13 @@ pub(super) async fn feed(
     Extension(lease): Extension<Lease>,
     Extension(shown): Extension<Shown>,
     uri: Uri,
-) -> Result<Response, Response> {
+) -> Result<Response, Refused> {
     let [name] = texts(&uri, ["room"])?;
     let wish = match name {
         Some(name) => Wish::Room(room(&name)?),
         None => Wish::Rooms(Search::of(&uri)?),
     };
-    let Ok(place) = places.try_acquire_owned() else {
-        let why = format!("there are {MAX_FEEDS} feeds already; close one of them");
-        let mut answer = error(StatusCode::SERVICE_UNAVAILABLE, &why);
-        answer.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("30"));
-        return Err(answer);
-    };
+    let place = places.try_acquire_owned().map_err(|_| Refused::TooManyFeeds)?;
     let mut watcher = Watcher::new(wish, shown == Shown::Session);
     let frames = stream! {
         let _place = place;

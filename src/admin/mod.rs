@@ -18,6 +18,7 @@ mod lease;
 mod login;
 mod page;
 mod past;
+mod refused;
 mod rooms;
 mod search;
 mod serving;

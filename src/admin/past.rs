@@ -7,14 +7,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::board::Board;
-use super::search::{bad, room, texts};
+use super::refused::Refused;
+use super::search::{room, texts};
 use crate::history::{NoPast, Point, Step};
-use crate::http::error;
 use crate::name::Name;
 
 /// How far back it goes if nobody says since when, in seconds.
@@ -38,41 +38,41 @@ pub(super) async fn of_path(
     board: State<Arc<Board>>,
     name: Result<Path<String>, PathRejection>,
     uri: Uri,
-) -> Result<Response, Response> {
+) -> Result<Response, Refused> {
     let Ok(Path(name)) = name else {
-        return Err(bad("a room's name must be percent-encoded UTF-8"));
+        return Err(Refused::bad("a room's name must be percent-encoded UTF-8"));
     };
     past(&board, Some(room(&name)?), &uri).await
 }
 
 /// A room that the query names (`room=`): browsers can't send `..` in a path.
-pub(super) async fn of_query(board: State<Arc<Board>>, uri: Uri) -> Result<Response, Response> {
+pub(super) async fn of_query(board: State<Arc<Board>>, uri: Uri) -> Result<Response, Refused> {
     let [name] = texts(&uri, ["room"])?;
     let name = name.map(|name| room(&name)).transpose()?;
     past(&board, name, &uri).await
 }
 
-async fn past(board: &Board, room: Option<Name>, uri: &Uri) -> Result<Response, Response> {
+async fn past(board: &Board, room: Option<Name>, uri: &Uri) -> Result<Response, Refused> {
     let [from, to, step] = texts(uri, ["from", "to", "step"])?;
     let seconds = |name: &str, text: Option<String>| {
-        let why = || bad(&format!("{name} is a number of seconds"));
+        let why = || Refused::bad(format!("{name} is a number of seconds"));
         text.map(|text| text.parse::<u64>().map_err(|_| why())).transpose()
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let to = seconds("to", to)?.unwrap_or(now);
     let from = seconds("from", from)?.unwrap_or(to.saturating_sub(SPAN));
     if from >= to {
-        return Err(bad("from is a time before to, in seconds since 1970"));
+        return Err(Refused::bad("from is a time before to, in seconds since 1970"));
     }
     // Those of an hour are kept longest, but only of a minute, or less, the last ones.
     let oldest = now.saturating_sub(from);
     let step = seconds("step", step)?.unwrap_or(Step::finest_for(oldest).seconds());
     let kept = [Step::Hour, Step::Minute, Step::Seconds];
     let Some(base) = kept.into_iter().find(|base| step > 0 && step % base.seconds() == 0) else {
-        return Err(bad("step is a multiple of 5 seconds"));
+        return Err(Refused::bad("step is a multiple of 5 seconds"));
     };
-    let history = board.overview().history().ok_or_else(|| refuse(NoPast::NoFile))?;
-    let points = history.past(room.as_ref(), from..to, base).await.map_err(refuse)?;
+    let history = board.overview().history().ok_or(Refused::NoPast(NoPast::NoFile))?;
+    let points = history.past(room.as_ref(), from..to, base).await.map_err(Refused::NoPast)?;
     let points = merge(&points, step);
     let past = Past { room: room.as_ref().map(Name::as_str), from, to, step, points };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(past)).into_response())
@@ -92,19 +92,6 @@ fn merge(points: &[Point], step: u64) -> Vec<Point> {
         })
     });
     merged.collect()
-}
-
-fn refuse(why: NoPast) -> Response {
-    let (status, help) = match why {
-        NoPast::NoFile => (StatusCode::NOT_FOUND, "; --history keeps more"),
-        NoPast::Busy => (StatusCode::SERVICE_UNAVAILABLE, "; try again soon"),
-        NoPast::Unreadable => (StatusCode::INTERNAL_SERVER_ERROR, "; the log says why"),
-    };
-    let mut answer = error(status, &format!("{why}{help}"));
-    if why == NoPast::Busy {
-        answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-    }
-    answer
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::board::{Board, Row};
-use super::search::{Search, bad, room, texts};
+use super::refused::Refused;
+use super::search::{Search, room, texts};
 use crate::http::Overview;
 
 #[derive(Serialize)]
@@ -34,7 +35,7 @@ struct Line<'a> {
     recent: Option<Vec<(u64, usize)>>,
 }
 
-pub(super) async fn rooms(State(board): State<Arc<Board>>, uri: Uri) -> Result<Response, Response> {
+pub(super) async fn rooms(State(board): State<Arc<Board>>, uri: Uri) -> Result<Response, Refused> {
     let search = Search::of(&uri)?;
     let [after, recent] = texts(&uri, ["after", "recent"])?;
     let has_recent = recent.as_deref() == Some("1");
@@ -73,8 +74,8 @@ fn cursor(Row { room, count }: &Row) -> String {
     format!("{count}:{}", room.as_str())
 }
 
-fn place(cursor: &str) -> Result<Row, Response> {
-    let no_cursor = || bad("after is what the page before this one has as next");
+fn place(cursor: &str) -> Result<Row, Refused> {
+    let no_cursor = || Refused::bad("after is what the page before this one has as next");
     let (count, name) = cursor.split_once(':').ok_or_else(no_cursor)?;
     let count = count.parse().map_err(|_| no_cursor())?;
     Ok(Row { room: room(name).map_err(|_| no_cursor())?, count })

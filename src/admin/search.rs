@@ -1,10 +1,10 @@
 //! Which rooms somebody wants to see.
 
-use axum::http::{StatusCode, Uri};
-use axum::response::Response;
+use axum::http::Uri;
 
 use super::board::Row;
-use crate::http::{BadParameter, error, values};
+use super::refused::Refused;
+use crate::http::{BadParameter, values};
 use crate::name::{MAX_BYTES, Name};
 
 /// So many rooms, unless it is said how many; and the most at once.
@@ -20,10 +20,10 @@ pub(super) struct Search {
 }
 
 impl Search {
-    pub(super) fn of(uri: &Uri) -> Result<Self, Response> {
+    pub(super) fn of(uri: &Uri) -> Result<Self, Refused> {
         let [part, limit] = texts(uri, ["q", "limit"])?;
         if part.as_ref().is_some_and(|part| part.len() > MAX_BYTES) {
-            return Err(bad("q has at most 128 bytes, as the name of a room has"));
+            return Err(Refused::bad("q has at most 128 bytes, as the name of a room has"));
         }
         let limit = match limit {
             None => LIMIT,
@@ -31,7 +31,7 @@ impl Search {
                 .parse()
                 .ok()
                 .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-                .ok_or_else(|| bad("limit is a number from 1 to 1000"))?,
+                .ok_or_else(|| Refused::bad("limit is a number from 1 to 1000"))?,
         };
         let part = part.filter(|part| !part.is_empty()).map(|part| part.to_lowercase());
         Ok(Self { part, limit })
@@ -62,34 +62,28 @@ fn contains(name: &str, part: &str) -> bool {
 pub(super) fn texts<const N: usize>(
     uri: &Uri,
     names: [&str; N],
-) -> Result<[Option<String>; N], Response> {
+) -> Result<[Option<String>; N], Refused> {
     let mut texts = [const { None }; N];
     for ((text, value), name) in texts.iter_mut().zip(values(uri, names)).zip(names) {
         *text = value.map_err(|why| match why {
-            BadParameter::Twice => bad(&format!("{name} is there twice")),
-            BadParameter::NotUtf8 => bad(&format!("{name} must be percent-encoded UTF-8")),
+            BadParameter::Twice => Refused::bad(format!("{name} is there twice")),
+            BadParameter::NotUtf8 => Refused::bad(format!("{name} must be percent-encoded UTF-8")),
         })?;
     }
     Ok(texts)
 }
 
 /// A room by its name, or why it is none.
-pub(super) fn room(text: &str) -> Result<Name, Response> {
-    Name::new(text).map_err(|why| bad(&why.to_string()))
-}
-
-/// 400, and why.
-pub(super) fn bad(why: &str) -> Response {
-    error(StatusCode::BAD_REQUEST, why)
+pub(super) fn room(text: &str) -> Result<Name, Refused> {
+    Name::new(text).map_err(|why| Refused::bad(why.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn search(query: &str) -> Result<Search, StatusCode> {
-        let uri = format!("/api/rooms?{query}").try_into().expect("a URI");
-        Search::of(&uri).map_err(|answer| answer.status())
+    fn search(query: &str) -> Result<Search, Refused> {
+        Search::of(&format!("/api/rooms?{query}").try_into().expect("a URI"))
     }
 
     fn finds(query: &str, room: &str) -> bool {
@@ -124,7 +118,7 @@ mod tests {
         for query in
             ["limit=0", "limit=1001", "limit=", "limit=-1", "limit=1&limit=2", "q=%ff", &*long]
         {
-            assert_eq!(search(query), Err(StatusCode::BAD_REQUEST), "{query}");
+            assert!(matches!(search(query), Err(Refused::Bad(_))), "{query}");
         }
     }
 }
