@@ -110,6 +110,30 @@ function record(number, at = Date.now()) {
   }
 }
 
+// Begins with what the server knows of the time before this page was opened. It may know
+// nothing, or keep it to itself; then the chart begins now.
+async function begin() {
+  const url = new URL('history?last=5m', home);
+  if (room) url.searchParams.set('room', room);
+  const response = await fetch(url);
+  if (!response.ok) return;
+  const { step, points: past } = await response.json();
+  // Its clock may differ from this one's.
+  const skew = Date.now() - Date.parse(response.headers.get('date'));
+  const opened = points[0]?.at ?? Infinity;
+  const before = past.flatMap(({ at, most }, i) => {
+    const point = { at: at * 1000 + skew, number: most };
+    const end = { at: point.at + step * 1000, number: null };
+    // It may know nothing of a time in between.
+    const isFollowed = i === past.length - 1 || past[i + 1].at === at + step;
+    return isFollowed ? [point] : [point, end];
+  });
+  points = [...before.filter(({ at }) => at < opened), ...points];
+  draw();
+}
+
+begin().catch(() => {});
+
 function draw() {
   if (document.hidden) return;
   const start = Date.now() - SPAN;

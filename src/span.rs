@@ -1,6 +1,6 @@
 //! How many people were in a room over a span of time: the fewest, the most, and in between.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use crate::sync::Mutex;
@@ -91,7 +91,7 @@ impl Measure {
 /// Has so many people be in a room from now on, and as many more or fewer in all rooms.
 pub(crate) fn change(span: &mut Span, total: &Mutex<Span>, count: usize) {
     let now = Instant::now();
-    let mut total = total.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
     let others = total.count.saturating_sub(span.count);
     total.change(others + count, now);
     drop(total);

@@ -56,17 +56,18 @@ impl Collector {
     /// Asks the rooms until nobody wants to know any more.
     pub(super) fn run(mut self, rooms: &Rooms, stop: &Receiver<()>) {
         loop {
-            let ended = stop.recv_timeout(until_next_step()) != Err(RecvTimeoutError::Timeout);
+            // What has been since the last step is not asked for: the server may be ending its
+            // streams, which is nobody's leave.
+            if stop.recv_timeout(until_next_step()) != Err(RecvTimeoutError::Timeout) {
+                break;
+            }
             let (now, wall) = (Instant::now(), SystemTime::now());
             let wall = wall.duration_since(UNIX_EPOCH).unwrap_or_default();
             if let Some(stretches) = rooms.take_stretches() {
                 self.step(now, wall, stretches, rooms.is_partial());
             }
-            if ended {
-                self.end_minute();
-                break;
-            }
         }
+        self.end_minute();
         if let Some(queue) = &self.queue {
             queue.end();
         }

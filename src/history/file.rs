@@ -1,16 +1,18 @@
 //! The history's file as a file: one process' alone, and set aside where it can't be used.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::store::StoreError;
 use crate::regular_file;
 
-/// Opens the file, or makes it, for this process alone. (SQLite's own locks are of another
-/// kind: other programs can read it all the while, and make a backup.)
+/// Opens the file, or makes it, for this process alone, which it is until the answer is
+/// dropped. (SQLite's own locks are of another kind: other programs can read it all the
+/// while, and make a backup. But they are lost when this is closed, whoever has them in this
+/// process: that is to be the last thing.)
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o640);
@@ -20,6 +22,12 @@ pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
         Err(TryLockError::Error(error)) => Err(error.into()),
     }
+}
+
+/// Whether the file is still where it was.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    let same = |(a, b): (Metadata, Metadata)| (a.dev(), a.ino()) == (b.dev(), b.ino());
+    fs::metadata(path).and_then(|is| Ok((is, file.metadata()?))).is_ok_and(same)
 }
 
 /// Gives the file a name that no other has, and answers which.

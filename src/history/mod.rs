@@ -186,8 +186,8 @@ impl History {
         &self.0.tally
     }
 
-    /// Asks the rooms for the last time. To be called when the server begins to stop: how
-    /// they empty then is nobody's leave.
+    /// Asks the rooms no more. To be called when the server begins to stop: how they empty
+    /// then is nobody's leave.
     pub fn end(&self) {
         self.0.stopping().collects = None;
     }
@@ -258,3 +258,6 @@ impl fmt::Display for HistoryError {
 }
 
 impl std::error::Error for HistoryError {}
+
+#[cfg(test)]
+mod tests;

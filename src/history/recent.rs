@@ -139,7 +139,8 @@ impl Recent {
             let Reading { least, mean, most } = reading;
             let ago = u64::from(self.latest - step) * Step::Seconds.seconds();
             let (least, most) = (least as usize, most as usize);
-            Point { at: self.at.saturating_sub(ago), least, mean: mean.into(), most }
+            let mean = (f64::from(mean) * 100.0).round() / 100.0;
+            Point { at: self.at.saturating_sub(ago), least, mean, most }
         };
         self.known.iter().map(point).collect()
     }

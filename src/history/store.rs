@@ -6,15 +6,12 @@
 //! and its people's seconds are added up.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::os::unix::fs::MetadataExt;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
-use std::{fs, io};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
 
-use super::file;
 use super::minute::Batch;
 use super::past::{Peak, Step};
 use super::recent::midnight;
@@ -39,8 +36,6 @@ const SEEN_EVERY: u64 = 3600;
 #[derive(Debug)]
 pub(super) struct Store {
     db: Connection,
-    /// Locked for as long as it is open.
-    file: File,
     rooms: HashMap<Name, Kept>,
     total: Kept,
     /// The hour that was written to last.
@@ -73,13 +68,11 @@ pub(super) enum StoreError {
 }
 
 impl Store {
-    /// Opens the file, or makes it.
+    /// Opens a file that is [locked](super::file::lock), and may be empty.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
-        let file = file::lock(path)?;
         let mut db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         prepare(&mut db)?;
-        let mut store =
-            Self { db, file, rooms: HashMap::new(), total: Kept::default(), hour: None };
+        let mut store = Self { db, rooms: HashMap::new(), total: Kept::default(), hour: None };
         store.read_rooms()?;
         Ok(store)
     }
@@ -97,12 +90,6 @@ impl Store {
             }
         }
         Ok(())
-    }
-
-    /// Whether the file is still where it was.
-    pub(super) fn is_at(&self, path: &Path) -> bool {
-        let same = |(a, b): (fs::Metadata, fs::Metadata)| (a.dev(), a.ino()) == (b.dev(), b.ino());
-        fs::metadata(path).and_then(|is| Ok((is, self.file.metadata()?))).is_ok_and(same)
     }
 
     /// How many rooms are in it.

@@ -1,10 +1,11 @@
 //! The thread that writes: a disk that is slow, full or broken keeps nobody else waiting.
 
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::minute::Batch;
 use super::queue::Queue;
@@ -22,6 +23,8 @@ pub(super) struct Writer {
     max_rooms: usize,
     /// None while it can't be opened.
     store: Option<Store>,
+    /// What makes the file this process' own. It stays while the store is opened anew.
+    lock: Option<File>,
     queue: Arc<Queue>,
     recent: Arc<Mutex<Recent>>,
     tally: Arc<HistoryTally>,
@@ -39,7 +42,8 @@ impl Writer {
         recent: Arc<Mutex<Recent>>,
         tally: Arc<HistoryTally>,
     ) -> Result<Self, StoreError> {
-        let mut writer = Self { path, max_rooms, store: None, queue, recent, tally, fails: false };
+        let (store, lock, fails) = (None, None, false);
+        let mut writer = Self { path, max_rooms, store, lock, queue, recent, tally, fails };
         match writer.open() {
             Err(error @ (StoreError::InUse | StoreError::Foreign)) => return Err(error),
             Err(error) => writer.note_failure(&error),
@@ -68,9 +72,11 @@ impl Writer {
     }
 
     fn open(&mut self) -> Result<(), StoreError> {
+        self.lock()?;
         let opened = match Store::open(&self.path) {
             Err(why @ (StoreError::Damaged(_) | StoreError::Version(_))) => {
                 self.set_aside(&why)?;
+                self.lock()?;
                 Store::open(&self.path)
             }
             opened => opened,
@@ -79,9 +85,17 @@ impl Writer {
         Ok(())
     }
 
+    fn lock(&mut self) -> Result<(), StoreError> {
+        if self.lock.is_none() {
+            self.lock = Some(file::lock(&self.path)?);
+        }
+        Ok(())
+    }
+
     fn set_aside(&mut self, why: &StoreError) -> Result<(), StoreError> {
         self.store = None;
         let aside = file::set_aside(&self.path)?;
+        self.lock = None;
         self.tally.set_aside.count();
         error!(
             file = %self.path.display(),
@@ -104,8 +118,8 @@ impl Writer {
     fn try_write(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let started = Instant::now();
         // Somebody may have moved it away.
-        if self.store.as_ref().is_some_and(|store| !store.is_at(&self.path)) {
-            self.store = None;
+        if self.lock.as_ref().is_some_and(|lock| !file::is_at(lock, &self.path)) {
+            (self.store, self.lock) = (None, None);
         }
         let store = match &mut self.store {
             Some(store) => store,
@@ -147,7 +161,9 @@ impl Writer {
         self.store = None;
         self.tally.failures.count();
         self.tally.failing.set(1);
-        if !self.fails {
+        if self.fails {
+            debug!("the history still can't be written: {error}");
+        } else {
             self.fails = true;
             warn!(
                 file = %self.path.display(),

@@ -140,11 +140,9 @@ refusals! {
     /// How much of the past is asked for is no time.
     BadLast: BAD_REQUEST, None, None,
         "last is how much of the past is asked for: 1m to 90d, such as 5m, 24h or 7d";
-    /// There is no history.
-    NoHistory: NOT_FOUND, None, None, "this server keeps no history (--history)";
     /// The history has no file.
     NoHistoryFile: NOT_FOUND, None, None,
-        "this server keeps no more than the last five minutes: last=5m (--history)";
+        "this server keeps no more than the last 5 minutes, if that (--history)";
     /// The history is the operator's alone.
     PrivateHistory: FORBIDDEN, None, None,
         "this server shows its history to nobody (--private-history)";

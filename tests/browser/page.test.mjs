@@ -111,6 +111,34 @@ for (const browser of BROWSERS) {
       await eventually('its summary', () => text(page, '#summary'), 'Last 5 minutes: low 1, high 1');
     });
 
+    test('the chart begins with what the server knows of the last minutes', async (t) => {
+      const server = await startServer(t, SILENT);
+      const asked = [];
+      const site = await startSite(t, server, {}, (request, response) => {
+        if (!request.url.startsWith('/history')) return false;
+        asked.push(request.url);
+        const at = Math.floor(Date.now() / 1000) - 60;
+        const [first, second] = [
+          { at, least: 2, mean: 2.5, most: 3 },
+          // What was between them it doesn't know.
+          { at: at + 30, least: 7, mean: 8, most: 9 },
+        ];
+        response.end(JSON.stringify({ room: 'a b', step: 5, points: [first, second] }));
+        return true;
+      });
+      const page = await (await newContext(t)).newPage();
+      await page.evaluateOnNewDocument(() => {
+        Object.defineProperty(document, 'hidden', { get: () => false });
+      });
+      await page.goto(`${site.url}/?room=a+b`);
+      await shows(page, live(1));
+      const summary = () => text(page, '#summary');
+      await eventually('the summary', summary, 'Last 5 minutes: low 1, high 9');
+      assert.deepEqual(asked, ['/history?last=5m&room=a+b']);
+      const moves = await page.$eval('#line', (path) => path.getAttribute('d').match(/M/g).length);
+      assert.equal(moves, 2, 'the line has a gap');
+    });
+
     test('twenty reloads are twenty visits, one after the other', async (t) => {
       const server = await startServer(t, SILENT);
       const observer = await visit(t, server);

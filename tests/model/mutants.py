@@ -62,9 +62,9 @@ MUTANTS = [
         "src/rooms.rs",
         [
             (
-                "        let mut rooms = self.0.lock();\n        match elsewhere {",
+                "        let mut rooms = self.0.lock();\n        if let Some(count) = elsewhere {",
                 "        let found = self.0.lock().open.get(name).cloned();\n"
-                "        let mut rooms = self.0.lock();\n        match elsewhere {",
+                "        let mut rooms = self.0.lock();\n        if let Some(count) = elsewhere {",
             ),
             (
                 "        let Some(room) = rooms.open.get(name).cloned() else { return Vec::new() };\n"
@@ -73,6 +73,28 @@ MUTANTS = [
                 "        drop(rooms);\n        room.exchange(",
             ),
         ],
+    ),
+    (
+        "let two rooms change the total at once",
+        MODEL,
+        "src/span.rs",
+        [
+            (
+                "    let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);\n"
+                "    let others = total.count.saturating_sub(span.count);\n"
+                "    total.change(others + count, now);\n"
+                "    drop(total);\n",
+                "    let lock = || total.lock().unwrap_or_else(PoisonError::into_inner);\n"
+                "    let others = lock().count.saturating_sub(span.count);\n"
+                "    lock().change(others + count, now);\n",
+            )
+        ],
+    ),
+    (
+        "lose what was measured of a room that closes",
+        MODEL,
+        "src/rooms.rs",
+        [("                rooms.apart.insert(name, span);\n", "                drop((name, span));\n")],
     ),
     (
         "tell of those who go to another node before they are there",

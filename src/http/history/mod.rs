@@ -91,14 +91,18 @@ pub(super) async fn picture(
 
 async fn ask(shared: &Shared, room: query::Value, last: Last) -> Result<Asked, Refusal> {
     let room = shared.allowed(query::name(room)?)?;
-    let history = shared.history.as_ref().ok_or(Refusal::NoHistory)?;
     if shared.private_history {
         return Err(Refusal::PrivateHistory);
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let time = now.saturating_sub(last.seconds())..now;
     let step = Step::finest_for(last.seconds());
-    let points = history.past(Some(&room), time.clone(), step).await?;
+    let points = match &shared.history {
+        Some(history) => history.past(Some(&room), time.clone(), step).await?,
+        // Nothing is known. That is no error: the page asks whether there is something.
+        None if step == Step::Seconds => Vec::new(),
+        None => return Err(Refusal::NoHistoryFile),
+    };
     Ok(Asked { room, last, time, step, points })
 }
 

@@ -6,6 +6,8 @@
 // What only the rest of the product uses.
 #![allow(dead_code)]
 
+use std::collections::HashMap;
+
 mod broadcast;
 #[path = "../../../src/doubt.rs"]
 pub mod doubt;
@@ -50,4 +52,15 @@ pub fn go(rooms: &rooms::Rooms, elsewhere: usize, going: &[token::Token]) {
     let going = going.iter().map(|token| (*token, [lobby.clone()].into())).collect();
     let elsewhere = [(lobby, elsewhere)].into();
     rooms.carry_out(&exchange::Step { elsewhere, coming: Vec::new(), going });
+}
+
+/// The fewest and the most.
+pub type Range = (usize, usize);
+
+/// How many people there were since this was last asked: in all rooms, and in each.
+pub fn ask(rooms: &rooms::Rooms) -> (Range, HashMap<name::Name, Range>) {
+    let rooms::Stretches { total, rooms } = rooms.take_stretches().expect("it is measured");
+    let range = |stretch: span::Stretch| (stretch.least, stretch.most);
+    let rooms = rooms.into_iter().map(|(name, stretch)| (name, range(stretch)));
+    (range(total), rooms.collect())
 }

@@ -11,13 +11,13 @@ use std::task::{Context, Poll, Waker};
 
 use headcount_model::ending::Ending;
 use headcount_model::event::Event;
-use headcount_model::go;
 use headcount_model::name::Name;
 use headcount_model::pace::settle;
 use headcount_model::presence::Presence;
 use headcount_model::room::Subscription;
 use headcount_model::rooms::Rooms;
 use headcount_model::token::Token;
+use headcount_model::{ask, go};
 use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 
@@ -529,6 +529,41 @@ fn who_is_on_other_nodes_counts_in_every_room_that_opens() {
         drop(stays);
         go(&rooms, 0, &[]);
         close(&rooms, []);
+    });
+}
+
+/// Somebody asks how many there were while people come and go, here and at other nodes.
+#[test]
+fn what_is_measured_of_a_room_and_of_all_ends_with_who_is_there() {
+    check(|| {
+        let rooms = Rooms::measured(10);
+        let other = Name::new("other").expect("a name");
+        let (to_join, in_other, to_tell) = (rooms.clone(), rooms.clone(), rooms.clone());
+        let of_other = other.clone();
+        let joins = thread::spawn(move || {
+            drop(join(&to_join));
+            join(&to_join)
+        });
+        let joins_other = thread::spawn(move || {
+            in_other.join(&of_other, Ending::default()).expect("a room");
+            in_other.join(&of_other, Ending::default()).expect("a room")
+        });
+        let tells = thread::spawn(move || {
+            go(&to_tell, 2, &[]);
+            go(&to_tell, 1, &[]);
+        });
+        ask(&rooms);
+        tells.join().expect("no panic");
+        let stay = [joins.join().expect("no panic"), joins_other.join().expect("no panic")];
+        ask(&rooms);
+        let lobby = Name::default();
+        assert_eq!(ask(&rooms), ((3, 3), [(lobby.clone(), (2, 2)), (other, (1, 1))].into()));
+        drop(stay);
+        ask(&rooms);
+        assert_eq!(ask(&rooms), ((1, 1), [(lobby, (1, 1))].into()));
+        go(&rooms, 0, &[]);
+        ask(&rooms);
+        assert_eq!(ask(&rooms), ((0, 0), [].into()));
     });
 }
 

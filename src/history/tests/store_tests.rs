@@ -1,0 +1,247 @@
+//! What the file has, and for how long.
+
+use super::*;
+
+const START: u64 = 1_800_000_000;
+const HOUR: u64 = 3600;
+const DAY: u64 = 24 * HOUR;
+
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().expect("a directory") }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("history.db")
+    }
+
+    fn open(&self) -> Store {
+        Store::open(&self.path()).expect("it opens")
+    }
+
+    /// A number that a query answers with.
+    fn ask(&self, sql: &str) -> u64 {
+        let db = rusqlite::Connection::open(self.path()).expect("it opens");
+        db.query_row(sql, [], |row| row.get(0)).expect("an answer")
+    }
+
+    /// When, the fewest, the mean and the most.
+    async fn past(
+        &self,
+        room: Option<&str>,
+        time: Range<u64>,
+        step: Step,
+    ) -> Vec<(u64, usize, f64, usize)> {
+        let (ask, asked) = mpsc::sync_channel(1);
+        let (answer, answered) = oneshot::channel();
+        let (room, path) = (room.map(name), self.path());
+        ask.send(Question { room, time, step, answer }).expect("it waits");
+        drop(ask);
+        reader::run(&path, &asked);
+        let points = answered.await.expect("an answer").expect("the file can be read");
+        points.iter().map(|it| (it.at, it.least, it.mean, it.most)).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_minute_is_read_as_it_was_written_and_a_room_that_is_not_in_it_had_nobody() {
+    let place = Place::new();
+    let mut store = place.open();
+    let (a, b) = (stretch(1, 90.0, 2), stretch(0, 30.0, 7));
+    store.write(&batch(START, &[("a", a), ("b", b)]), 10).expect("it is written");
+    store.write(&batch(START + 120, &[("a", a)]), 10).expect("it is written");
+    let time = START..START + 180;
+    let of_a = place.past(Some("a"), time.clone(), Step::Minute).await;
+    assert_eq!(of_a, [(START, 1, 1.5, 2), (START + 120, 1, 1.5, 2)]);
+    let of_b = place.past(Some("b"), time.clone(), Step::Minute).await;
+    assert_eq!(of_b, [(START, 0, 0.5, 7), (START + 120, 0, 0.0, 0)]);
+    let of_nobody = place.past(Some("c"), time.clone(), Step::Minute).await;
+    assert_eq!(of_nobody, [(START, 0, 0.0, 0), (START + 120, 0, 0.0, 0)]);
+    let of_all = place.past(None, time, Step::Minute).await;
+    assert_eq!(of_all, [(START, 1, 2.0, 9), (START + 120, 1, 1.5, 2)]);
+    assert_eq!(place.past(None, START..START, Step::Minute).await, []);
+    // What the docs say of the file.
+    assert_eq!(place.ask("SELECT most FROM minutes WHERE room = 'b' AND mean = 0.5"), 7);
+    assert_eq!(place.ask("SELECT most FROM peaks WHERE room = 'b'"), 7);
+}
+
+#[tokio::test]
+async fn minutes_become_hours_and_the_hour_that_goes_on_is_there_too() {
+    let place = Place::new();
+    let mut store = place.open();
+    for minute in 0..90 {
+        let a = stretch(2, 120.0, 2 + minute as usize);
+        let both = [("a", a), ("b", stretch(3, 180.0, 3))];
+        // `b` is there for half an hour.
+        let rooms = if minute < 30 { &both[..] } else { &both[..1] };
+        store.write(&batch(START + minute * 60, rooms), 10).expect("it is written");
+    }
+    let hours = [(START, 2, 2.0, 61), (START + HOUR, 2, 2.0, 91)];
+    let time = START - DAY..START + DAY;
+    assert_eq!(place.past(Some("a"), time.clone(), Step::Hour).await, hours);
+    let of_b = place.past(Some("b"), time.clone(), Step::Hour).await;
+    assert_eq!(of_b, [(START, 0, 1.5, 3), (START + HOUR, 0, 0.0, 0)]);
+    let total = place.past(None, time.clone(), Step::Hour).await;
+    assert_eq!(total, [(START, 2, 3.5, 61), (START + HOUR, 2, 2.0, 91)]);
+    assert_eq!(place.ask("SELECT count(*) FROM total_hour"), 1);
+    // The next process puts together what the last one could not.
+    drop(store);
+    let rooms = [("a", stretch(1, 60.0, 1))];
+    place.open().write(&batch(START + 3 * HOUR, &rooms), 10).expect("it is written");
+    assert_eq!(place.ask("SELECT count(*) FROM total_hour"), 2);
+    let later = [(START + 3 * HOUR, 1, 1.0, 1)];
+    assert_eq!(place.past(Some("a"), time, Step::Hour).await, [&hours[..], &later].concat());
+}
+
+#[tokio::test]
+async fn a_minute_that_two_processes_wrote_parts_of_is_both_together() {
+    let place = Place::new();
+    let half = |rooms: &[_]| Batch { seconds: 30.0, ..batch(START, rooms) };
+    let (a, b) = (("a", stretch(2, 60.0, 2)), ("b", stretch(4, 120.0, 4)));
+    place.open().write(&half(&[a, b]), 10).expect("it is written");
+    place.open().write(&half(&[a, ("c", stretch(1, 30.0, 1))]), 10).expect("it is written");
+    let time = START..START + 60;
+    for (room, expected) in [("a", (2, 2.0, 2)), ("b", (0, 2.0, 4)), ("c", (0, 0.5, 1))] {
+        let (least, mean, most) = expected;
+        let past = place.past(Some(room), time.clone(), Step::Minute).await;
+        assert_eq!(past, [(START, least, mean, most)], "{room}");
+    }
+    assert_eq!(place.past(None, time, Step::Minute).await, [(START, 3, 4.5, 6)]);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_adds_to_minutes_and_hours_that_were() {
+    let place = Place::new();
+    let mut store = place.open();
+    let mut write = |minute: u64, people: usize| {
+        let a = stretch(people, 60.0 * people as f64, people);
+        store.write(&batch(START + minute * 60, &[("a", a)]), 10).expect("it is written");
+    };
+    (0..65).for_each(|minute| write(minute, 2));
+    // Back by an hour, and on for two: what was is there twice, with both numbers.
+    (5..125).for_each(|minute| write(minute, 4));
+    let past = place.past(Some("a"), START..START + DAY, Step::Minute).await;
+    assert_eq!(past.len(), 125, "each minute is there once");
+    assert_eq!((past[4], past[5]), ((START + 240, 2, 2.0, 2), (START + 300, 2, 3.0, 4)));
+    assert_eq!(past[65], (START + 65 * 60, 4, 4.0, 4));
+    let hours = place.past(Some("a"), START..START + DAY, Step::Hour).await;
+    let mean: f64 = 2.0 * 60.0 / 115.0 + 4.0 * 55.0 / 115.0;
+    assert_eq!(hours[0], (START, 2, (mean * 100.0).round() / 100.0, 4));
+    assert_eq!(hours.len(), 3);
+}
+
+#[test]
+fn minutes_are_kept_for_two_days_and_hours_for_four_hundred() {
+    let place = Place::new();
+    let mut store = place.open();
+    let a = [("a", stretch(1, 60.0, 1))];
+    store.write(&batch(START, &a), 10).expect("it is written");
+    // What would have been written in all that time.
+    for (step, length) in [("minute", 60), ("hour", HOUR)] {
+        let steps = format!(
+            "WITH RECURSIVE step (at) AS
+               (SELECT {START} UNION ALL SELECT at + {length} FROM step LIMIT 10000)"
+        );
+        let db = rusqlite::Connection::open(place.path()).expect("it opens");
+        let rows = format!(
+            "INSERT OR REPLACE INTO total_{step} {steps} SELECT at, {length}, 1, {length}, 1 FROM step;
+             INSERT OR REPLACE INTO room_{step} {steps} SELECT at, 1, 1, {length}, 1 FROM step;"
+        );
+        db.execute_batch(&rows).expect("it is written");
+    }
+    let right = START + 10_000 * HOUR;
+    let count = |table: &str| place.ask(&format!("SELECT count(*) FROM {table}"));
+    let counts = || ["total_minute", "room_minute", "total_hour", "room_hour"].map(count);
+    store.write(&batch(right, &a), 10).expect("it is written");
+    assert_eq!(counts(), [2880, 2880, 9600, 9600]);
+    assert_eq!(place.ask("SELECT min(at) FROM room_hour"), START + 400 * HOUR);
+    assert_eq!(place.ask("SELECT min(at) FROM room_minute"), START + (10_000 - 2879) * 60);
+    // A clock that goes wrong, by ten years on and by fifty back, costs no more than the
+    // oldest.
+    store.write(&batch(right + 10 * 365 * DAY, &a), 10).expect("it is written");
+    store.write(&batch(0, &a), 10).expect("it is written");
+    store.write(&batch(right + 60, &a), 10).expect("it is written");
+    assert_eq!(place.ask("SELECT min(at) FROM total_minute"), START + (10_000 - 2878) * 60);
+    assert!(place.ask("SELECT count(*) FROM total_hour") > 9600);
+    assert_eq!(place.ask("SELECT count(*) FROM total_minute WHERE at > 0"), 2881);
+}
+
+#[test]
+fn of_too_many_rooms_the_least_recently_used_are_forgotten() {
+    let place = Place::new();
+    let mut store = place.open();
+    let one = stretch(1, 60.0, 1);
+    for (minute, rooms) in [["a", "b"], ["b", "c"], ["c", "d"]].iter().enumerate() {
+        let rooms = rooms.map(|room| (room, one));
+        let at = START + minute as u64 * 60;
+        let evicted = store.write(&batch(at, &rooms), 3).expect("it is written");
+        assert_eq!(evicted, usize::from(minute == 2));
+    }
+    assert_eq!(place.ask("SELECT count(*) FROM room WHERE id > 0"), 3);
+    assert_eq!(place.ask("SELECT count(*) FROM room WHERE name = 'a'"), 0);
+    assert_eq!(place.ask("SELECT count(*) FROM minutes WHERE room = 'b'"), 2);
+    // Who comes back begins anew, and has nothing of what another was.
+    store.write(&batch(START + 180, &[("a", one)]), 3).expect("it is written");
+    assert_eq!(place.ask("SELECT count(*) FROM minutes WHERE room = 'a'"), 1);
+}
+
+#[test]
+fn a_file_that_is_in_use_or_another_programs_is_left_alone() {
+    let place = Place::new();
+    let rooms = Rooms::measured(10);
+    let start = || History::start(&rooms, Some(place.path()), 10);
+    let first = start().expect("the file is ours");
+    assert!(matches!(start(), Err(HistoryError::InUse)));
+    first.stop();
+    drop(first);
+    start().expect("nobody has it");
+    let theirs = place.dir.path().join("theirs.db");
+    let db = rusqlite::Connection::open(&theirs).expect("it opens");
+    db.execute_batch("CREATE TABLE precious (it)").expect("it is made");
+    let why = History::start(&rooms, Some(theirs), 10).expect_err("it is another's");
+    assert!(matches!(why, HistoryError::Foreign), "{why}");
+}
+
+#[test]
+fn a_file_that_is_damaged_is_set_aside_at_the_start_and_while_it_is_written() {
+    let place = Place::new();
+    let history = || {
+        let (queue, recent) = (Arc::<Queue>::default(), Arc::new(Mutex::new(Recent::new(10))));
+        let tally = Arc::<HistoryTally>::default();
+        let writer = Writer::new(place.path(), 10, queue.clone(), recent, tally.clone());
+        (writer.expect("the file is ours"), queue, tally)
+    };
+    let write = |times: u64| {
+        let (writer, queue, tally) = history();
+        for minute in 0..times {
+            queue.push(batch(START + minute * 60, &[("a", stretch(1, 60.0, 1))]));
+        }
+        queue.end();
+        writer.run();
+        (tally.written.get(), tally.set_aside.get(), queue.len())
+    };
+    std::fs::write(place.path(), "no database ".repeat(1000)).expect("it is written");
+    assert_eq!(write(2), (2, 1, 0));
+    let aside = place.dir.path().join("history.db.damaged-1");
+    assert!(std::fs::read(aside).expect("it is kept").starts_with(b"no database"));
+    // Its first page is whole, and the table that is written to is not.
+    write(200);
+    place.ask("PRAGMA wal_checkpoint(TRUNCATE)");
+    let mut bytes = std::fs::read(place.path()).expect("it is there");
+    bytes[4096..].fill(0xa5);
+    std::fs::write(place.path(), bytes).expect("it is written");
+    assert_eq!(write(3), (3, 1, 0));
+    assert!(place.dir.path().join("history.db.damaged-2").exists());
+    assert_eq!(place.ask("SELECT count(*) FROM room_minute"), 3);
+    // Somebody moves it away.
+    let (writer, queue, _) = history();
+    std::fs::remove_file(place.path()).expect("it is there");
+    queue.push(batch(START, &[("a", stretch(1, 60.0, 1))]));
+    queue.end();
+    writer.run();
+    assert_eq!(place.ask("SELECT count(*) FROM room_minute"), 1);
+}
