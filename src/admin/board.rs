@@ -111,7 +111,7 @@ impl Board {
 }
 
 impl Reading {
-    fn of(overview: &Overview, last: Option<&Self>) -> Self {
+    pub(super) fn of(overview: &Overview, last: Option<&Self>) -> Self {
         let counts = overview.rooms().counts().into_iter().filter(|(_, count)| *count > 0);
         let mut rooms: Vec<_> = counts.map(|(room, count)| Row { room, count }).collect();
         rooms.sort_unstable();

@@ -200,3 +200,119 @@ fn length(name: &Name) -> usize {
     let quoted = name.as_str().bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
     name.as_str().len() + quoted + 2
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ending::Ending;
+    use crate::presence::Presence;
+    use crate::{Options, Rooms, Routes};
+    use serde_json::Value;
+
+    fn name(text: &str) -> Name {
+        Name::new(text).expect("a good name")
+    }
+
+    /// A name that is as long as may be, and twice that as JSON.
+    fn long(nth: usize) -> Name {
+        name(&format!("{}{nth:08}", "\\".repeat(120)))
+    }
+
+    fn join(rooms: &Rooms, room: &Name) -> Presence {
+        rooms.join(room, Ending::default()).expect("a room").0
+    }
+
+    struct Look {
+        overview: Overview,
+        watcher: Watcher,
+        shown: HashMap<String, u64>,
+    }
+
+    impl Look {
+        fn new(rooms: &Rooms, query: &str) -> Self {
+            let overview = Routes::new(rooms.clone(), Options::default()).overview;
+            let uri = format!("/api/feed?{query}").try_into().expect("a URI");
+            let wish = Wish::Rooms(Search::of(&uri).expect("a good query"));
+            Self { overview, watcher: Watcher::new(wish, false), shown: HashMap::new() }
+        }
+
+        /// Takes the next frame; it answers with its data.
+        fn next(&mut self) -> Value {
+            let reading = Reading::of(&self.overview, None);
+            let frame = self.watcher.frame(&reading, &self.overview);
+            assert!(frame.len() <= BUDGET + FRAME, "{} bytes", frame.len());
+            let (_, data) = frame.split_once("\ndata: ").expect("an event");
+            let data: Value = serde_json::from_str(data).expect("it is JSON");
+            let list = |what: &str| data[what].as_array().cloned().unwrap_or_default();
+            let text = |value: &Value| value.as_str().expect("a name").to_owned();
+            for room in list("rooms") {
+                self.shown.insert(text(&room[0]), room[1].as_u64().expect("a number"));
+            }
+            for room in list("gone") {
+                self.shown.remove(&text(&room));
+            }
+            data
+        }
+
+        /// Takes frames until nothing more is to be told; how many it took.
+        fn catch_up(&mut self) -> usize {
+            (1..100).find(|_| self.next()["more"] != true).expect("an end")
+        }
+    }
+
+    fn numbers(rooms: &Rooms) -> HashMap<String, u64> {
+        let counts = rooms.counts().into_iter();
+        counts.map(|(name, count)| (name.as_str().to_owned(), count as u64)).collect()
+    }
+
+    #[test]
+    fn what_does_not_fit_into_a_frame_comes_with_the_next_with_the_numbers_of_then() {
+        let rooms = Rooms::default();
+        let mut people: Vec<_> = (0..300).map(|nth| join(&rooms, &long(nth))).collect();
+        let mut look = Look::new(&rooms, "limit=1000");
+        assert_eq!(look.next()["more"], true);
+        let told = look.shown.len();
+        assert!((20..150).contains(&told), "{told} in the first");
+        // The last of them changes before it was told.
+        people.push(join(&rooms, &long(299)));
+        assert!(look.catch_up() > 1);
+        assert_eq!(look.shown, numbers(&rooms));
+        // Then only what changes is told.
+        people.push(join(&rooms, &name("a")));
+        let frame = look.next();
+        assert_eq!(frame["rooms"].as_array().map(Vec::len), Some(1));
+        assert_eq!(frame["gone"], Value::Null);
+        // All of them go at once.
+        people.clear();
+        assert!(look.catch_up() > 1);
+        assert_eq!(look.shown, HashMap::new());
+    }
+
+    #[test]
+    fn where_all_change_all_the_time_each_has_its_turn() {
+        let rooms = Rooms::default();
+        let mut people: Vec<_> = (0..300).map(|nth| join(&rooms, &long(nth))).collect();
+        let mut look = Look::new(&rooms, "limit=1000");
+        look.catch_up();
+        let before = look.shown.clone();
+        for _ in 0..12 {
+            people.extend((0..300).map(|nth| join(&rooms, &long(nth))));
+            assert_eq!(look.next()["more"], true);
+        }
+        let same = look.shown.iter().filter(|(room, count)| before[*room] == **count).count();
+        assert_eq!(same, 0, "so many were never told again");
+    }
+
+    #[test]
+    fn whoever_is_not_among_the_largest_any_more_is_gone() {
+        let rooms = Rooms::default();
+        let _people: Vec<_> =
+            ["a", "a", "b", "b", "c"].map(|room| join(&rooms, &name(room))).into();
+        let mut look = Look::new(&rooms, "limit=2");
+        assert_eq!(look.next()["found"], 3);
+        assert_eq!(look.shown, HashMap::from([("a".into(), 2), ("b".into(), 2)]));
+        let _more = [join(&rooms, &name("c")), join(&rooms, &name("c"))];
+        assert_eq!(look.next()["gone"], serde_json::json!(["b"]));
+        assert_eq!(look.shown, HashMap::from([("a".into(), 2), ("c".into(), 3)]));
+    }
+}
