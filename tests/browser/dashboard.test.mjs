@@ -159,7 +159,7 @@ for (const browser of BROWSERS) {
       server.signal('SIGKILL');
       await server.ends('SIGKILL');
       await eventually('the state', () => state(page), 'stale');
-      assert.match(await text(page, '#status'), /^The connection is lost: the numbers are those of /);
+      assert.match(await text(page, '#status'), /^The connection is lost: the numbers are those of \d\d:\d\d:\d\d$/);
       there.leave();
       const again = await startServer(t, {
         port: server.port,

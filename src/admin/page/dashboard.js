@@ -5,7 +5,7 @@
 import { listen } from './feed.js';
 import { closeRoom, openRoom, showRoom } from './room.js';
 import { onWish, remember, showRooms, wish } from './rooms.js';
-import { $, say } from './text.js';
+import { $, number, say } from './text.js';
 import { showTotals } from './totals.js';
 
 let end = () => {};
@@ -46,8 +46,12 @@ function subscribe() {
 
 function told(frame, isFirst) {
   showTotals(frame.totals, isFirst ? frame : null);
-  if (view.name === null) showRooms(frame, isFirst);
-  else showRoom(frame);
+  if (view.name === null) {
+    document.title = `(${number(frame.totals.people)}) Headcount`;
+    showRooms(frame, isFirst);
+  } else {
+    showRoom(frame);
+  }
   partial = frame.totals.partial;
   stopping = frame.totals.stopping;
   describe();

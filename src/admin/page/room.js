@@ -36,8 +36,8 @@ export function showRoom({ rooms }) {
     say($('room-count'), number(count));
     say($('room-people'), `${people(count)} now`);
     if (peak !== undefined) say($('room-peak'), `Peak today: ${number(peak)}`);
-    document.title = `(${number(count)}) ${legible(name)} – Headcount`;
   }
+  if (count !== null) document.title = `(${number(count)}) ${legible(name)} – Headcount`;
   if (Date.now() - asked > Math.min(span().step * 1000, AGAIN)) load();
 }
 

@@ -37,7 +37,8 @@ export function showRooms(frame, isFirst) {
   for (const [name, count, peak] of frame.rooms) {
     known.delete(name);
     const row = rows.get(name) ?? make(name);
-    row.points.push([Date.now(), count]);
+    if (row.points.at(-1)?.[1] !== count) row.points.push([Date.now(), count]);
+    forget(row);
     row.count = count;
     row.peak = peak ?? null;
     say(row.now, number(count));
@@ -143,12 +144,17 @@ const seen = new IntersectionObserver(entries => {
   }
 }, { rootMargin: '200px' });
 
+/* Of what was before the span the last stays: it is the left edge. */
+function forget(row) {
+  const start = Date.now() - SPAN;
+  while (row.points[1]?.[0] <= start) row.points.shift();
+}
+
 /* A step for each number: it was what it was until the next. */
 function draw(row) {
   const now = Date.now();
   const start = now - SPAN;
-  // Of those before the span the last stays: it is the left edge.
-  while (row.points[1]?.[0] <= start) row.points.shift();
+  forget(row);
   const most = Math.max(...row.points.map(([, count]) => count), 1);
   const x = at => (Math.max(at - start, 0) / SPAN) * WIDTH;
   const y = count => HEIGHT - 1 - (count / most) * (HEIGHT - 2);

@@ -25,14 +25,14 @@ export function showTotals(totals, first) {
   limited('descriptors', totals.descriptors);
   say($('memory'), bytes(totals.memory));
   say($('version'), `Headcount ${totals.version}`);
-  document.title = `(${number(totals.people)}) Headcount`;
   showRefusals(totals);
   showNodes(totals);
 }
 
 function limited(id, [taken, most]) {
-  say($(id), of([taken, most]));
-  $(id).classList.toggle('near', most !== null && taken !== null && taken >= NEAR * most);
+  const isNear = most !== null && taken !== null && taken >= NEAR * most;
+  say($(id), `${of([taken, most])}${isNear ? ', nearly all' : ''}`);
+  $(id).classList.toggle('near', isNear);
 }
 
 /* Reason, how often, and what helps; those that happen now first. */
