@@ -1,8 +1,8 @@
-//! What is going on, read once for everybody who watches.
+//! The numbers that the dashboard shows, read once for everybody who watches.
 //!
-//! Nobody is read for while nobody watches. Reading asks each room for its number, one after
-//! the other, and takes at most a hundredth of one core's time: the more rooms there are, the
-//! seldomer it is done.
+//! Nothing is read while nobody watches. A reading asks each room for its number, one after
+//! the other. Readings take at most a hundredth of one core's time: with many rooms, there
+//! are fewer of them.
 
 use std::cmp::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,27 +15,28 @@ use tokio::time::{Instant, sleep};
 use crate::http::{Numbers, Overview};
 use crate::name::Name;
 
-/// The shortest time between two readings, which is also that between two frames of a feed;
-/// and the longest, unless a single reading takes longer.
+/// The shortest pause between two readings, and between two frames of a feed.
 pub(super) const PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest pause between two readings while somebody watches.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// How many times the time that a reading took pass before the next.
-const SHARE: u32 = 100;
+/// The pause after a reading, in multiples of the time that it took.
+const PAUSE_FACTOR: u32 = 100;
 
-/// What everybody sees.
+/// The newest reading, and those who wait for the next.
 pub(super) struct Board {
     overview: Overview,
     latest: watch::Sender<Arc<Reading>>,
-    /// Told when somebody begins to watch.
+    /// Notified when somebody begins to watch.
     begun: Notify,
-    /// Held by whoever reads.
+    /// When the next reading may be taken. The lock is held while one is taken.
     due: Mutex<Instant>,
 }
 
 /// The numbers at one moment.
 pub(super) struct Reading {
-    /// The rooms that have people, in their order.
+    /// The rooms that have people, sorted.
     pub(super) rooms: Vec<Row>,
     pub(super) totals: Totals,
     at: Instant,
@@ -48,14 +49,14 @@ pub(super) struct Row {
     pub(super) count: usize,
 }
 
-/// What the rooms and the server come to.
+/// The numbers of the server as a whole.
 #[derive(Serialize)]
 pub(super) struct Totals {
-    /// Once for each room that they are in.
+    /// Each person counts once for every room that they are in.
     people: usize,
     rooms: usize,
-    /// Streams that were opened and that ended in each of the last seconds; unknown if nobody
-    /// watched before.
+    /// Streams that opened, and that ended, per second since the last reading; unknown if that
+    /// was too long ago.
     joins: Option<f64>,
     leaves: Option<f64>,
     #[serde(flatten)]
@@ -73,7 +74,7 @@ impl Board {
         &self.overview
     }
 
-    /// The numbers as they were a moment ago, or as they are now.
+    /// The newest reading; if it is old enough, a new one is taken.
     pub(super) fn read(&self) -> Arc<Reading> {
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
         let (start, last) = (Instant::now(), self.latest.borrow().clone());
@@ -81,23 +82,23 @@ impl Board {
             return last;
         }
         let reading = Arc::new(Reading::of(&self.overview, Some(&last)));
-        let pause = (start.elapsed() * SHARE).clamp(PAUSE, LONGEST_PAUSE);
+        let pause = (start.elapsed() * PAUSE_FACTOR).clamp(PAUSE, LONGEST_PAUSE);
         *due = Instant::now() + pause;
         self.latest.send_replace(reading.clone());
         reading
     }
 
-    /// Watches: answers with what changes are told by.
+    /// Begins to watch. The receiver has a reading to show at once.
     pub(super) fn watch(&self) -> watch::Receiver<Arc<Reading>> {
         let mut watch = self.latest.subscribe();
         self.begun.notify_one();
         self.read();
-        // What was read for the one who comes is news to them.
+        // Even if it was taken for others, it is new to this watcher.
         watch.mark_changed();
         watch
     }
 
-    /// Reads for ever, while somebody watches.
+    /// Takes readings forever, whenever somebody watches.
     pub(super) async fn keep_reading(self: Arc<Self>) {
         loop {
             if self.latest.receiver_count() == 0 {
@@ -117,7 +118,7 @@ impl Reading {
         rooms.sort_unstable();
         let (at, numbers) = (Instant::now(), overview.numbers());
         let before = last.map(|last| (at - last.at, &last.totals.numbers));
-        // What happened over a long time is no rate of now.
+        // An average over a long time says nothing about now.
         let before = before.filter(|(time, _)| !time.is_zero() && *time < 2 * LONGEST_PAUSE);
         let rate = |of: fn(&Numbers) -> u64| {
             let (time, before) = before?;
@@ -134,15 +135,15 @@ impl Reading {
         Self { rooms, totals, at }
     }
 
-    /// The place of a row in the list, or where it would be.
+    /// The rows that follow this one, or the place where it would be.
     pub(super) fn after(&self, row: &Row) -> &[Row] {
         let place = self.rooms.partition_point(|other| other <= row);
         &self.rooms[place..]
     }
 }
 
-/// The largest first, and of equal ones by their names: a list that is read page by page stays
-/// as it is.
+/// The largest first, and equal ones by name, so that a list which is read page by page has a
+/// fixed order.
 impl Ord for Row {
     fn cmp(&self, other: &Self) -> Ordering {
         let by_name = || self.room.as_str().cmp(other.room.as_str());

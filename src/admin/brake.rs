@@ -1,38 +1,38 @@
-//! The brake on whoever guesses tokens.
+//! The brake on guessing tokens.
 //!
-//! After a few wrong ones each answer takes longer, but never very long, and the right token
-//! is taken whoever has guessed before. How many can be tried at once is how many
-//! connections there may be.
+//! After a few wrong tokens every further attempt takes longer, up to a limit. Nobody is ever
+//! refused for it, so guessing can't lock the operator out. The limit on connections bounds
+//! how many tokens can be tried at once.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// So many wrong ones are a mistake. One more is forgiven with each [`FORGIVEN`].
+/// How many wrong tokens cost nothing, and how soon one of them is forgotten.
 const FREE: u32 = 5;
 const FORGIVEN: Duration = Duration::from_secs(10);
 
-/// What each one more costs, and the longest that anybody waits.
+/// How much longer an attempt takes for each wrong token beyond these, and at most.
 const STEP: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// So many are remembered: they are forgiven in ten minutes.
+/// How many are remembered: all are forgotten after ten minutes.
 const MOST: u32 = 60;
 
-/// How many wrong tokens there were of late.
+/// How many wrong tokens there were lately, and when the last one was.
 #[derive(Debug, Default)]
 pub(super) struct Brake(Mutex<Option<(u32, Instant)>>);
 
 impl Brake {
-    /// One more was wrong.
+    /// Notes a wrong token.
     pub(super) fn wrong(&self) {
         let now = Instant::now();
         let wrong = (self.wrong_ones(now) + 1).min(MOST);
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((wrong, now));
     }
 
-    /// Waits for as long as whoever may be guessing has to.
+    /// Waits as long as an attempt has to take.
     pub(super) async fn hold(&self) {
         sleep(self.pause(Instant::now())).await;
     }

@@ -1,7 +1,7 @@
 //! `GET /api/feed`: what changes, as server-sent events.
 //!
-//! A watcher is no visitor: they have no seat, no place among the limits, and no room is kept
-//! for them.
+//! A watcher is not a visitor: they take no seat and no place among the limits, and keep no
+//! room open.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,13 +22,13 @@ use super::lease::Lease;
 use super::refused::Refused;
 use super::search::{Search, room, texts};
 
-/// How many feeds may be open. They are few, so that connections for others are left.
+/// How many feeds may be open.
 pub(super) const MAX_FEEDS: usize = 16;
 
-/// How long a feed lasts; then its client comes again, and shows again who it is.
+/// How long a feed lasts. After that its client reconnects and shows again who it is.
 const LIFE: Duration = Duration::from_secs(60 * 60);
 
-/// When a browser comes back, in milliseconds.
+/// How soon a browser reconnects, in milliseconds.
 const RETRY: &str = "retry: 2000\n";
 
 /// The places for feeds.
@@ -61,7 +61,7 @@ pub(super) async fn feed(
         let end = Instant::now() + LIFE;
         let mut beginning = RETRY;
         while Instant::now() < end && readings.changed().await.is_ok() {
-            // It asks for the next one when the last is on its way: it still reads.
+            // Being asked for another frame means that the last one was taken.
             lease.renew();
             let reading = readings.borrow_and_update().clone();
             let next = Instant::now() + PAUSE;
@@ -74,7 +74,7 @@ pub(super) async fn feed(
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
-        // Or nginx would keep the frames for itself.
+        // Or nginx would hold the frames back.
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     Ok((headers, Body::from_stream(frames)).into_response())

@@ -1,5 +1,6 @@
-//! What one watcher is told: each second as much of what is news to them as fits into the
-//! budget. What does not fit comes with the next frame, with the numbers of then.
+//! What one watcher is told: at most once a second, whatever has changed since they were last
+//! told and fits into the budget. The rest follows in the next frame, with the numbers of that
+//! time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Not;
@@ -11,61 +12,61 @@ use super::search::Search;
 use crate::http::Overview;
 use crate::name::Name;
 
-/// The most that a frame has, in bytes. There is one frame a second, and no watcher is to
-/// take more than 20 kB of each.
+/// The largest frame, in bytes. With one frame a second, a watcher takes less than 20 kB a
+/// second.
 const BUDGET: usize = 18_000;
 
-/// Of these, the most for rooms that are to be shown no more.
+/// How much of it names of rooms may take that are no longer shown.
 const BUDGET_OF_GONE: usize = BUDGET / 2;
 
-/// What is around the rooms of a frame, besides the totals.
+/// What surrounds the JSON of a frame, in bytes, generously.
 const FRAME: usize = 200;
 
 /// Which rooms somebody watches.
 pub(super) enum Wish {
     /// The largest that a search finds.
     Rooms(Search),
-    /// One room, though nobody be there.
+    /// This room, even if nobody is there.
     Room(Name),
 }
 
-/// A watcher, and what they know.
+/// A watcher, and what they were told.
 pub(super) struct Watcher {
     wish: Wish,
     told: HashMap<Name, Told>,
     nth: u64,
-    /// Whether they are signed in by a cookie, and can sign out.
+    /// Whether they have signed in with a cookie, and so can sign out.
     is_session: bool,
 }
 
 struct Told {
     count: usize,
     peak: Option<usize>,
-    /// The frame that told it, and the last one in which it was to be told.
+    /// The frame that told it last, and the last frame for which the room was wanted.
     nth: u64,
     wanted: u64,
 }
 
-/// `event: snapshot`, `event: change`.
+/// The data of a frame (`event: snapshot`, then `event: change`).
 #[derive(Serialize)]
 struct Frame<'a, T> {
     totals: &'a T,
-    /// How many rooms there are that the search finds.
+    /// How many rooms the search finds.
     found: usize,
-    /// `[name, count]`, or `[name, count, today's peak]` if that is known. Those that are new
-    /// or have changed.
+    /// Rooms that are new or have changed: `[name, count]`, or `[name, count, today's peak]`
+    /// if that is known.
     rooms: Vec<Line<'a>>,
-    /// Those that are not among the largest any more.
+    /// Rooms that are no longer wanted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     gone: Vec<String>,
-    /// There is more to tell.
+    /// Whether more is to follow.
     #[serde(skip_serializing_if = "Not::not")]
     more: bool,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     first: Option<First>,
 }
 
-/// What the first frame has besides.
+/// What only the first frame has.
 #[derive(Serialize)]
 struct First {
     session: bool,
@@ -132,7 +133,7 @@ impl Watcher {
         format!("event: {event}\ndata: {}\n\n", json(&frame))
     }
 
-    /// The rooms to be shown now, and how many there would be.
+    /// The rooms that the watcher wants now, and how many the search finds.
     fn wanted<'a>(&self, reading: &'a Reading, overview: &Overview) -> (usize, Vec<Cow<'a>>) {
         match &self.wish {
             Wish::Room(name) => {
@@ -152,8 +153,7 @@ impl Watcher {
         }
     }
 
-    /// What is new of these rooms: those never told first, then those whose last word is
-    /// oldest.
+    /// What is new about these rooms: those never told first, then those told longest ago.
     fn news<'a>(
         &mut self,
         wanted: &'a [Cow<'_>],
@@ -161,7 +161,7 @@ impl Watcher {
     ) -> Vec<(&'a Row, Option<usize>)> {
         let mut news = Vec::new();
         for row in wanted {
-            // A peak is never less than the number beside it.
+            // The history is a few seconds behind.
             let peak = overview.peak(&row.room).map(|peak| peak.max(row.count));
             let nth = match self.told.get_mut(&row.room) {
                 Some(told) => {
@@ -179,7 +179,7 @@ impl Watcher {
         news.into_iter().map(|(_, row, peak)| (row, peak)).collect()
     }
 
-    /// Those that were told and are not among those to be shown.
+    /// The rooms that were told and are no longer wanted.
     fn gone(&self) -> impl Iterator<Item = &Name> {
         self.told.iter().filter(|(_, told)| told.wanted < self.nth).map(|(name, _)| name)
     }
@@ -191,11 +191,11 @@ type Cow<'a> = std::borrow::Cow<'a, Row>;
 const MAX_DIGITS: usize = 10;
 
 fn json(value: &impl Serialize) -> String {
-    // It can't fail: there are no maps with other keys than texts.
+    // This can't fail: all keys are strings.
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// How long a name is as JSON.
+/// The length of a name as JSON.
 fn length(name: &Name) -> usize {
     let quoted = name.as_str().bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
     name.as_str().len() + quoted + 2

@@ -5,8 +5,8 @@
 //! may say so (DNS rebinding). Such a request still has that name for its host, so without
 //! a token only hosts that no DNS server speaks for are answered.
 //!
-//! What such a page could do without reading is refused too: it could keep the feeds for
-//! itself, or sign the operator out.
+//! Pages of other origins are also refused what they could do without reading the answer:
+//! taking all feeds, or signing the operator out.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,12 +24,12 @@ use super::session::Sessions;
 use super::token::AdminToken;
 use crate::http::error;
 
-/// Who may come in with what.
+/// Who may come in.
 pub(super) struct Door {
     lock: Option<Lock>,
 }
 
-/// What is there if there is a token.
+/// The token, and what goes with it.
 pub(super) struct Lock {
     pub(super) token: AdminToken,
     pub(super) sessions: Sessions,
@@ -39,7 +39,7 @@ pub(super) struct Lock {
 /// What a request showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shown {
-    /// Nothing, for there is no token.
+    /// Nothing: no token is set.
     Nothing,
     /// The token itself.
     Token,
@@ -68,7 +68,7 @@ pub(super) async fn guard(
     if (!is_safe || path.starts_with("/api/")) && is_of_another_page(request.headers()) {
         return error(
             StatusCode::FORBIDDEN,
-            "this is for pages of this listener alone; a proxy before it has to pass Host on",
+            "this is only for this listener's own pages; a proxy in front of it must pass Host on",
         );
     }
     let shown = match &door.lock {
@@ -97,11 +97,11 @@ pub(super) async fn guard(
     }
 }
 
-/// Answers who shows nothing, or something wrong.
+/// Answers a request that shows no token, or a wrong one.
 async fn locked_out(lock: &Lock, is_wrong: bool, request: Request, next: Next) -> Response {
     let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
     match request.uri().path() {
-        // The form is to look like something.
+        // The form's styles.
         "/style.css" | "/dashboard.css" if is_safe => return next.run(request).await,
         "/" if is_safe && !is_wrong => return login::form(&request),
         "/login" | "/logout" if !is_safe => return login::answer(lock, request).await,
@@ -117,8 +117,8 @@ async fn locked_out(lock: &Lock, is_wrong: bool, request: Request, next: Next) -
     answer
 }
 
-/// Whether a page of another origin asks, as far as its browser says so. Its own has the host
-/// that is asked; not the scheme, for that may be a proxy's.
+/// Whether a page of another origin sent this, as far as its browser says so. Schemes are not
+/// compared: a proxy may speak TLS where this listener does not.
 fn is_of_another_page(headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     if site.is_some_and(|site| site != b"same-origin" && site != b"none") {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// How long a connection lasts from its beginning; that of a feed, from the last frame that
-/// it took.
+/// How long a connection may last from its start, and that of a feed from the last time that
+/// its client took a frame.
 pub(super) const TERM: Duration = Duration::from_secs(30);
 
 /// The time that one connection has left.
@@ -26,18 +26,18 @@ impl Lease {
         Self(Arc::new(State { until, is_feed: AtomicBool::default() }))
     }
 
-    /// Lets a feed last for another term: its client has taken all that it was sent.
+    /// Makes it that of a feed, for another term from now on.
     pub(super) fn renew(&self) {
         self.0.is_feed.store(true, Ordering::Relaxed);
         *self.0.until.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + TERM;
     }
 
-    /// Whether it is that of a feed. These have a limit of their own.
+    /// Whether the connection carries a feed.
     pub(super) fn is_feed(&self) -> bool {
         self.0.is_feed.load(Ordering::Relaxed)
     }
 
-    /// Waits until it is over.
+    /// Waits until it has run out.
     pub(super) async fn end(&self) {
         loop {
             let until = *self.0.until.lock().unwrap_or_else(PoisonError::into_inner);

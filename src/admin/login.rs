@@ -1,5 +1,5 @@
-//! How an operator signs in with a browser, with or without scripts: a form that takes the
-//! token, and answers with a cookie.
+//! Signing in with a browser: a form that takes the token and sets a cookie. It needs no
+//! script.
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
@@ -14,55 +14,37 @@ use crate::http::error;
 
 const FORM: &str = include_str!("page/login.html");
 
-/// What is where a word stands, if there is one.
+/// Where the form has room for a message.
 const WORD: &str = "<!-- word -->";
 
-/// What is where the page can ask to be loaded once more.
+/// Where the form has room for an order to load it again.
 const AGAIN: &str = "<!-- again -->";
 const RELOAD: &str = "<meta http-equiv=\"refresh\" content=\"0\">";
 
-/// The query of whoever has just signed in: with it, a missing cookie was refused.
+/// The query of a browser that has just signed in. If it shows no cookie, it did not keep it.
 const SIGNED_IN: &str = "signed-in";
 
 /// The longest form that is read, in bytes.
 const MAX_FORM: usize = 4 * 1024;
 
-/// What the form says, beside itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Word {
-    Nothing,
-    Wrong,
-    NoCookie,
-}
+/// What the form says about a wrong token.
+const WRONG: &str = "<p id=\"word\" role=\"alert\">That is not the token. It is what the server \
+     was started with, as <code>--admin-token</code> or in <code>--admin-token-file</code>.</p>";
 
-impl Word {
-    fn html(self) -> &'static str {
-        match self {
-            Self::Nothing => "",
-            Self::Wrong => {
-                "<p id=\"word\" role=\"alert\">That is not the token. It is what the \
-                            server was given with <code>--admin-token</code> or \
-                            <code>--admin-token-file</code>.</p>"
-            }
-            Self::NoCookie => {
-                "<p id=\"word\" role=\"alert\">The token is right, but your browser \
-                               did not keep the cookie. Browsers keep it only over HTTPS, or on \
-                               <code>localhost</code>: put this address behind TLS, or reach it \
-                               through a tunnel, such as <code>ssh -L 3001:localhost:3001 \
-                               HOST</code>.</p>"
-            }
-        }
-    }
-}
+/// What the form says to a browser that did not keep the cookie.
+const NO_COOKIE: &str = "<p id=\"word\" role=\"alert\">The token is right, but your browser did not \
+     keep the cookie. Browsers keep it only over HTTPS or on <code>localhost</code>: put this \
+     address behind TLS, or reach it through a tunnel, such as <code>ssh -L \
+     3001:localhost:3001 HOST</code>.</p>";
 
 /// Answers a browser that asks for the dashboard and is not signed in.
 pub(super) fn form(request: &Request) -> Response {
     let word = match request.uri().query() {
-        Some(SIGNED_IN) => Word::NoCookie,
-        _ => Word::Nothing,
+        Some(SIGNED_IN) => NO_COOKIE,
+        _ => "",
     };
-    // Whoever follows a link of another site shows no cookie (`SameSite=Strict`), but does
-    // when this page itself leads them here.
+    // A browser that follows a link from another site shows no cookie (`SameSite=Strict`). It
+    // does when this page loads itself again.
     let is_led_here = request
         .headers()
         .get("sec-fetch-site")
@@ -84,13 +66,13 @@ pub(super) async fn answer(lock: &Lock, request: Request) -> Response {
     let Some(given) = token(request.into_body()).await else {
         return error(StatusCode::BAD_REQUEST, "a login is a form with the field token");
     };
-    // Before it is looked at, or who guesses would not wait for the answer.
+    // Before the token is checked: otherwise a quick answer would give it away.
     lock.brake.hold().await;
     if lock.token.is(given.trim().as_bytes()) {
         return to_page(&format!("./?{SIGNED_IN}"), &lock.sessions.begin());
     }
     lock.brake.wrong();
-    answer_with(Word::Wrong, false)
+    answer_with(WRONG, false)
 }
 
 async fn token(body: Body) -> Option<String> {
@@ -99,12 +81,12 @@ async fn token(body: Body) -> Option<String> {
     token.map(|(_, token)| token.into_owned())
 }
 
-fn answer_with(word: Word, reload: bool) -> Response {
-    let page = FORM.replace(WORD, word.html()).replace(AGAIN, if reload { RELOAD } else { "" });
+fn answer_with(word: &str, reload: bool) -> Response {
+    let page = FORM.replace(WORD, word).replace(AGAIN, if reload { RELOAD } else { "" });
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        // Asked for by RFC 9110, section 15.5.2; no browser asks its user for a token.
+        // RFC 9110, section 15.5.2, requires it with 401.
         (HeaderName::from_static("www-authenticate"), HeaderValue::from_static("Bearer")),
     ];
     with_policy((StatusCode::UNAUTHORIZED, headers, page).into_response())

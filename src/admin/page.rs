@@ -1,5 +1,5 @@
-//! The page of the dashboard, and its files. They are inside the binary, and the port of
-//! visitors does not have them.
+//! The files of the dashboard's page. They are inside the binary, and only this listener
+//! serves them.
 
 use axum::Router;
 use axum::http::header::{
@@ -20,10 +20,10 @@ struct Files;
 
 const INDEX: &str = "index.html";
 
-/// The form is a template, and answered by [`login`](super::login) alone.
+/// The form is a template, which [`login`](super::login) fills in.
 const FORM: &str = "login.html";
 
-/// What the page may do: run its own scripts, listen here, and sign in or out.
+/// The page may run its own scripts, ask this listener, and send forms to it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      connect-src 'self'; img-src data:; base-uri 'none'; form-action 'self'; \
      frame-ancestors 'none'";
@@ -42,19 +42,19 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .layer(CompressionLayer::new())
 }
 
-/// Says of a file what others may do with it: nothing.
+/// Adds the headers that keep other pages away from a file.
 pub(super) fn with_policy(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // With `no-referrer`, the form would name no origin.
+        // With `no-referrer`, the form's `Origin` would be `null`.
         (REFERRER_POLICY, "same-origin"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    // The page and its scripts are of one release.
+    // The page and its scripts belong to one release.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
     response
 }

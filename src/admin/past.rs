@@ -1,5 +1,5 @@
 //! `GET /api/rooms/{room}/history` and `GET /api/history?room=R`: how many people were in a
-//! room, and without a room, in all of them.
+//! room. Without a room, `/api/history` answers for all rooms together.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,15 +17,14 @@ use super::search::{room, texts};
 use crate::history::{NoPast, Point, Step};
 use crate::name::Name;
 
-/// How far back it goes if nobody says since when, in seconds.
+/// How far back the answer goes by default, in seconds.
 const SPAN: u64 = 300;
 
-/// What was asked for, and what is known of it.
+/// The answer. All times are in seconds since 1970.
 #[derive(Serialize)]
 struct Past<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     room: Option<&'a str>,
-    /// In seconds since 1970, as all times here.
     from: u64,
     to: u64,
     step: u64,
@@ -33,7 +32,7 @@ struct Past<'a> {
     points: Vec<Point>,
 }
 
-/// A room that the path names, percent-encoded.
+/// Answers for the room that the path names.
 pub(super) async fn of_path(
     board: State<Arc<Board>>,
     name: Result<Path<String>, PathRejection>,
@@ -45,7 +44,7 @@ pub(super) async fn of_path(
     past(&board, Some(room(&name)?), &uri).await
 }
 
-/// A room that the query names (`room=`): browsers can't send `..` in a path.
+/// Answers for the room that the query names (`room=`). Browsers can't send `..` in a path.
 pub(super) async fn of_query(board: State<Arc<Board>>, uri: Uri) -> Result<Response, Refused> {
     let [name] = texts(&uri, ["room"])?;
     let name = name.map(|name| room(&name)).transpose()?;
@@ -64,7 +63,7 @@ async fn past(board: &Board, room: Option<Name>, uri: &Uri) -> Result<Response, 
     if from >= to {
         return Err(Refused::bad("from is a time before to, in seconds since 1970"));
     }
-    // Those of an hour are kept longest, but only of a minute, or less, the last ones.
+    // The longer the steps are, the longer they are kept.
     let oldest = now.saturating_sub(from);
     let step = seconds("step", step)?.unwrap_or(Step::finest_for(oldest).seconds());
     let kept = [Step::Hour, Step::Minute, Step::Seconds];
@@ -78,7 +77,7 @@ async fn past(board: &Board, room: Option<Name>, uri: &Uri) -> Result<Response, 
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(past)).into_response())
 }
 
-/// The same in longer steps.
+/// Merges points into longer steps.
 fn merge(points: &[Point], step: u64) -> Vec<Point> {
     let chunks = points.chunk_by(|a, b| a.at / step == b.at / step);
     let merged = chunks.filter_map(|chunk| {

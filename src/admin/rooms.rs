@@ -16,9 +16,9 @@ use crate::http::Overview;
 #[derive(Serialize)]
 struct Page<'a> {
     rooms: Vec<Line<'a>>,
-    /// How many rooms there are that the query finds, on all pages.
+    /// How many rooms the query finds on all pages together.
     found: usize,
-    /// What to ask for the page after this one (`after=`), if there is one.
+    /// The cursor of the next page (`after=`), if there is one.
     next: Option<String>,
 }
 
@@ -29,7 +29,7 @@ struct Line<'a> {
     /// The highest number today (UTC).
     #[serde(skip_serializing_if = "Option::is_none")]
     peak: Option<usize>,
-    /// What the number was from when on in the last five minutes, if that is asked for
+    /// How the number changed in the last five minutes, each with the time since when it held
     /// (`recent=1`).
     #[serde(skip_serializing_if = "Option::is_none")]
     recent: Option<Vec<(u64, usize)>>,
@@ -68,8 +68,8 @@ fn line<'a>(overview: &Overview, Row { room, count }: &'a Row, has_recent: bool)
     }
 }
 
-/// Where a page ends: its last row (`12:lobby`). If the room's number changes, the next page
-/// still begins where its row was.
+/// The cursor is the last row of a page (`12:lobby`). If that room's number changes, the next
+/// page still begins where the row was.
 fn cursor(Row { room, count }: &Row) -> String {
     format!("{count}:{}", room.as_str())
 }

@@ -1,4 +1,4 @@
-//! Which rooms somebody wants to see.
+//! Which rooms a client asks for.
 
 use axum::http::Uri;
 
@@ -7,11 +7,11 @@ use super::refused::Refused;
 use crate::http::{BadParameter, values};
 use crate::name::{MAX_BYTES, Name};
 
-/// So many rooms, unless it is said how many; and the most at once.
+/// How many rooms are listed by default, and at most.
 const LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1_000;
 
-/// What the queries of all lists of rooms may say (`q=`, `limit=`).
+/// What every list of rooms can be asked for (`q=`, `limit=`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Search {
     /// A part of the name, in lower case.
@@ -37,12 +37,12 @@ impl Search {
         Ok(Self { part, limit })
     }
 
-    /// Whether it is a room that is looked for.
+    /// Whether the room is one of those that are asked for.
     pub(super) fn finds(&self, row: &Row) -> bool {
         self.part.as_ref().is_none_or(|part| contains(row.room.as_str(), part))
     }
 
-    /// Whether every room is.
+    /// Whether all rooms are asked for.
     pub(super) fn finds_all(&self) -> bool {
         self.part.is_none()
     }
@@ -53,12 +53,12 @@ fn contains(name: &str, part: &str) -> bool {
     if !name.is_ascii() {
         return name.to_lowercase().contains(part);
     }
-    // Most are, and there are thousands of them.
+    // Most names are ASCII, and comparing those allocates nothing.
     let (name, part) = (name.as_bytes(), part.as_bytes());
     name.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
 }
 
-/// The values of parameters, or why they are none.
+/// The values of these parameters, if the query has them.
 pub(super) fn texts<const N: usize>(
     uri: &Uri,
     names: [&str; N],
@@ -73,7 +73,7 @@ pub(super) fn texts<const N: usize>(
     Ok(texts)
 }
 
-/// A room by its name, or why it is none.
+/// Reads the name of a room.
 pub(super) fn room(text: &str) -> Result<Name, Refused> {
     Name::new(text).map_err(|why| Refused::bad(why.to_string()))
 }

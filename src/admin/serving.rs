@@ -1,4 +1,4 @@
-//! The connections to the operator's listener: HTTP/1, one answer each, if only a feed.
+//! The connections to the operator's listener: HTTP/1, one request each.
 
 use std::collections::VecDeque;
 use std::io;
@@ -43,8 +43,8 @@ async fn accept(mut listener: impl axum::serve::Listener, app: Router) {
     loop {
         // It tries again by itself when the system has no descriptor left.
         let (io, _peer) = listener.accept().await;
-        // Feeds have a limit of their own: nobody closes them by coming, and they keep nobody
-        // out.
+        // Feeds have a limit of their own: new connections don't close them, and they don't
+        // keep others out.
         open.retain(|(connection, lease)| !connection.is_finished() && !lease.is_feed());
         if open.len() == MAX_CONNECTIONS
             && let Some((oldest, _)) = open.pop_front()
@@ -89,7 +89,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::time::{Instant, sleep, timeout};
 
-    /// A feed that has a frame of a kilobyte each second.
+    /// A feed with a frame of a kilobyte each second.
     async fn feed(Extension(lease): Extension<Lease>) -> Body {
         Body::from_stream(stream! {
             loop {

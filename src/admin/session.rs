@@ -1,7 +1,7 @@
-//! A session: what a browser shows after its operator has signed in.
+//! Sessions of operators who have signed in with a browser.
 //!
-//! A cookie says until when it holds, and has a MAC over that which only who has the token
-//! can make. So the server keeps nothing, and sessions outlive a restart; another token ends
+//! A session is a cookie that says when it ends, with a MAC that only a holder of the token
+//! can compute. The server remembers nothing, so sessions survive a restart; a new token ends
 //! them all.
 
 use std::fmt::Write;
@@ -16,14 +16,15 @@ use super::token::AdminToken;
 /// How long somebody stays signed in.
 const LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// What the key is for, so that no other MAC by the token is one of a session.
+/// What the key is for, so that no other MAC under the token passes for a session's.
 const PURPOSE: &[u8] = b"headcount admin session 1";
 
 /// The sessions of one token.
 #[derive(Debug)]
 pub(super) struct Sessions {
     key: Key,
-    /// Names of cookies don't tell the port: two servers on one machine need two.
+    /// It differs from token to token: cookies are shared by all ports of a host, and two
+    /// servers there must not overwrite each other's.
     cookie: String,
 }
 
@@ -44,12 +45,12 @@ impl Sessions {
         self.set(&format!("{until}.{mac}"), LIFE)
     }
 
-    /// The `Set-Cookie` that has a browser forget its session.
+    /// The `Set-Cookie` that ends a session.
     pub(super) fn end(&self) -> String {
         self.set("", Duration::ZERO)
     }
 
-    /// Whether a request shows a session that holds.
+    /// Whether a request has the cookie of a session that has not ended.
     pub(super) fn has(&self, headers: &HeaderMap) -> bool {
         let cookies = headers.get_all(COOKIE).iter().filter_map(|header| header.to_str().ok());
         let mut pairs = cookies.flat_map(|header| header.split(';'));
@@ -62,11 +63,11 @@ impl Sessions {
     fn holds(&self, value: &str) -> bool {
         let parts = value.split_once('.').and_then(|(until, mac)| Some((until, bytes(mac)?)));
         let Some((until, mac)) = parts else { return false };
-        // It takes the same time wherever the first difference is.
+        // This compares in constant time.
         if hmac::verify(&self.key, until.as_bytes(), &mac).is_err() {
             return false;
         }
-        // A clock that was set back makes none last longer.
+        // If the clock was set back, no session lasts longer than it should.
         let left = until.parse().ok().and_then(|until| {
             Duration::from_secs(until).checked_sub(now()).filter(|left| !left.is_zero())
         });

@@ -138,8 +138,8 @@ impl Member {
         self.elsewhere.nodes().count()
     }
 
-    /// How many people each of them has, once for each room that they are in, and in how many
-    /// rooms.
+    /// How many people each of them has, counted once for every room that they are in, and how
+    /// many rooms.
     #[allow(dead_code, reason = "the simulation compares room by room")]
     pub(crate) fn sizes(&self) -> impl Iterator<Item = (NodeId, (u64, usize))> {
         let size = |node| Some((node, self.elsewhere.share(node)?.size()));

@@ -35,7 +35,8 @@ impl Share {
         share
     }
 
-    /// How many people are there, once for each room that they are in, and in how many rooms.
+    /// How many people are there, each counted once for every room that they are in, and how
+    /// many rooms.
     pub(crate) fn size(&self) -> (u64, usize) {
         (self.people, self.rooms.len())
     }

@@ -1,4 +1,4 @@
-//! What is going on as a whole, for the operator's dashboard.
+//! The server as a whole, for the operator's dashboard.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,11 +14,11 @@ use crate::history::History;
 use crate::name::Name;
 use crate::rooms::Rooms;
 
-/// The numbers of a server, read as they are.
+/// A handle on the numbers of a server.
 #[derive(Clone)]
 pub struct Overview(Arc<Shared>);
 
-/// All of them but the rooms, at one moment.
+/// The numbers at one moment, without the rooms.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Numbers {
     version: &'static str,
@@ -26,15 +26,15 @@ pub(crate) struct Numbers {
     partial: bool,
     /// The server is stopping.
     stopping: bool,
-    /// Streams that are open; observers among them.
+    /// Streams that are open, including observers.
     streams: usize,
     #[serde(skip)]
     pub(crate) joins: u64,
     #[serde(skip)]
     pub(crate) leaves: u64,
-    /// How much of what is limited is taken, and how much there may be.
+    /// How much of each limit is taken, and the limit.
     limits: Taken,
-    /// How many streams were refused, by reason; none that did not happen.
+    /// How many streams were refused, by reason, without the reasons that did not occur.
     refusals: BTreeMap<&'static str, u64>,
     /// Connections that were closed for others, or not let in, by the limit that bit.
     connections: Connections,
@@ -61,9 +61,9 @@ struct Connections {
 struct Cluster {
     node: String,
     linked: bool,
-    /// The other nodes, or some of them if they are many.
+    /// The other nodes; some of them if there are many.
     others: Vec<Other>,
-    /// How many they are.
+    /// How many other nodes there are.
     nodes: usize,
 }
 
@@ -83,17 +83,17 @@ impl Overview {
         self.0.rooms()
     }
 
-    /// What was, if that is kept.
+    /// The history, if one is kept.
     pub(crate) fn history(&self) -> Option<&History> {
         self.0.history.as_ref()
     }
 
-    /// The highest number of a room today, if that is known.
+    /// The highest number of a room today, if a history is kept.
     pub(crate) fn peak(&self, room: &Name) -> Option<usize> {
         Some(self.history()?.peak(Some(room)).today)
     }
 
-    /// What would help against each reason for which streams are refused.
+    /// What helps against each reason for refusing streams.
     pub(crate) fn help() -> BTreeMap<&'static str, &'static str> {
         Refusals::help().collect()
     }

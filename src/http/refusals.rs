@@ -82,7 +82,7 @@ impl Refusals {
         }
     }
 
-    /// What would help against each reason that there may be, by its label.
+    /// What helps against each reason, by its label.
     #[cfg(feature = "server")]
     pub(super) fn help() -> impl Iterator<Item = (&'static str, &'static str)> {
         let reasons = ROWS.iter().filter_map(|row| row.reason);

@@ -1,11 +1,11 @@
-//! What the process takes of its machine, as the dashboard tells it each second.
+//! The memory and file descriptors that the process uses, for the dashboard.
 
 use std::fs;
 
 use nix::sys::resource::{Resource, getrlimit};
 use serde::Serialize;
 
-/// Each `None` where the system does not say it.
+/// Each is `None` if the system does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Usage {
     /// Resident memory, in bytes.
@@ -15,7 +15,7 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    /// That of this process as it is now.
+    /// What this process uses now.
     pub(super) fn now() -> Self {
         let limit = getrlimit(Resource::RLIMIT_NOFILE).ok().map(|(soft, _hard)| soft);
         Self { memory: memory(), descriptors: (descriptors(), limit) }
@@ -31,9 +31,10 @@ fn memory() -> Option<u64> {
 
 fn descriptors() -> Option<u64> {
     const DIRECTORY: &str = "/proc/self/fd";
-    // Since Linux 6.2 it says how many without being read, which takes a while for many.
+    // Since Linux 6.2 the directory's size is their number. Reading it takes long if there are
+    // many.
     match fs::metadata(DIRECTORY).ok()?.len() {
-        // One of them is the directory itself.
+        // One of them is that of the directory.
         0 => Some(fs::read_dir(DIRECTORY).ok()?.count().saturating_sub(1) as u64),
         open => Some(open),
     }

@@ -65,7 +65,7 @@ pub(super) struct Driver {
     sent: (Instant, u64),
     /// Whether it was said that Redis is not there, or fails.
     complained: bool,
-    /// When the tally was told how large the others are.
+    /// When the tally was last told how large the other nodes are.
     told: Instant,
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::cluster::place::NodeId;
 use crate::tally::{Counter, Gauge};
 
-/// So many of the other nodes are told one by one.
+/// How many of the other nodes are listed one by one.
 const MAX_OTHERS: usize = 64;
 
 /// What this node knows of the cluster.
@@ -38,9 +38,9 @@ pub(crate) struct NodeTally {
 /// Another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Other {
-    /// Fresh for each boot.
+    /// Its id, which is new at each start.
     pub(crate) id: u32,
-    /// Once for each room that they are in.
+    /// Each person counts once for every room that they are in.
     pub(crate) people: u64,
     pub(crate) rooms: usize,
 }

@@ -23,7 +23,7 @@ export function band(upper, lower) {
   return path;
 }
 
-/* A number that is no less than `value` and good to read: 1, 2 or 5 times a power of ten. */
+/* A round number of at least `value`: 1, 2 or 5 times a power of ten. */
 export function ceiling(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
   return [1, 2, 5, 10].map(step => step * power).find(top => top >= value);

@@ -1,6 +1,6 @@
 /*
  * The operator's dashboard: the overview, or the room that the address names after its `#`.
- * One feed tells of either.
+ * One feed serves both.
  */
 import { listen } from './feed.js';
 import { closeRoom, openRoom, showRoom } from './room.js';
@@ -31,7 +31,7 @@ function go() {
   $('one').hidden = name === null;
   if (name === null) closeRoom();
   else openRoom(name);
-  // Whoever has just chosen a room, or left it, is to hear so.
+  // So that a screen reader says what is shown now.
   if (!isFirst) (name === null ? $('rooms-title') : $('room-name')).focus({ preventScroll: true });
   subscribe();
 }
@@ -57,7 +57,7 @@ function told(frame, isFirst) {
   describe();
 }
 
-/* What the sparklines begin with: the feed has only what changes. */
+/* The feed has only what changes, so the sparklines ask for what was before. */
 async function seed(parameters) {
   const answer = await fetch(`api/rooms?${new URLSearchParams({ ...parameters, recent: 1 })}`)
     .then(answer => (answer.ok ? answer.json() : null), () => null);
@@ -91,12 +91,12 @@ function describe() {
   say($('status'), words[shown]);
 }
 
-// A page that is kept to come back to must not keep its feed.
+// A page in the back/forward cache must not keep its feed.
 addEventListener('pagehide', () => end());
 addEventListener('pageshow', event => event.persisted && subscribe());
 addEventListener('hashchange', go);
 onWish(subscribe);
 
-// It says that the cookie was kept, by being here.
+// The cookie was kept, or the form would be here.
 if (location.search === '?signed-in') history.replaceState(null, '', location.pathname + location.hash);
 go();

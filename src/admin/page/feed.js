@@ -1,11 +1,11 @@
-/* The feed: an EventSource that comes back by itself, whatever happened to it. */
+/* The feed: an EventSource that always reconnects by itself. */
 
-const SILENCE = 25000; // ms; the server reads its rooms every 10 s at the least
+const SILENCE = 25000; // ms; the server sends a frame at least every 10 s
 const AGAIN = 2000; // ms until another try
 
 /**
- * Listens to `api/feed` with these parameters. `told` hears each frame, `state` what the
- * connection is: `live`, or `stale`. Answers with a function that ends it.
+ * Listens to `api/feed` with these parameters. Calls `told` with each frame, and `state` with
+ * `live` or `stale`. Returns a function that ends it.
  */
 export function listen(parameters, { told, state }) {
   let source;
@@ -27,7 +27,7 @@ export function listen(parameters, { told, state }) {
     source.addEventListener('change', heard);
     source.addEventListener('error', () => {
       state('stale');
-      // A browser gives up for good after an answer that is no stream.
+      // After an answer that is not a stream, the browser gives up for good.
       if (source.readyState === EventSource.CLOSED) again();
     });
   }
@@ -38,7 +38,7 @@ export function listen(parameters, { told, state }) {
     retry = setTimeout(async () => {
       const status = await fetch('api/rooms?limit=1').then(answer => answer.status, () => 0);
       if (ended) return;
-      // The session is over: the form is where the page was.
+      // The session has ended: the server answers with the form.
       if (status === 401) location.reload();
       else open();
     }, AGAIN);

@@ -1,4 +1,4 @@
-/* One room: how many are there, and how many there were. */
+/* One room: how many people are there, and how many there were. */
 
 import { band, ceiling, line } from './chart.js';
 import { SPANS, past } from './past.js';
@@ -6,7 +6,7 @@ import { $, legible, number, people, say } from './text.js';
 
 const WIDTH = 600;
 const HEIGHT = 100;
-const AGAIN = 60000; // ms between two looks at what is kept by the minute
+const AGAIN = 60000; // ms; how often longer spans are asked for again
 
 let name = null;
 let points = [];
@@ -41,7 +41,7 @@ export function showRoom({ rooms }) {
   if (Date.now() - asked > Math.min(span().step * 1000, AGAIN)) load();
 }
 
-/** What is shown is not to be asked for any more. */
+/** Stops asking for the room that was shown. */
 export function closeRoom() {
   name = null;
 }
@@ -55,7 +55,7 @@ async function load() {
   } catch (error) {
     found.problem = error.message;
   }
-  // Another one is wanted by now.
+  // The answer may come when another one is wanted.
   if (room !== name || wanted !== span()) return;
   ({ points, problem = '' } = found);
   draw();
@@ -67,7 +67,7 @@ function draw() {
   const x = at => Math.min(Math.max((at - (to - length)) / length, 0), 1) * WIDTH;
   const top = ceiling(Math.max(...points.map(point => point.most), 1));
   const y = value => HEIGHT - (value / top) * HEIGHT;
-  // Each is what it is for a step. Where nothing is known there is a gap.
+  // A point holds for a step. Where nothing is known, there is a gap.
   const through = of => points.flatMap((point, i) => {
     const gap = i > 0 && point.at > points[i - 1].at + step ? [null] : [];
     return [...gap, [x(point.at), y(of(point))], [x(point.at + step), y(of(point))]];

@@ -1,5 +1,5 @@
-/* The list of rooms. Only rows that change are touched, and only those that can be seen
-   are drawn. */
+/* The list of rooms. Only rows that change are touched, and only sparklines that can be
+   seen are drawn. */
 
 import { line } from './chart.js';
 import { $, legible, number, rooms as words, say } from './text.js';
@@ -12,18 +12,18 @@ const HEIGHT = 24;
 
 const body = $('list').tBodies[0];
 const rows = new Map();
-// Rooms of whose past was heard before their number was.
+// What the last minutes of rooms were that the feed has not told of yet.
 const early = new Map();
-// Rooms of the last connection that this one has not told of.
+// Rooms that the last connection told of and this one has not yet.
 let stale = new Set();
 let found = 0;
 let limit = STEP;
 let isHeld = false;
 
-/** What the list wants to be told of. */
+/** Which rooms the list wants to hear of. */
 export const wish = () => ({ limit, q: $('search').value.trim() });
 
-/** Begins anew: other rooms are wanted, or the connection is another one. */
+/** Empties the list, because other rooms are wanted. */
 function clear() {
   for (const { element } of rows.values()) seen.unobserve(element);
   rows.clear();
@@ -45,7 +45,7 @@ export function showRooms(frame, isFirst) {
     say(row.highest, row.peak === null ? '–' : number(row.peak));
     if (row.isSeen) draw(row);
   }
-  // What a first frame does not have may come with the next: it is gone when that is whole.
+  // What the first frame lacks may follow in the next ones. If it does not, it is gone.
   if (isFirst) stale = known;
   for (const [name] of frame.rooms) stale.delete(name);
   const gone = frame.more ? frame.gone ?? [] : [...(frame.gone ?? []), ...stale];
@@ -97,7 +97,7 @@ function remove(name) {
   rows.delete(name);
 }
 
-/** What a room was in the last minutes: `[[seconds, count], …]`. */
+/** Takes the last minutes of a room: `[[seconds, count], …]`. */
 export function remember(name, points) {
   const row = rows.get(name);
   if (!row) {
@@ -115,8 +115,8 @@ export function remember(name, points) {
 
 const before = (a, b) => b.count - a.count || (a.name < b.name ? -1 : 1);
 
-/* The largest first. Not under the pointer, nor around the focus: what somebody is about to
-   choose stays where it is. */
+/* Sorts the rows, the largest first. Not while the pointer or the focus is among them: a row
+   that somebody is about to choose must not move away. */
 function arrange() {
   const sorted = [...rows.values()].sort(before);
   for (const row of sorted) if (!row.element.isConnected) body.append(row.element);
@@ -144,13 +144,13 @@ const seen = new IntersectionObserver(entries => {
   }
 }, { rootMargin: '200px' });
 
-/* Of what was before the span the last stays: it is the left edge. */
+/* Drops the points before the span, except the last one, which is its left edge. */
 function forget(row) {
   const start = Date.now() - SPAN;
   while (row.points[1]?.[0] <= start) row.points.shift();
 }
 
-/* A step for each number: it was what it was until the next. */
+/* Each number holds until the next one. */
 function draw(row) {
   const now = Date.now();
   const start = now - SPAN;
@@ -165,7 +165,7 @@ function draw(row) {
   row.path.setAttribute('d', line(steps));
 }
 
-// They move to the left though nothing changes.
+// They move to the left even if nothing changes.
 setInterval(() => {
   if (document.hidden) return;
   for (const row of rows.values()) if (row.isSeen) draw(row);
@@ -184,7 +184,7 @@ function describe() {
   $('more').hidden = limit >= Math.min(found, MOST);
 }
 
-/** Calls `again` when other rooms are wanted. */
+/** Calls `again` whenever other rooms are wanted. */
 export function onWish(again) {
   let typed;
   const changed = () => {

@@ -1,4 +1,4 @@
-/* How things are written: nothing here is ever taken for markup. */
+/* How numbers and names are written. Everything is set as text, never as markup. */
 
 export const $ = id => document.getElementById(id);
 
@@ -31,8 +31,8 @@ export function bytes(value) {
 
 const SPACES = /[\p{Cf}\p{Zl}\p{Zp}\u00a0\u3164\u2800]/gu;
 
-/* A room's name as it can be read: what can't be seen, or turns the rest around, is shown
-   by its number, as in the log. */
+/* A room's name with invisible characters, and those that reverse the text, shown by their
+   code, as in the log. */
 export const legible = name =>
   name.replace(SPACES, character =>
     `<U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, '0')}>`);

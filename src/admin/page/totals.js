@@ -1,12 +1,12 @@
-/* What the server is as a whole: its numbers, its limits, whom it refused, its nodes. */
+/* The server as a whole: its numbers and limits, what it refused, and its nodes. */
 
 import { $, bytes, legible, number, of, people, rate, rooms, say } from './text.js';
 
-const NEAR = 0.9; // of a limit: time to raise it
+const NEAR = 0.9; // of a limit
 const RECENT = 60000; // ms
 
 let help = {};
-// When each reason's number rose while this page looked on.
+// When each reason last occurred while this page was open.
 const rose = new Map();
 let known = null;
 
@@ -35,7 +35,7 @@ function limited(id, [taken, most]) {
   $(id).classList.toggle('near', isNear);
 }
 
-/* Reason, how often, and what helps; those that happen now first. */
+/* Each reason, how often it occurred, and what helps. */
 function reasons({ refusals, connections }) {
   const streams = Object.entries(refusals).map(([reason, times]) => [reason, times, help[reason]]);
   const limits = {
@@ -79,7 +79,7 @@ function showNodes({ cluster, people: all, rooms: allRooms }) {
     ({ cells: [other.id, number(other.people), number(other.rooms)] }))]);
 }
 
-/* Puts rows into a table, and touches only the texts that differ. */
+/* Fills a table, changing only the texts that differ. */
 function fill(table, rows) {
   const [body] = table.tBodies;
   while (body.rows.length > rows.length) body.deleteRow(-1);
