@@ -4,9 +4,10 @@
 //! It has a thread of its own, so that it answers whatever the others are busy with, and
 //! goes on while the server drains. Nothing on it can change a count.
 //!
-//! The [`guard`] lets in who shows the token, or signs in ([`login`]) and has a [`session`].
-//! The dashboard is a [`page`] that asks for lists of [`rooms`] and hears a [`feed`] of what
-//! changes: each [`frame`] has what is news to one watcher on the [`board`] that all share.
+//! The `guard` lets in requests with the token, or with the `session` of an operator who has
+//! signed in (`login`). The dashboard is a `page` that asks for lists of `rooms` and for the
+//! `past`, and listens to a `feed` of what changes. All watchers share the readings of one
+//! `board`; each `frame` has what is new to one of them.
 
 mod address;
 mod board;
