@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::mpsc::Receiver;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
@@ -28,7 +28,7 @@ pub(super) struct Question {
 }
 
 /// Answers until nobody can ask any more.
-pub(super) fn run(path: &PathBuf, questions: &Receiver<Question>) {
+pub(super) fn run(path: &Path, questions: &Receiver<Question>) {
     let mut fails = false;
     for question in questions {
         // Whoever asked may have gone.

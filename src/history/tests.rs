@@ -3,6 +3,7 @@ use crate::ending::Ending;
 use crate::rooms::Stretches;
 use crate::span::Stretch;
 use minute::Batch;
+use std::path::Path;
 use store::Store;
 
 mod kill;
@@ -15,6 +16,23 @@ pub(super) fn name(text: &str) -> Name {
 
 pub(super) fn stretch(least: usize, area: f64, most: usize) -> Stretch {
     Stretch { least, most, area }
+}
+
+pub(super) fn open(path: &Path) -> Store {
+    drop(when_free(|| file::lock(path)));
+    Store::open(path).expect("it opens")
+}
+
+/// What has a file that nobody else has any more. A process that another test starts at that
+/// moment has a copy of each of ours, until it becomes another program.
+pub(super) fn when_free<T>(open: impl Fn() -> Result<T, StoreError>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match open() {
+            Err(StoreError::InUse) if Instant::now() < deadline => thread::yield_now(),
+            opened => return opened.expect("the file is ours"),
+        }
+    }
 }
 
 /// A minute of which everything is known: the rooms, and all of them together.

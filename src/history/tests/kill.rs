@@ -20,7 +20,7 @@ fn minute(at: u64) -> Batch {
 #[ignore = "the test below runs it, and kills it"]
 fn writes_until_it_is_killed() {
     let path = PathBuf::from(std::env::var_os(FILE).expect("it is run by the test below"));
-    let mut store = Store::open(&path).expect("the file of the one before");
+    let mut store = open(&path);
     let mut at = store.peaks(0).expect("it can be read")[0].1.ever_at;
     loop {
         at += 60;
@@ -57,7 +57,7 @@ fn a_process_that_is_killed_leaves_a_whole_file_whatever_it_did() {
         child.kill().expect("it is there");
         child.wait().expect("it has ended");
 
-        let store = Store::open(&path).expect("the file can be used at once");
+        let store = open(&path);
         let last = store.peaks(0).expect("it can be read")[0].1.ever_at;
         assert!(last >= written, "a minute is gone that was there: {last} after {written}");
         written = last;

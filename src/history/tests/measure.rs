@@ -33,7 +33,7 @@ async fn an_hour_of_ten_thousand_rooms_that_all_change() {
     println!("asking the rooms: {:?} each, {} s for 100", before.elapsed() / 100, cpu() - start);
 
     let mut bench = Bench::new(ROOMS);
-    let mut store = Store::open(&path).expect("it opens");
+    let mut store = open(&path);
     let (mut collecting, mut writing, mut slowest) = (0.0, 0.0, Duration::ZERO);
     for minute in 0..61 {
         let start = cpu();
@@ -65,7 +65,7 @@ async fn an_hour_of_ten_thousand_rooms_that_all_change() {
     println!("the file: {} bytes", file::size(&path));
 
     // A day of minutes, for how long a question takes.
-    let mut store = Store::open(&path).expect("it opens");
+    let mut store = open(&path);
     for minute in 61..1440 {
         let of_room = |(nth, room): (usize, &Name)| {
             let now = (nth * 7 + minute * 11) % 40;

@@ -20,7 +20,7 @@ impl Place {
     }
 
     fn open(&self) -> Store {
-        Store::open(&self.path()).expect("it opens")
+        open(&self.path())
     }
 
     /// A number that a query answers with.
@@ -198,7 +198,7 @@ fn a_file_that_is_in_use_or_another_programs_is_left_alone() {
     assert!(matches!(start(), Err(HistoryError::InUse)));
     first.stop();
     drop(first);
-    start().expect("nobody has it");
+    drop(open(&place.path()));
     let theirs = place.dir.path().join("theirs.db");
     let db = rusqlite::Connection::open(&theirs).expect("it opens");
     db.execute_batch("CREATE TABLE precious (it)").expect("it is made");
@@ -212,8 +212,8 @@ fn a_file_that_is_damaged_is_set_aside_at_the_start_and_while_it_is_written() {
     let history = || {
         let (queue, recent) = (Arc::<Queue>::default(), Arc::new(Mutex::new(Recent::new(10))));
         let tally = Arc::<HistoryTally>::default();
-        let writer = Writer::new(place.path(), 10, queue.clone(), recent, tally.clone());
-        (writer.expect("the file is ours"), queue, tally)
+        let writer = || Writer::new(place.path(), 10, queue.clone(), recent.clone(), tally.clone());
+        (when_free(writer), queue.clone(), tally.clone())
     };
     let write = |times: u64| {
         let (writer, queue, tally) = history();

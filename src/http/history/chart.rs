@@ -15,6 +15,9 @@ const RIGHT: u64 = WIDTH - 12;
 const TOP: u64 = 40;
 const BOTTOM: u64 = HEIGHT - 28;
 
+/// What is longer is cut off: the highest number stands beside the label.
+const LABEL: u64 = WIDTH - 110;
+
 /// At most so many columns: each has two units of the picture.
 const COLUMNS: u64 = 288;
 
@@ -71,7 +74,8 @@ impl Chart<'_> {
              text{{fill:var(--text)}}.faint{{fill:var(--faint);font-size:12px}}\
              </style>\
              <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" rx=\"6\" fill=\"var(--ground)\"/>\
-             <text x=\"{LEFT}\" y=\"{text}\" font-weight=\"600\">{label}</text>\
+             <svg width=\"{LABEL}\" height=\"{TOP}\">\
+             <text x=\"{LEFT}\" y=\"{text}\" font-weight=\"600\">{label}</text></svg>\
              <text x=\"{RIGHT}\" y=\"{text}\" text-anchor=\"end\">{peak}</text>\
              <path d=\"M{LEFT} {line}H{RIGHT}\" stroke=\"var(--line)\"/>\
              <path d=\"{range}\" fill=\"var(--color)\" fill-opacity=\".3\"/>\
