@@ -39,10 +39,10 @@
 //! What is not on that way: [`origin`] says whose pages may come, [`RoomPattern`] which rooms
 //! there are, `admin` is the operator's listener with the dashboard, `embed` what a page of
 //! another site has to say, `page` the name of the room that is a page, and `config` is every
-//! setting of the binary. A `SeatsFile` keeps who sits where for the next process; where that can't be known, there is
-//! [`Doubt`]. As a `Node`, this process counts together with others through Redis: `cluster`
-//! (private) says what they tell each other. A `History` keeps how many there were: a `span`
-//! (private) of each room says so, whenever it is asked.
+//! setting of the binary. A `SeatsFile` keeps who sits where for the next process; where that
+//! can't be known, there is [`Doubt`]. As a `Node`, this process counts together with others
+//! through Redis: `cluster` (private) says what they tell each other. A `History` keeps how
+//! many there were: a `span` (private) of each room says so, whenever it is asked.
 //!
 //! [sse]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 

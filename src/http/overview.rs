@@ -60,6 +60,7 @@ struct Connections {
 #[derive(Clone, Debug, Serialize)]
 struct Cluster {
     node: String,
+    id: String,
     linked: bool,
     /// The other nodes; some of them if there are many.
     others: Vec<Other>,
@@ -150,17 +151,19 @@ impl Overview {
         let others = node.tally().others().into_iter();
         Some(Cluster {
             node: node.name().to_owned(),
+            id: id(node.id()),
             linked: node.tally().linked.get() > 0,
             others: others
-                .map(|other| Other {
-                    id: format!("{:08x}", other.id),
-                    people: other.people,
-                    rooms: other.rooms,
-                })
+                .map(|other| Other { id: id(other.id), people: other.people, rooms: other.rooms })
                 .collect(),
             nodes: node.tally().nodes.get(),
         })
     }
+}
+
+/// A node's id as it is shown.
+fn id(id: u32) -> String {
+    format!("{id:08x}")
 }
 
 impl fmt::Debug for Overview {

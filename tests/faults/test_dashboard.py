@@ -220,9 +220,12 @@ class Dashboard(FaultTest):
 
         totals = feed.until("the other node", holds)["totals"]
         [other] = totals["cluster"].pop("others")
+        own = totals["cluster"].pop("id")
         self.assertEqual(totals["cluster"], {"node": "here", "linked": True, "nodes": 1})
         self.assertEqual((other["people"], other["rooms"], totals["people"]), (2, 2, 3))
         self.assertRegex(other["id"], "^[0-9a-f]{8}$")
+        other = self.watch(there.admin()).until("a number", lambda frames: frames)
+        self.assertEqual(other["totals"]["cluster"]["others"][0]["id"], own)
 
     def test_watching_changes_no_count_and_takes_no_place(self):
         server = self.server("--admin-listen", HERE, "--max-streams", 2, "--max-rooms", 1,

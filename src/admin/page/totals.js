@@ -66,15 +66,21 @@ function showRefusals(totals) {
   })));
 }
 
-function showNodes({ cluster, people: all, rooms: allRooms }) {
+function showNodes({ cluster, people: all, limits }) {
   $('cluster').hidden = !cluster;
   if (!cluster) return;
-  const { node, linked, others, nodes } = cluster;
+  const { node, id, linked, others, nodes } = cluster;
   const unlinked = 'This node is not connected to Redis: it counts alone, and its numbers are partial.';
   const more = nodes > others.length ? ` ${number(nodes - others.length)} more are not listed.` : '';
   say($('link'), `${linked ? `${number(nodes + 1)} nodes count together.` : unlinked}${more}`);
   const elsewhere = others.reduce((sum, other) => sum + other.people, 0);
-  const here = { cells: [`${legible(node)} (this one)`, number(Math.max(all - elsewhere, 0)), number(allRooms)] };
+  const here = {
+    cells: [
+      `${id} (this one, ${legible(node)})`,
+      number(Math.max(all - elsewhere, 0)),
+      number(limits.rooms[0]),
+    ],
+  };
   fill($('nodes'), [here, ...others.map(other =>
     ({ cells: [other.id, number(other.people), number(other.rooms)] }))]);
 }
