@@ -2,7 +2,7 @@
 
 import { band, ceiling, line } from './chart.js';
 import { SPANS, past } from './past.js';
-import { $, legible, number, people, say } from './text.js';
+import { $, legible, number, people, say, tell } from './text.js';
 
 const WIDTH = 600;
 const HEIGHT = 100;
@@ -23,7 +23,7 @@ export function openRoom(room) {
   say($('room-name'), legible(room));
   say($('room-count'), '–');
   say($('room-peak'), '');
-  load();
+  load(true);
   scrollTo(0, 0);
 }
 
@@ -38,7 +38,7 @@ export function showRoom({ rooms }) {
     if (peak !== undefined) say($('room-peak'), `Peak today: ${number(peak)}`);
   }
   if (count !== null) document.title = `(${number(count)}) ${legible(name)} – Headcount`;
-  if (Date.now() - asked > Math.min(span().step * 1000, AGAIN)) load();
+  if (Date.now() - asked > Math.min(span().step * 1000, AGAIN)) load(false);
 }
 
 /** Stops asking for the room that was shown. */
@@ -46,10 +46,10 @@ export function closeRoom() {
   name = null;
 }
 
-async function load() {
+async function load(isAnswer) {
   const [room, wanted] = [name, span()];
   asked = Date.now();
-  let found = { points: [], problem: '' };
+  const found = { points: [], problem: '' };
   try {
     found.points = (await past(room, wanted)).points;
   } catch (error) {
@@ -57,11 +57,11 @@ async function load() {
   }
   // The answer may come when another one is wanted.
   if (room !== name || wanted !== span()) return;
-  ({ points, problem = '' } = found);
-  draw();
+  ({ points, problem } = found);
+  draw(isAnswer);
 }
 
-function draw() {
+function draw(isAnswer) {
   const { length, step, says } = span();
   const to = Date.now() / 1000;
   const x = at => Math.min(Math.max((at - (to - length)) / length, 0), 1) * WIDTH;
@@ -76,7 +76,7 @@ function draw() {
   $('mean').setAttribute('d', line(through(point => point.mean)));
   say($('top'), number(top));
   say($('from'), `${says} ago`);
-  say($('chart-summary'), problem || summary(says));
+  tell($('chart-summary'), problem || summary(says), isAnswer);
 }
 
 function summary(says) {
@@ -87,5 +87,5 @@ function summary(says) {
   return `Last ${says}: low ${number(least)}, high ${number(most)}, mean ${mean.toFixed(1)}`;
 }
 
-$('spans').addEventListener('change', load);
+$('spans').addEventListener('change', () => load(true));
 $('spans').addEventListener('submit', event => event.preventDefault());

@@ -2,7 +2,7 @@
    seen are drawn. */
 
 import { line } from './chart.js';
-import { $, legible, number, rooms as words, say } from './text.js';
+import { $, legible, number, rooms as words, say, tell } from './text.js';
 
 const STEP = 100; // rows that "Show more" adds
 const MOST = 1000; // rows; the server tells of no more
@@ -19,9 +19,16 @@ let stale = new Set();
 let found = 0;
 let limit = STEP;
 let isHeld = false;
+// Whether somebody waits for what a search finds.
+let isAsked = false;
 
 /** Which rooms the list wants to hear of. */
-export const wish = () => ({ limit, q: $('search').value.trim() });
+export function wish() {
+  let q = $('search').value.trim();
+  // No name is longer.
+  while (new TextEncoder().encode(q).length > 128) q = q.slice(0, -1);
+  return { limit, q };
+}
 
 /** Empties the list, because other rooms are wanted. */
 function clear() {
@@ -179,7 +186,8 @@ function describe() {
   const text = found === 0
     ? $('search').value.trim() ? 'No room has that in its name.' : 'Nobody is in any room.'
     : shown < found ? `The largest ${number(shown)} of ${all}` : all;
-  say($('found'), text);
+  tell($('found'), text, isAsked);
+  isAsked = false;
   $('list').hidden = shown === 0;
   $('more').hidden = limit >= Math.min(found, MOST);
 }
@@ -189,6 +197,7 @@ export function onWish(again) {
   let typed;
   const changed = () => {
     limit = STEP;
+    isAsked = true;
     clear();
     again();
   };
@@ -203,6 +212,7 @@ export function onWish(again) {
   });
   $('more').addEventListener('click', () => {
     limit = Math.min(limit + STEP, MOST);
+    isAsked = true;
     again();
   });
 }

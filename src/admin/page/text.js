@@ -7,6 +7,12 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+// Says it aloud only to whoever has asked for it: it changes all the time.
+export function tell(element, text, isAnswer) {
+  element.setAttribute('aria-live', isAnswer ? 'polite' : 'off');
+  say(element, text);
+}
+
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const tenths = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
 
