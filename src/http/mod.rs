@@ -220,7 +220,7 @@ impl Shared {
 /// | `GET /events?room=R` | joins room R and streams its count |
 /// | `GET /count?room=R` | `{"room":"R","count":N}`, or `N` as plain text; joins nothing |
 /// | `GET /badge.svg?room=R` | the count as a picture, joins nothing |
-/// | `GET /history?room=R&last=5m` | how many there were, with the feature `server` and [`Options::history`]; joins nothing |
+/// | `GET /history?room=R&last=5m` | how many there were, with the feature `server`, if `Options` have a history; joins nothing |
 /// | `GET /history.svg?room=R&last=24h` | the same as a picture |
 /// | `GET /healthz`, `/readyz` | 200 while alive; 200 while new streams are taken, else 503 |
 /// | `GET /metrics` | Prometheus' text format, unless [`Options::metrics`] is off |
