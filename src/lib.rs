@@ -37,13 +37,12 @@
 //!     each, as a number.
 //!
 //! What is not on that way: [`origin`] says whose pages may come, [`RoomPattern`] which rooms
-//! there are, `admin` is the operator's listener, `embed` what a page of another site has to
-//! say, `page` the name of the room that is a page, and `config` is every setting of the
-//! binary. A
-//! `SeatsFile` keeps who sits where for the next process; where that can't be known, there is
-//! [`Doubt`]. As a `Node`, this process counts together with others through Redis: `cluster`
-//! (private) says what they tell each other. A `History` keeps how many there were: a `span`
-//! (private) of each room says so, whenever it is asked.
+//! there are, `admin` is the operator's listener with the dashboard, `embed` what a page of
+//! another site has to say, `page` the name of the room that is a page, and `config` is every
+//! setting of the binary. A `SeatsFile` keeps who sits where for the next process; where that
+//! can't be known, there is [`Doubt`]. As a `Node`, this process counts together with others
+//! through Redis: `cluster` (private) says what they tell each other. A `History` keeps how
+//! many there were: a `span` (private) of each room says so, whenever it is asked.
 //!
 //! [sse]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
@@ -103,9 +102,9 @@ pub use ending::{Ending, Reason};
 pub use event::{Change, Event};
 #[cfg(feature = "server")]
 pub use history::{History, HistoryError, HistoryTally, NoPast, Peak, Point, Step};
-#[cfg(feature = "server")]
-pub use http::Routes;
 pub use http::{Options, Script, router};
+#[cfg(feature = "server")]
+pub use http::{Overview, Routes};
 pub use limits::Full;
 pub use name::{BadName, Name};
 #[cfg(feature = "server")]

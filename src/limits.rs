@@ -79,6 +79,11 @@ impl Limits {
         Ok(Permit { limits: self.clone(), address, rooms })
     }
 
+    /// How many streams there may be.
+    pub(crate) fn max_streams(&self) -> usize {
+        self.max_streams
+    }
+
     /// How many places are taken.
     pub(crate) fn places(&self) -> usize {
         self.lock().places

@@ -189,7 +189,7 @@ async fn serve(config: Config) -> Result<(), String> {
     if let Some(node) = &options.node {
         node.meet().await;
     }
-    let Routes { visitors, operator } = Routes::new(rooms, options.clone());
+    let Routes { visitors, operator, overview } = Routes::new(rooms, options.clone());
     if let Some(history) = history.clone() {
         let drain = options.drain.clone();
         tokio::spawn(async move {
@@ -197,7 +197,7 @@ async fn serve(config: Config) -> Result<(), String> {
             history.end();
         });
     }
-    let answering = admin.map(|admin| admin.serve(operator)).transpose();
+    let answering = admin.map(|admin| admin.serve(operator, overview)).transpose();
     let answering =
         answering.map_err(|error| format!("cannot start the operator's thread: {error}"))?;
     server.serve(visitors, options).await;

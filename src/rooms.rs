@@ -476,6 +476,12 @@ impl Rooms {
         self.0.lock().open.len()
     }
 
+    /// How many rooms there may be at once, besides the default room.
+    #[must_use]
+    pub fn max_rooms(&self) -> usize {
+        self.0.max_rooms
+    }
+
     /// Whether nobody is anywhere.
     #[must_use]
     pub fn is_empty(&self) -> bool {

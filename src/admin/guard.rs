@@ -4,47 +4,139 @@
 //! another origin, unless its own name leads here: a DNS server that the page's author runs
 //! may say so (DNS rebinding). Such a request still has that name for its host, so without
 //! a token only hosts that no DNS server speaks for are answered.
+//!
+//! Pages of other origins are also refused what they could do without reading the answer:
+//! taking all feeds, or signing the operator out.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, HOST, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use super::brake::Brake;
+use super::login;
+use super::session::Sessions;
 use super::token::AdminToken;
 use crate::http::error;
 
-pub(super) async fn guard(
-    State(token): State<Option<AdminToken>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match &token {
-        Some(token) if !shows(request.headers(), token) => {
-            let why = "this takes the token of the operator (--admin-token)";
-            let mut answer = error(StatusCode::UNAUTHORIZED, why);
-            answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            answer
-        }
-        None if !names_this_machine(&request) => error(
-            StatusCode::FORBIDDEN,
-            "without --admin-token the host of a request is an IP address or localhost",
-        ),
-        _ => next.run(request).await,
+/// Who may come in.
+pub(super) struct Door {
+    lock: Option<Lock>,
+}
+
+/// The token, and what goes with it.
+pub(super) struct Lock {
+    pub(super) token: AdminToken,
+    pub(super) sessions: Sessions,
+    pub(super) brake: Brake,
+}
+
+/// What a request showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Nothing: no token is set.
+    Nothing,
+    /// The token itself.
+    Token,
+    /// The cookie of somebody who has signed in.
+    Session,
+}
+
+impl Door {
+    pub(super) fn new(token: Option<AdminToken>) -> Arc<Self> {
+        let lock = token.map(|token| Lock {
+            sessions: Sessions::of(&token),
+            token,
+            brake: Brake::default(),
+        });
+        Arc::new(Self { lock })
     }
 }
 
-/// Whether a request shows the token, once (RFC 6750, section 2.1).
-fn shows(headers: &HeaderMap, token: &AdminToken) -> bool {
-    let mut all = headers.get_all(AUTHORIZATION).iter();
-    let (Some(one), None) = (all.next(), all.next()) else { return false };
-    match one.as_bytes().split_at_checked("bearer ".len()) {
-        Some((scheme, given)) => scheme.eq_ignore_ascii_case(b"bearer ") && token.is(given),
-        None => false,
+pub(super) async fn guard(
+    State(door): State<Arc<Door>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
+    let path = request.uri().path();
+    if (!is_safe || path.starts_with("/api/")) && is_of_another_page(request.headers()) {
+        return error(
+            StatusCode::FORBIDDEN,
+            "this is only for this listener's own pages; a proxy in front of it must pass Host on",
+        );
     }
+    let shown = match &door.lock {
+        None if !names_this_machine(&request) => {
+            return error(
+                StatusCode::FORBIDDEN,
+                "without --admin-token the host of a request is an IP address or localhost",
+            );
+        }
+        None => Shown::Nothing,
+        Some(lock) if lock.sessions.has(request.headers()) => Shown::Session,
+        Some(lock) => match bearer(request.headers()) {
+            Some(given) if lock.token.is(given) => Shown::Token,
+            given => {
+                let is_wrong = given.is_some();
+                return locked_out(lock, is_wrong, request, next).await;
+            }
+        },
+    };
+    match (&door.lock, path) {
+        (Some(lock), "/login" | "/logout") if !is_safe => login::answer(lock, request).await,
+        _ => {
+            request.extensions_mut().insert(shown);
+            next.run(request).await
+        }
+    }
+}
+
+/// Answers a request that shows no token, or a wrong one.
+async fn locked_out(lock: &Lock, is_wrong: bool, request: Request, next: Next) -> Response {
+    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
+    match request.uri().path() {
+        // The form's styles.
+        "/style.css" | "/dashboard.css" if is_safe => return next.run(request).await,
+        "/" if is_safe && !is_wrong => return login::form(&request),
+        "/login" | "/logout" if !is_safe => return login::answer(lock, request).await,
+        _ => {}
+    }
+    if is_wrong {
+        lock.brake.wrong();
+        lock.brake.hold().await;
+    }
+    let why = "this takes the token of the operator (--admin-token)";
+    let mut answer = error(StatusCode::UNAUTHORIZED, why);
+    answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    answer
+}
+
+/// Whether a page of another origin sent this, as far as its browser says so. Schemes are not
+/// compared: a proxy may speak TLS where this listener does not.
+fn is_of_another_page(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
+        return true;
+    }
+    let Some(origin) = headers.get(ORIGIN) else { return false };
+    let origin = Uri::try_from(origin.as_bytes()).ok();
+    let origin = origin.as_ref().and_then(Uri::authority);
+    let host = headers.get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    origin.is_none_or(|origin| host.is_none_or(|host| *origin != host))
+}
+
+/// What a request shows as its token, once (RFC 6750, section 2.1).
+fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let (Some(one), None) = (all.next(), all.next()) else { return None };
+    let (scheme, given) = one.as_bytes().split_at_checked("bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then_some(given)
 }
 
 /// Whether every host that a request names is one that no DNS server speaks for, and it
@@ -103,11 +195,38 @@ mod tests {
     }
 
     #[test]
+    fn a_page_is_of_this_origin_if_its_host_is_the_one_that_is_asked() {
+        let is_other =
+            |headers: &[(&str, &str)]| is_of_another_page(request("/", headers).headers());
+        let host = ("host", "count.example:3001");
+        for own in [
+            &[host][..],
+            &[host, ("origin", "http://count.example:3001")],
+            &[host, ("origin", "https://count.example:3001"), ("sec-fetch-site", "same-origin")],
+            &[host, ("sec-fetch-site", "none")],
+        ] {
+            assert!(!is_other(own), "{own:?}");
+        }
+        for other in [
+            &[host, ("origin", "null")][..],
+            &[host, ("origin", "http://count.example")],
+            &[host, ("origin", "http://evil.example:3001")],
+            &[host, ("origin", "")],
+            &[("origin", "http://count.example:3001")],
+            &[host, ("sec-fetch-site", "cross-site")],
+            &[host, ("sec-fetch-site", "same-site")],
+        ] {
+            assert!(is_other(other), "{other:?}");
+        }
+    }
+
+    #[test]
     fn a_token_is_shown_once_and_whole() {
         let token: AdminToken = "0123456789abcdef".parse().expect("a token");
         let says = |headers: &[&str]| {
             let headers: Vec<_> = headers.iter().map(|value| ("authorization", *value)).collect();
-            shows(request("/", &headers).headers(), &token)
+            let request = request("/", &headers);
+            bearer(request.headers()).is_some_and(|given| token.is(given))
         };
         assert!(says(&["Bearer 0123456789abcdef"]) && says(&["bearer 0123456789abcdef"]));
         for wrong in [

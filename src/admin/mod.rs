@@ -1,25 +1,52 @@
-//! The operator's listener: metrics and health, away from the port that visitors reach.
+//! The operator's listener: metrics, health and the dashboard, away from the port that
+//! visitors reach.
 //!
 //! It has a thread of its own, so that it answers whatever the others are busy with, and
 //! goes on while the server drains. Nothing on it can change a count.
+//!
+//! The `guard` lets in requests with the token, or with the `session` of an operator who has
+//! signed in (`login`). The dashboard is a `page` that asks for lists of `rooms` and for the
+//! `past`, and listens to a `feed` of what changes. All watchers share the readings of one
+//! `board`; each `frame` has what is new to one of them.
 
 mod address;
+mod board;
+mod brake;
+mod feed;
+mod frame;
 mod guard;
+mod lease;
+mod login;
+mod page;
+mod past;
+mod refused;
+mod rooms;
+mod search;
 mod serving;
+mod session;
 mod token;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use axum::Router;
+use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use axum::{Extension, Router};
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
+use tower_http::compression::CompressionLayer;
 
 use address::Listener;
 pub use address::{AdminAddress, BadAddress};
+use board::Board;
+use feed::Feeds;
+use guard::Door;
 pub use token::{AdminToken, BadToken};
+
+use crate::http::{Overview, error};
 
 /// A listener that waits to be served: who connects is answered then.
 #[derive(Debug)]
@@ -54,13 +81,15 @@ impl Admin {
         &self.address
     }
 
-    /// Answers with `app`, on a thread of its own.
+    /// Answers with `app` and the dashboard of `overview`, on a thread of its own.
     ///
     /// # Errors
     /// If the system has no thread, memory or file descriptors for it.
-    pub fn serve(self, app: Router) -> io::Result<Answering> {
+    pub fn serve(self, app: Router, overview: Overview) -> io::Result<Answering> {
         let Self { listener, address, token } = self;
-        let app = app.layer(from_fn_with_state(token, guard::guard));
+        let board = Board::new(overview);
+        let app = dashboard(board.clone()).merge(app);
+        let app = app.layer(from_fn_with_state(Door::new(token), guard::guard));
         let stop = CancellationToken::new();
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
@@ -68,6 +97,7 @@ impl Admin {
         drop(entered);
         let stopped = stop.clone();
         let thread = thread::Builder::new().name("admin".into()).spawn(move || {
+            runtime.spawn(board.keep_reading());
             runtime.block_on(stopped.run_until_cancelled(serving));
             // Dropping it would wait for whatever still blocks.
             runtime.shutdown_background();
@@ -78,6 +108,22 @@ impl Admin {
         };
         Ok(Answering { stop, thread: Some(thread), file })
     }
+}
+
+/// The routes of the dashboard.
+fn dashboard(board: Arc<Board>) -> Router {
+    let not_allowed =
+        async || error(StatusCode::METHOD_NOT_ALLOWED, "this path does not support that method");
+    Router::new()
+        .route("/api/rooms", get(rooms::rooms))
+        .route("/api/rooms/{room}/history", get(past::of_path))
+        .route("/api/history", get(past::of_query))
+        .layer(CompressionLayer::new())
+        .route("/api/feed", get(feed::feed))
+        .layer(Extension(Feeds::new()))
+        .with_state(board)
+        .merge(page::router())
+        .method_not_allowed_fallback(not_allowed)
 }
 
 impl Drop for Answering {

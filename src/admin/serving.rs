@@ -1,4 +1,4 @@
-//! The connections to the operator's listener: HTTP/1, one answer each.
+//! The connections to the operator's listener: HTTP/1, one request each.
 
 use std::collections::VecDeque;
 use std::io;
@@ -6,25 +6,23 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
 use tower::Service;
 
 use super::address::Listener;
+use super::lease::Lease;
 
-/// How many connections may be open; for one more the oldest is closed.
+/// How many connections may be open, besides feeds; for one more the oldest is closed.
 const MAX_CONNECTIONS: usize = 32;
 
 /// How long a client may take to send the head of its request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a connection may last.
-const MAX_TIME: Duration = Duration::from_secs(30);
 
 /// The largest head of a request, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
@@ -41,26 +39,78 @@ pub(super) fn serve(
 }
 
 async fn accept(mut listener: impl axum::serve::Listener, app: Router) {
-    let mut open = VecDeque::<AbortHandle>::new();
+    let mut open = VecDeque::<(AbortHandle, Lease)>::new();
     loop {
         // It tries again by itself when the system has no descriptor left.
         let (io, _peer) = listener.accept().await;
-        open.retain(|connection| !connection.is_finished());
+        // Feeds have a limit of their own: new connections don't close them, and they don't
+        // keep others out.
+        open.retain(|(connection, lease)| !connection.is_finished() && !lease.is_feed());
         if open.len() == MAX_CONNECTIONS
-            && let Some(oldest) = open.pop_front()
+            && let Some((oldest, _)) = open.pop_front()
         {
             oldest.abort();
         }
-        let answering = timeout(MAX_TIME, answer(io, app.clone()));
-        open.push_back(tokio::spawn(answering).abort_handle());
+        let lease = Lease::new();
+        let answering = answer(io, app.clone(), lease.clone());
+        open.push_back((tokio::spawn(answering).abort_handle(), lease));
     }
 }
 
-async fn answer(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, app: Router) {
-    let service = service_fn(move |request| app.clone().call(request));
+async fn answer(
+    io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    app: Router,
+    lease: Lease,
+) {
+    let of_request = lease.clone();
+    let service = service_fn(move |mut request: Request<_>| {
+        request.extensions_mut().insert(of_request.clone());
+        app.clone().call(request)
+    });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     // Prometheus and probes ask too seldom to keep a connection for them.
     builder.max_buf_size(MAX_HEAD).keep_alive(false);
-    let _left_or_answered = builder.serve_connection(TokioIo::new(io), service).await;
+    tokio::select! {
+        _left_or_answered = builder.serve_connection(TokioIo::new(io), service) => {}
+        () = lease.end() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lease::TERM;
+    use super::*;
+    use async_stream::stream;
+    use axum::Extension;
+    use axum::body::{Body, Bytes};
+    use axum::routing::get;
+    use std::convert::Infallible;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::time::{Instant, sleep, timeout};
+
+    /// A feed with a frame of a kilobyte each second.
+    async fn feed(Extension(lease): Extension<Lease>) -> Body {
+        Body::from_stream(stream! {
+            loop {
+                lease.renew();
+                yield Ok::<_, Infallible>(Bytes::from(vec![b'a'; 1000]));
+                sleep(Duration::from_secs(1)).await;
+            }
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_feed_lasts_while_it_is_read_and_a_term_longer() {
+        let (mut client, server) = duplex(1000);
+        let app = Router::new().route("/", get(feed));
+        let answering = tokio::spawn(answer(server, app, Lease::new()));
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("it is there");
+        let mut frames = vec![0; 300 * 1000];
+        client.read_exact(&mut frames).await.expect("it lasts for five minutes");
+        let start = Instant::now();
+        // What is on its way still fits into buffers, so it takes a little longer.
+        timeout(TERM * 3, answering).await.expect("in time").expect("no panic");
+        assert!(start.elapsed() >= TERM);
+    }
 }

@@ -138,6 +138,14 @@ impl Member {
         self.elsewhere.nodes().count()
     }
 
+    /// How many people each of them has, counted once for every room that they are in, and how
+    /// many rooms.
+    #[allow(dead_code, reason = "the simulation compares room by room")]
+    pub(crate) fn sizes(&self) -> impl Iterator<Item = (NodeId, (u64, usize))> {
+        let size = |node| Some((node, self.elsewhere.share(node)?.size()));
+        self.elsewhere.nodes().filter_map(size)
+    }
+
     /// What waits to be written, claimed or caught up with, in pieces.
     pub(crate) fn backlog(&self) -> usize {
         let frames = |link: &Link| link.catch_up.as_ref().map_or(0, |it| it.frames.len());

@@ -20,14 +20,25 @@ pub(crate) struct Snapshot {
 #[derive(Clone, Debug)]
 pub(crate) struct Share {
     rooms: HashMap<Name, u32>,
+    /// The sum of these.
+    people: u64,
     pub(crate) version: Version,
     pub(crate) lease: Lease,
 }
 
 impl Share {
     pub(crate) fn new(rooms: &[(Name, u32)], version: Version, lease: Lease) -> Self {
-        let rooms = rooms.iter().filter(|(_, count)| *count > 0).cloned().collect();
-        Self { rooms, version, lease }
+        let mut share = Self { rooms: HashMap::new(), people: 0, version, lease };
+        for (room, count) in rooms {
+            share.set(room, *count);
+        }
+        share
+    }
+
+    /// How many people are there, each counted once for every room that they are in, and how
+    /// many rooms.
+    pub(crate) fn size(&self) -> (u64, usize) {
+        (self.people, self.rooms.len())
     }
 
     /// How many people are in this room there.
@@ -40,11 +51,12 @@ impl Share {
     }
 
     pub(crate) fn set(&mut self, room: &Name, count: u32) {
-        if count == 0 {
-            self.rooms.remove(room);
+        let before = if count == 0 {
+            self.rooms.remove(room)
         } else {
-            self.rooms.insert(room.clone(), count);
-        }
+            self.rooms.insert(room.clone(), count)
+        };
+        self.people = self.people + u64::from(count) - u64::from(before.unwrap_or_default());
     }
 
     /// What to do with `part`.

@@ -199,14 +199,14 @@ fn to_directory(asked: &Uri, file: &str) -> Response {
 
 /// One file of the page, as it is sent.
 #[derive(Clone)]
-struct Asset {
+pub(crate) struct Asset {
     bytes: Bytes,
     content_type: HeaderValue,
     etag: ETag,
 }
 
 impl Asset {
-    fn new(file: EmbeddedFile) -> Self {
+    pub(crate) fn new(file: EmbeddedFile) -> Self {
         let mut content_type = file.metadata.mimetype().to_owned();
         if content_type == "application/javascript" {
             // What a module was called before RFC 9239.
@@ -228,7 +228,7 @@ impl Asset {
     }
 
     /// The file, or 304 to a client that has it already.
-    fn answer(&self, request: &HeaderMap) -> Response {
+    pub(crate) fn answer(&self, request: &HeaderMap) -> Response {
         let mut response = match request.typed_get::<IfNoneMatch>() {
             Some(known) if !known.precondition_passes(&self.etag) => {
                 StatusCode::NOT_MODIFIED.into_response()

@@ -30,6 +30,12 @@ pub(super) fn file(path: &str) -> Option<EmbeddedFile> {
     Some(file)
 }
 
+/// What all pages of ours look like.
+#[cfg(feature = "server")]
+pub(crate) fn style() -> Option<EmbeddedFile> {
+    Public::get("style.css")
+}
+
 /// A script without indentation, blank lines and comments, but for one that begins with
 /// `/*!`. A block comment has its lines to itself, and before one at a line's end is
 /// ` // `, which stands nowhere else.

@@ -17,6 +17,8 @@ mod health;
 mod history;
 mod metrics;
 mod origins;
+#[cfg(feature = "server")]
+mod overview;
 #[cfg(all(feature = "server", target_os = "linux"))]
 mod process;
 mod query;
@@ -24,6 +26,8 @@ mod refusal;
 mod refusals;
 mod script;
 mod unwanted;
+#[cfg(feature = "server")]
+mod usage;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -50,8 +54,18 @@ use crate::stream::{Patience, Streams, Terms};
 #[cfg(feature = "server")]
 use crate::tally::Crowded;
 #[cfg(feature = "server")]
+pub(crate) use assets::Asset;
+#[cfg(feature = "server")]
 pub(crate) use body::Opened;
+#[cfg(feature = "server")]
+pub(crate) use embedded::style;
 use origins::Origins;
+#[cfg(feature = "server")]
+pub(crate) use overview::Numbers;
+#[cfg(feature = "server")]
+pub use overview::Overview;
+#[cfg(feature = "server")]
+pub(crate) use query::{BadParameter, values};
 use refusal::Refusal;
 #[cfg(feature = "server")]
 pub(crate) use refusal::error;
@@ -239,6 +253,8 @@ pub struct Routes {
     pub visitors: Router,
     /// `/metrics`, `/healthz` and `/readyz`, for a listener that visitors don't reach.
     pub operator: Router,
+    /// What the operator's dashboard shows.
+    pub overview: Overview,
 }
 
 #[cfg(feature = "server")]
@@ -248,7 +264,11 @@ impl Routes {
     pub fn new(rooms: Rooms, options: Options) -> Self {
         let (metrics, public_dir) = (options.metrics, options.public_dir.clone());
         let shared = shared(rooms, options);
-        Self { visitors: visitors(shared.clone(), metrics, public_dir), operator: operator(shared) }
+        Self {
+            visitors: visitors(shared.clone(), metrics, public_dir),
+            operator: operator(shared.clone()),
+            overview: Overview::new(shared),
+        }
     }
 }
 

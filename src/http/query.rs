@@ -66,7 +66,7 @@ fn extras(list: &str) -> Extras {
 
 /// Why a parameter has no value that could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BadParameter {
+pub(crate) enum BadParameter {
     /// The query has it twice.
     Twice,
     /// What is encoded is no UTF-8.
@@ -74,7 +74,7 @@ pub(super) enum BadParameter {
 }
 
 /// The value of a parameter, if the query has it.
-pub(super) type Value = Result<Option<String>, BadParameter>;
+pub(crate) type Value = Result<Option<String>, BadParameter>;
 
 /// A stream is of at most so many rooms: what all tabs of a browser show.
 const MAX_ROOMS: usize = 32;
@@ -96,7 +96,7 @@ fn add_room(rooms: &mut Vec<Name>, value: &[u8]) -> Result<(), Refusal> {
 }
 
 /// The values of the parameters with these names.
-pub(super) fn values<const N: usize>(uri: &Uri, names: [&str; N]) -> [Value; N] {
+pub(crate) fn values<const N: usize>(uri: &Uri, names: [&str; N]) -> [Value; N] {
     match read(uri, names, |_, _| Ok::<_, Infallible>(())) {
         Ok(values) => values,
     }

@@ -82,6 +82,13 @@ impl Refusals {
         }
     }
 
+    /// What helps against each reason, by its label.
+    #[cfg(feature = "server")]
+    pub(super) fn help() -> impl Iterator<Item = (&'static str, &'static str)> {
+        let reasons = ROWS.iter().filter_map(|row| row.reason);
+        reasons.map(|Reason { label, help }| (label, help))
+    }
+
     /// How many there were, by the label of the reason. Several rows may have the same.
     pub(super) fn by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> {
         ROWS.iter()

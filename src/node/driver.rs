@@ -24,6 +24,7 @@ use super::inbox::{Inbox, Mail};
 use super::link::{Heard, Link, LinkError};
 use super::redis::Redis;
 use super::tally::NodeTally;
+use crate::cluster::BEAT;
 use crate::cluster::member::{Input, Member, Output};
 use crate::cluster::place::{NodeId, SeatNumber};
 use crate::cluster::write::Answer;
@@ -68,6 +69,8 @@ pub(super) struct Driver {
     sent: (Instant, u64),
     /// Whether it was said that Redis is not there, or fails.
     complained: bool,
+    /// When the tally was last told how large the other nodes are.
+    told: Instant,
 }
 
 /// The way to Redis.
@@ -112,6 +115,7 @@ impl Driver {
             unconfirmed: HashMap::new(),
             sent: (Instant::now(), 0),
             complained: false,
+            told: Instant::now(),
         }
     }
 
@@ -250,6 +254,10 @@ impl Driver {
         }
         self.tally.backlog.set(self.member.backlog());
         self.tally.nodes.set(self.member.others());
+        if self.told.elapsed() >= BEAT {
+            self.told = Instant::now();
+            self.tally.tell_others(self.member.sizes());
+        }
     }
 
     /// Changes the rooms, and lets in who has a seat now.

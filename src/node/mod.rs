@@ -93,6 +93,11 @@ impl Node {
         &self.0.name
     }
 
+    /// Its id, which is new at each start.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.inbox.id.0
+    }
+
     pub(crate) fn tally(&self) -> &NodeTally {
         &self.0.tally
     }

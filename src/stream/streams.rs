@@ -148,6 +148,12 @@ impl Streams {
         self.limits.places()
     }
 
+    /// How many places there are.
+    #[cfg(feature = "server")]
+    pub(crate) fn max_streams(&self) -> usize {
+        self.limits.max_streams()
+    }
+
     /// Opens the stream that somebody wishes. Its first frame waits in it.
     ///
     /// This waits only for the seat of somebody who comes from another node, and not long.

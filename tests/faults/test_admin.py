@@ -83,7 +83,7 @@ class Admin(FaultTest):
             ("GET", "/events", 404),
             ("GET", "/events?room=a", 404),
             ("GET", "/count", 404),
-            ("GET", "/", 404),
+            ("GET", "/nothing", 404),
             ("POST", "/metrics", 405),
             ("DELETE", "/readyz", 405),
             ("GET", "/metrics?" + "a" * 9_000, 414),

@@ -35,10 +35,13 @@ export async function startServer(t, { port = 0, args = [] } = {}) {
     await eventually('what the server says at its start', start, isListening);
   }
   const url = server.said.replace('listening on ', '');
+  const operator = 'the operator is answered on ';
   const at = (path, room) => `${url}${path}${room ? `?${new URLSearchParams({ room })}` : ''}`;
   return {
     url,
     port: Number(new URL(url).port),
+    /** Where it answers the operator, if it does. */
+    admin: server.messages.find((said) => said.startsWith(operator))?.slice(operator.length),
     /** The address of the stream, or of the page, of a room. */
     events: (room) => at('/events', room),
     page: (room, path = '/') => at(path, room),
@@ -53,21 +56,23 @@ export async function startServer(t, { port = 0, args = [] } = {}) {
   };
 }
 
-/** Starts a server and waits for the first thing that it says. */
+/** Starts a server and waits until it says where it listens, or ends. */
 async function tryStart(t, port, args) {
   const always = ['--listen', `127.0.0.1:${port}`, '--log-format', 'json'];
   // Nobody was here before: its numbers are whole from the first one on.
   const env = { ...SETTINGS, RUST_LOG: 'info', HEADCOUNT_SETTLE: '0s' };
   const server = run(t, BINARY, [...always, ...args], env);
   server.child.stdout.resume();
-  const lines = [];
-  createInterface({ input: server.child.stderr }).on('line', (line) => lines.push(line));
+  const messages = [];
+  const listens = () => messages.find((said) => said.startsWith('listening on '));
+  const lines = createInterface({ input: server.child.stderr });
+  lines.on('line', (line) => messages.push(message(line)));
   await eventually(
     'what the server says at its start',
-    () => lines.length > 0 || server.hasEnded(),
+    () => listens() !== undefined || server.hasEnded(),
     true,
   );
-  return { ...server, said: message(lines[0]) };
+  return { ...server, messages, said: listens() ?? messages[0] };
 }
 
 function message(line) {
