@@ -32,13 +32,13 @@ pub struct Config {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// The address to listen on, as IP:PORT; port 0 takes any that is free
+    /// The address to listen on, as IP:PORT; port 0: any [default: 127.0.0.1:3000]
     ///
-    /// Loopback by default: to let others in is to be a decision (0.0.0.0:3000
-    /// or `[::]:3000`), or a proxy's business.
-    #[arg(long, env = "HEADCOUNT_LISTEN", value_name = "IP:PORT", value_parser = listen,
-          default_value = "127.0.0.1:3000")]
-    pub listen: SocketAddr,
+    /// Loopback by default: letting others in should be a decision (0.0.0.0:3000
+    /// or `[::]:3000`), or a proxy's business. With socket activation, the socket unit has
+    /// the address, and this option should not be given.
+    #[arg(long, env = "HEADCOUNT_LISTEN", value_name = "IP:PORT", value_parser = listen)]
+    pub listen: Option<SocketAddr>,
 
     /// Answer the operator here, and /metrics here alone: IP:PORT or unix:/PATH [default: off]
     ///
@@ -246,7 +246,8 @@ pub struct Config {
 
     /// Speak TLS with this certificate chain, a PEM file; read again on SIGHUP
     ///
-    /// (Without TLS, SIGHUP stops the server as SIGTERM does.)
+    /// (Without TLS, SIGHUP stops the server as SIGTERM does, unless a supervisor such as
+    /// systemd sets NOTIFY_SOCKET: then nothing happens.)
     #[arg(long, env = "HEADCOUNT_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
 
@@ -296,6 +297,12 @@ impl Config {
         let mut unknown: Vec<_> = variables.into_iter().filter(is_unknown).collect();
         unknown.sort();
         unknown
+    }
+
+    /// The address to listen on.
+    #[must_use]
+    pub fn listen(&self) -> SocketAddr {
+        self.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 3000)))
     }
 
     /// How many rooms one address may be in.
@@ -504,7 +511,7 @@ mod tests {
     #[test]
     fn the_defaults_are_the_contracts() {
         let config = parse(&[]).expect("the defaults are right");
-        assert_eq!(config.listen.to_string(), "127.0.0.1:3000");
+        assert_eq!(config.listen().to_string(), "127.0.0.1:3000");
         assert_eq!(config.keep_alive, Duration::from_secs(15));
         assert_eq!(config.user_timeout, Duration::from_secs(20));
         assert_eq!(config.shutdown_grace, Duration::from_secs(10));
