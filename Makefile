@@ -1,7 +1,11 @@
 # What a person types. CI calls `check`, `test` and `mutants`, and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak simulate check mutants screenshots bench bench-quick build-bench setup
+.PHONY: help run test soak simulate check mutants screenshots bench bench-quick build-bench setup deb test-packages image
+
+cargo_deb_version = 3.8.0
+cargo_deb_tools = target/tools/cargo-deb-$(cargo_deb_version)
+cargo_deb = $(cargo_deb_tools)/bin/cargo-deb
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +53,18 @@ bench-quick: build-bench ## The same in three minutes, with small crowds: bench/
 build-bench:
 	cargo build --locked --release --package headcount
 	cargo build --locked --release --package headcount-bench
+
+deb: $(cargo_deb) ## Make a Debian package: target/debian
+	cargo build --locked --release
+	rm -rf target/packaging/manual target/debian
+	cargo run --locked --package headcount-packaging -- target/packaging/manual
+	$(cargo_deb) --locked --no-build
+
+$(cargo_deb):
+	cargo install --locked --root $(cargo_deb_tools) --version $(cargo_deb_version) cargo-deb
+
+test-packages: deb ## Install, upgrade and purge that package in a Debian of its own; as root
+	packaging/test.sh
 
 screenshots: setup ## Take the README's pictures of the page anew
 	cargo build --locked
