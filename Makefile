@@ -1,7 +1,8 @@
 # What a person types. CI calls `check`, `test` and `mutants`, and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak simulate check mutants screenshots bench bench-quick build-bench setup deb test-packages image
+.PHONY: help run test soak simulate check mutants screenshots bench bench-quick build-bench setup \
+	deb test-deb image test-image
 
 cargo_deb_version = 3.8.0
 cargo_deb_tools = target/tools/cargo-deb-$(cargo_deb_version)
@@ -63,8 +64,14 @@ deb: $(cargo_deb) ## Make a Debian package: target/debian
 $(cargo_deb):
 	cargo install --locked --root $(cargo_deb_tools) --version $(cargo_deb_version) cargo-deb
 
-test-packages: deb ## Install, upgrade and purge that package in a Debian of its own; as root
-	packaging/test.sh
+test-deb: deb ## Install, upgrade and purge that package in a Debian of its own; as root
+	packaging/test-deb.sh
+
+image: ## Build a container image: target/image/headcount.tar
+	packaging/container/build.sh
+
+test-image: image ## Start that image with podman and try it; as root
+	packaging/test-image.sh
 
 screenshots: setup ## Take the README's pictures of the page anew
 	cargo build --locked

@@ -1,5 +1,5 @@
 """The Debian package where it belongs: in a Debian that systemd has booted. From the install to
-the purge, in the order of the tests' names; `packaging/test.sh` runs this there as root.
+the purge, in the order of the tests' names; `packaging/test-deb.sh` runs this there as root.
 """
 
 import contextlib

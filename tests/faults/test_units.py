@@ -1,5 +1,5 @@
 """The units of systemd, as far as systemd can judge them where it doesn't run. What they do
-where it does is tried by `make test-packages`.
+where it does is tried by `make test-deb`.
 """
 
 import pathlib
