@@ -207,7 +207,7 @@ class Compose(unittest.TestCase):
         self.assertIn("nginx:stable", config.stdout)
         cargo = (ROOT / "Cargo.toml").read_text()
         version = re.search(r'\[workspace\.package\]\nversion = "(.+)"', cargo)[1]
-        self.assertIn(f"localhost/headcount:{version}\n", config.stdout)
+        self.assertIn(f"image: headcount:{version}\n", config.stdout)
 
     def test_nginx_understands_its_settings(self):
         with tempfile.TemporaryDirectory() as directory:
