@@ -255,7 +255,7 @@ class Package(unittest.TestCase):
         ENV.write_text(before)
         run("systemctl", "restart", "headcount.service")
 
-    def test_8_with_the_socket_unit_a_restart_refuses_nobody(self):
+    def test_8a_with_the_socket_unit_a_restart_refuses_nobody(self):
         pathlib.Path("/etc/nginx/sites-enabled/default").unlink()
         site = pathlib.Path("/deploy/nginx.conf").read_text()
         pathlib.Path("/etc/nginx/sites-enabled/count").write_text(site)
@@ -269,6 +269,18 @@ class Package(unittest.TestCase):
         run("systemctl", "start", "headcount.service")
         self.assertEqual(self.restart("with the socket unit").bad, 0)
         self.assertEqual(self.restart("with the socket unit, behind nginx", NGINX).bad, 0)
+
+    def test_8b_the_socket_unit_may_have_a_port_below_1024(self):
+        run("systemctl", "stop", "headcount.service", "headcount.socket")
+        drop_in("port", "ListenStream=", "ListenStream=127.0.0.1:81", unit="headcount.socket")
+        run("systemctl", "start", "headcount.socket")
+        run("systemctl", "start", "headcount.service")
+        self.assertEqual(get("/count", ("127.0.0.1", 81))[0], 200)
+        run("systemctl", "stop", "headcount.service", "headcount.socket")
+        no_drop_in("port", unit="headcount.socket")
+        run("systemctl", "start", "headcount.socket")
+        # The first who comes starts the server.
+        self.assertEqual(get("/count")[0], 200)
 
     def test_9_an_upgrade_keeps_numbers_and_settings(self):
         ENV.write_text(ENV.read_text() + "HEADCOUNT_MAX_STREAMS=1234\n")
@@ -304,13 +316,14 @@ class Package(unittest.TestCase):
                              "headcount.*"), "")
 
 
-def drop_in(name, *lines):
-    directory = pathlib.Path("/run/systemd/system/headcount.service.d")
+def drop_in(name, *lines, unit="headcount.service"):
+    directory = pathlib.Path(f"/run/systemd/system/{unit}.d")
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / f"{name}.conf").write_text("\n".join(["[Service]", *lines, ""]))
+    section = unit.rpartition(".")[2].capitalize()
+    (directory / f"{name}.conf").write_text("\n".join([f"[{section}]", *lines, ""]))
     run("systemctl", "daemon-reload")
 
 
-def no_drop_in(name):
-    pathlib.Path(f"/run/systemd/system/headcount.service.d/{name}.conf").unlink()
+def no_drop_in(name, unit="headcount.service"):
+    pathlib.Path(f"/run/systemd/system/{unit}.d/{name}.conf").unlink()
     run("systemctl", "daemon-reload")
