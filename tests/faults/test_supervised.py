@@ -78,14 +78,13 @@ class Told(FaultTest):
         self.supervisor.hears("READY")
         for _ in range(3):
             self.assertEqual(self.supervisor.heard(), {"WATCHDOG": "1"})
-        for thread in ("worker-1", "worker-2", "headcount"):
+        for thread in ("worker-1", "worker-2", "the first"):
             with self.subTest(thread), stuck(server, thread):
                 self.supervisor.forget()
-                # What was on its way.
-                with contextlib.suppress(TimeoutError):
-                    self.supervisor.heard(within=0.1)
+                # One may be on its way, and one may just not have needed that thread.
                 with self.assertRaises(TimeoutError):
-                    self.supervisor.heard(within=0.6)
+                    for _ in range(3):
+                        self.supervisor.heard(within=0.6)
             self.assertEqual(self.supervisor.heard(), {"WATCHDOG": "1"})
 
 
@@ -93,7 +92,8 @@ class Told(FaultTest):
 def stuck(server, name):
     """Stops one thread of a process, as if it never came back from something."""
     tasks = pathlib.Path(f"/proc/{server.pid}/task").glob("*")
-    [tid] = [int(task.name) for task in tasks if (task / "comm").read_text().strip() == name]
+    named = {(task / "comm").read_text().strip(): int(task.name) for task in tasks}
+    tid = named.get(name, server.pid)
     libc = ctypes.CDLL(None, use_errno=True)
 
     def ptrace(request):
@@ -135,18 +135,14 @@ class Activated(FaultTest):
 
     def test_a_restart_refuses_nobody_and_who_comes_in_between_is_served_by_the_next(self):
         listener = self.listening()
-        old = self.start(listener, "--shutdown-grace", "1s")
-        people = [self.visit(old, "a") for _ in range(5)]
-        # It holds the drain for the whole grace.
-        deaf = raw.connect(old.address)
-        self.addCleanup(deaf.close)
-        deaf.sendall(b"GET /events?room=a HTTP/1.1\r\nhost:")
+        old = self.start(listener)
+        # So many that they aren't ended all at once.
+        people = [self.visit(old, "a") for _ in range(300)]
         asking = Asking(old.address)
         self.addCleanup(asking.stop)
         asking.answered(20)
         old.signal(signal.SIGTERM)
-        for visitor in people:
-            visitor.is_ended()
+        self.until("the first end", lambda: any(visitor.ended for visitor in people))
         # They come while it stops, and once nobody is there.
         between = [self.visit(old, "a", people[0].token, ready=False)]
         self.assertEqual(old.wait(), 0)
@@ -155,8 +151,8 @@ class Activated(FaultTest):
         new = self.start(listener)
         for visitor in between:
             visitor.wait("its first event", lambda visitor: visitor.events)
-        self.assertEqual([visitor.newest for visitor in between], [5, 5])
-        self.assertEqual(self.visit(new, "a", people[2].token).newest, 5)
+        self.assertEqual([visitor.newest for visitor in between], [300, 300])
+        self.assertEqual(self.visit(new, "a", people[2].token).newest, 300)
         asking.answered(20)
         self.assertEqual(asking.stop(), [])
 
