@@ -307,6 +307,7 @@ class Package(unittest.TestCase):
         with self.assertRaises(ConnectionRefusedError):
             get("/count")
         self.assertTrue(ENV.exists())
+        self.assertTrue(pathlib.Path("/var/lib/private/headcount").is_dir())
         run("dpkg", "--purge", "headcount")
         run("systemctl", "reset-failed")
         left = run("find", "/", "-xdev", "-name", "*headcount*", "-not", "-path", "/test/*",
