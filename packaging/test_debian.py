@@ -173,6 +173,7 @@ class Package(unittest.TestCase):
         self.assertEqual(get("/")[0], 200)
         self.assertEqual(get("/metrics")[0], 404)
         self.assertEqual(get("/metrics", OPERATOR)[0], 200)
+        self.assertTrue(pathlib.Path("/var/lib/headcount/history.db").stat().st_size)
         self.assertEqual(ENV.stat().st_mode & 0o777, 0o640)
         for file in ("man/man1/headcount.1.gz", "bash-completion/completions/headcount"):
             self.assertTrue(pathlib.Path("/usr/share", file).stat().st_size, file)
