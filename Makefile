@@ -1,7 +1,12 @@
 # What a person types. CI calls `check`, `test` and `mutants`, and nothing else.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak simulate check mutants screenshots bench bench-quick build-bench setup
+.PHONY: help run test soak simulate check mutants screenshots bench bench-quick build-bench setup \
+	deb test-deb image test-image
+
+cargo_deb_version = 3.8.0
+cargo_deb_tools = target/tools/cargo-deb-$(cargo_deb_version)
+cargo_deb = $(cargo_deb_tools)/bin/cargo-deb
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +34,7 @@ check: ## Check the format, the lints and the docs; a warning is an error
 	cargo clippy --locked --package headcount --no-default-features --lib -- --deny warnings
 	cargo clippy --locked --package headcount --no-default-features --example nested -- --deny warnings
 	cargo clippy --locked --package headcount-bench --all-targets -- --deny warnings
+	cargo clippy --locked --package headcount-packaging --all-targets -- --deny warnings
 	cargo clippy --locked --package headcount-cluster --lib --test seeds --test twins -- --deny warnings
 	cargo clippy --locked --package headcount-model --lib --test checks -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --package headcount --no-default-features --no-deps
@@ -49,6 +55,24 @@ bench-quick: build-bench ## The same in three minutes, with small crowds: bench/
 build-bench:
 	cargo build --locked --release --package headcount
 	cargo build --locked --release --package headcount-bench
+
+deb: $(cargo_deb) ## Make a Debian package: target/debian
+	cargo build --locked --release
+	rm -rf target/packaging/manual target/debian
+	cargo run --locked --package headcount-packaging -- target/packaging/manual
+	$(cargo_deb) --locked --no-build
+
+$(cargo_deb):
+	cargo install --locked --root $(cargo_deb_tools) --version $(cargo_deb_version) cargo-deb
+
+test-deb: deb ## Install, upgrade and purge that package in a Debian of its own; as root
+	packaging/test-deb.sh
+
+image: ## Build a container image: target/image/headcount.tar
+	packaging/container/build.sh
+
+test-image: image ## Start that image with podman and try it; as root
+	packaging/test-image.sh
 
 screenshots: setup ## Take the README's pictures of the page anew
 	cargo build --locked

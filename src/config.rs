@@ -33,13 +33,13 @@ pub struct Config {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// The address to listen on, as IP:PORT; port 0 picks a free port
+    /// The address to listen on, as IP:PORT; port 0 picks a free port [default: 127.0.0.1:3000]
     ///
     /// The default is reachable only from this machine, such as by a proxy. To accept
-    /// connections from others, use 0.0.0.0:3000 or `[::]:3000`.
-    #[arg(long, env = "HEADCOUNT_LISTEN", value_name = "IP:PORT", value_parser = listen,
-          default_value = "127.0.0.1:3000")]
-    pub listen: SocketAddr,
+    /// connections from others, use 0.0.0.0:3000 or `[::]:3000`. With socket activation, the
+    /// socket unit has the address; leave this option out.
+    #[arg(long, env = "HEADCOUNT_LISTEN", value_name = "IP:PORT", value_parser = listen)]
+    pub listen: Option<SocketAddr>,
 
     /// Serve the operator on this address: IP:PORT or unix:/PATH [default: off]
     ///
@@ -265,7 +265,8 @@ pub struct Config {
 
     /// Serve over TLS with this certificate chain, a PEM file; reread on SIGHUP
     ///
-    /// (Without TLS, SIGHUP stops the server, as SIGTERM does.)
+    /// (Without TLS, SIGHUP stops the server, as SIGTERM does; but under a supervisor that sets
+    /// NOTIFY_SOCKET, such as systemd, it does nothing.)
     #[arg(long, env = "HEADCOUNT_TLS_CERT", value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
 
@@ -315,6 +316,12 @@ impl Config {
         let mut unknown: Vec<_> = variables.into_iter().filter(is_unknown).collect();
         unknown.sort();
         unknown
+    }
+
+    /// The address to listen on.
+    #[must_use]
+    pub fn listen(&self) -> SocketAddr {
+        self.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 3000)))
     }
 
     /// How many rooms one address may be in.
@@ -525,7 +532,7 @@ mod tests {
     #[test]
     fn the_defaults_are_the_contracts() {
         let config = parse(&[]).expect("the defaults are right");
-        assert_eq!(config.listen.to_string(), "127.0.0.1:3000");
+        assert_eq!(config.listen().to_string(), "127.0.0.1:3000");
         assert_eq!(config.keep_alive, Duration::from_secs(15));
         assert_eq!(config.user_timeout, Duration::from_secs(20));
         assert_eq!(config.shutdown_grace, Duration::from_secs(10));

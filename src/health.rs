@@ -39,9 +39,9 @@ pub(crate) fn ask(config: &Config, token: Option<&AdminToken>) -> Result<(), Str
             (place.to_string(), connection)
         }
         None if config.tls_cert.is_some() => {
-            (format!("https://{}", config.listen), tls(config.listen))
+            (format!("https://{}", config.listen()), tls(config.listen()))
         }
-        None => (format!("http://{}", config.listen), tcp(config.listen)),
+        None => (format!("http://{}", config.listen()), tcp(config.listen())),
     };
     let answer = connection.and_then(|connection| answer(connection, token));
     let answer = answer.map_err(|error| match error.kind() {

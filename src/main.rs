@@ -2,14 +2,16 @@
 //! turns what happened into an exit code. Nothing below reads the environment
 //! or hears signals.
 
+mod activation;
 mod health;
 mod log;
 mod memory;
 mod signals;
+mod supervisor;
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::ExitCode;
@@ -27,7 +29,7 @@ use headcount::{
 };
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -88,6 +90,8 @@ fn print(lines: &str) -> Result<(), String> {
 
 /// Runs until the first signal and the drain that follows it.
 fn run(config: Config) -> Result<(), String> {
+    // Before there is another thread.
+    let listener = activation::listener(config.listen)?;
     let _flushed_last = log::start(config.log_format)?;
     warn_of_unknown_variables();
     memory::give_back_soon();
@@ -96,7 +100,7 @@ fn run(config: Config) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
-    let outcome = runtime.block_on(serve(config));
+    let outcome = runtime.block_on(serve(config, listener));
     // Dropping it would wait for whatever still blocks.
     runtime.shutdown_background();
     outcome
@@ -110,13 +114,15 @@ fn warn_of_unknown_variables() {
     }
 }
 
-async fn serve(config: Config) -> Result<(), String> {
+async fn serve(config: Config, listener: Option<TcpListener>) -> Result<(), String> {
     let drain = CancellationToken::new();
-    let reload = config.tls_cert.is_some().then(Arc::<Notify>::default);
+    // A supervisor that says SIGHUP means no stop.
+    let reloads = config.tls_cert.is_some() || supervisor::listens();
+    let reload = reloads.then(Arc::<Notify>::default);
     signals::hear(drain.clone(), reload.clone())
         .map_err(|error| format!("cannot hear signals: {error}"))?;
     // Reading a pipe that nobody writes to never ends.
-    let Some(tls) = drain.run_until_cancelled(tls(&config, reload)).await.transpose()? else {
+    let Some(tls) = drain.run_until_cancelled(tls(&config)).await.transpose()? else {
         return Ok(());
     };
     let descriptors = server::raise_descriptors()
@@ -143,8 +149,13 @@ async fn serve(config: Config) -> Result<(), String> {
         max_connections_per_ip: config.max_connections_per_ip,
         tls: tls.clone(),
     };
-    let server = Server::start(config.listen, settings).map_err(|error| match error {
-        StartError::Listen(error) => cannot_listen(config.listen, &error),
+    let listen = config.listen();
+    let server = match listener {
+        Some(listener) => Server::inherit(listener, settings),
+        None => Server::start(listen, settings),
+    };
+    let server = server.map_err(|error| match error {
+        StartError::Listen(error) => cannot_listen(listen, &error),
         StartError::Threads(error) => {
             format!("cannot start {threads} threads: {error}; lower --threads")
         }
@@ -200,7 +211,13 @@ async fn serve(config: Config) -> Result<(), String> {
     let answering = admin.map(|admin| admin.serve(operator, overview)).transpose();
     let answering =
         answering.map_err(|error| format!("cannot start the operator's thread: {error}"))?;
+    // These run once this thread serves.
+    if let Some(reload) = reload {
+        tokio::spawn(read_again(tls, reload));
+    }
+    let told = tokio::spawn(supervisor::keep_told(server.pulse(), options.drain.clone()));
     server.serve(visitors, options).await;
+    let _told_or_deaf = timeout(supervisor::PATIENCE, told).await;
     // It has answered until now, and what it holds of the rooms is to have its last word in
     // the log.
     drop(answering);
@@ -211,31 +228,32 @@ async fn serve(config: Config) -> Result<(), String> {
     Ok(())
 }
 
-/// Reads the certificate, if there is to be one, and reads it again for each `reload`.
-async fn tls(config: &Config, reload: Option<Arc<Notify>>) -> Result<Option<Arc<Tls>>, String> {
-    let (Some(certificate), Some(key), Some(reload)) =
-        (config.tls_cert.clone(), config.tls_key.clone(), reload)
-    else {
+/// Reads the certificate, if there is to be one.
+async fn tls(config: &Config) -> Result<Option<Arc<Tls>>, String> {
+    let (Some(certificate), Some(key)) = (config.tls_cert.clone(), config.tls_key.clone()) else {
         return Ok(None);
     };
     let tls = spawn_blocking(move || Tls::read(&certificate, &key))
         .await
         .map_err(|error| error.to_string())?
         .map_err(|error| error.to_string())?;
-    let tls = Arc::new(tls);
-    let renewed = tls.clone();
-    tokio::spawn(async move {
-        loop {
-            reload.notified().await;
-            let renewed = renewed.clone();
-            let read = spawn_blocking(move || match renewed.read_again() {
-                Ok(()) => info!("the certificate was read again"),
-                Err(error) => error!(%error, "the certificate stays as it was"),
-            });
-            let _panicked = read.await;
-        }
-    });
-    Ok(Some(tls))
+    Ok(Some(Arc::new(tls)))
+}
+
+/// Reads the certificate again for each `reload`; if there is none, says so.
+async fn read_again(tls: Option<Arc<Tls>>, reload: Arc<Notify>) {
+    loop {
+        reload.notified().await;
+        supervisor::tell_reloading().await;
+        let tls = tls.clone();
+        let read = spawn_blocking(move || match tls.map(|tls| tls.read_again()) {
+            Some(Ok(())) => info!("the certificate was read again"),
+            Some(Err(error)) => error!(%error, "the certificate stays as it was"),
+            None => info!("there is no certificate to read again; other settings need a restart"),
+        });
+        let _panicked = read.await;
+        supervisor::tell_reloaded().await;
+    }
 }
 
 /// Opens the file of seats. Without one the server counts all the same.

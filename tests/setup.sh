@@ -36,6 +36,7 @@ missing_packages() {
   command -v redis-server >/dev/null || echo redis-server
   command -v faketime >/dev/null || echo faketime
   command -v promtool >/dev/null || echo prometheus
+  command -v systemd-analyze >/dev/null || echo systemd
 }
 
 need_packages missing_packages

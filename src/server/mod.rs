@@ -10,6 +10,7 @@ mod http1;
 mod http2;
 mod linger;
 mod protocol;
+mod pulse;
 mod serving;
 mod settings;
 mod socket;
@@ -21,12 +22,14 @@ mod workers;
 
 use std::error::Error;
 use std::fmt;
+use std::future::pending;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{self, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::{coop::unconstrained, yield_now};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -34,6 +37,7 @@ use tracing::{info, warn};
 
 pub use descriptors::{Descriptors, raise as raise_descriptors};
 use gate::Gate;
+pub use pulse::Pulse;
 use serving::Serving;
 pub use settings::Settings;
 pub use tls::{Tls, TlsError};
@@ -60,11 +64,13 @@ const ACCEPTS: usize = 512;
 
 /// How many connections may wait to be accepted: as many as the system allows
 /// (`net.core.somaxconn`).
-const BACKLOG: u32 = 65_535;
+const BACKLOG: u16 = 65_535;
 
 /// A server that listens already: what comes waits until it is served.
 pub struct Server {
     listener: TcpListener,
+    /// Whether the listener outlives this process, and the next one accepts from it.
+    inherited: bool,
     workers: Workers,
     settings: Settings,
     crowded: Arc<Crowded>,
@@ -86,9 +92,32 @@ impl Server {
     /// # Errors
     /// If it can't do the one or the other.
     pub fn start(address: SocketAddr, settings: Settings) -> Result<Self, StartError> {
-        let listener = listen(address).map_err(StartError::Listen)?;
+        Self::with(listen(address), false, settings)
+    }
+
+    /// Accepts from a listener that this process has inherited, and that outlives it, and
+    /// starts the threads that are to serve. Nobody is refused between one process and the
+    /// next: who connects while this one drains waits for the next.
+    ///
+    /// # Errors
+    /// If it can't do the one or the other.
+    pub fn inherit(listener: net::TcpListener, settings: Settings) -> Result<Self, StartError> {
+        let listener = listener
+            .set_nonblocking(true)
+            // More may wait than whoever made it thought of.
+            .and_then(|()| SockRef::from(&listener).listen(BACKLOG.into()))
+            .and_then(|()| TcpListener::from_std(listener));
+        Self::with(listener, true, settings)
+    }
+
+    fn with(
+        listener: io::Result<TcpListener>,
+        inherited: bool,
+        settings: Settings,
+    ) -> Result<Self, StartError> {
+        let listener = listener.map_err(StartError::Listen)?;
         let workers = Workers::start(settings.threads).map_err(StartError::Threads)?;
-        Ok(Self { listener, workers, settings, crowded: Arc::default() })
+        Ok(Self { listener, inherited, workers, settings, crowded: Arc::default() })
     }
 
     /// Where it listens.
@@ -106,14 +135,21 @@ impl Server {
         self.crowded.clone()
     }
 
+    /// By which a watchdog feels whether it lives.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        Pulse::of(&self.workers)
+    }
+
     /// Serves `app` to every connection until [`Options::drain`] is cancelled, and
     /// returns when all connections have ended, at the latest after the grace.
     ///
     /// `options` are those of the [`router`](crate::router) in `app`, which ends its own
     /// streams on the same `drain`. While it does, new connections are answered once each
-    /// and closed: whoever watches over the process shall see that it is not ready.
+    /// and closed: whoever watches over the process shall see that it is not ready. Only to
+    /// an inherited listener they wait for the next process.
     pub async fn serve(self, app: Router, options: Options) {
-        let Self { listener, workers, settings, crowded } = self;
+        let Self { listener, inherited, workers, settings, crowded } = self;
         let Settings { shutdown_grace, max_connections, max_connections_per_ip, tls, .. } =
             settings;
         let terms = options.terms();
@@ -128,6 +164,15 @@ impl Server {
         info!(connections = tasks.len(), "stopping");
         tasks.close();
         let late = Serving::late(app, terms, tls);
+        let answer_late = async {
+            if inherited {
+                // If whoever passed it is gone, no next process comes: it refuses them.
+                drop(listener);
+                pending().await
+            } else {
+                accept(&listener, &gate, &late).await
+            }
+        };
         tokio::select! {
             biased;
             () = tasks.wait() => {}
@@ -135,9 +180,8 @@ impl Server {
                 let connections = tasks.len();
                 warn!(connections, "the grace is over; cutting what is still open");
             }
-            () = unconstrained(accept(&listener, &gate, &late)) => {}
+            () = answer_late => {}
         }
-        drop(listener);
         open[0].cut().await;
         late[0].cut().await;
     }
@@ -148,7 +192,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     // Or a restart would have to wait for the last one's connections to time out.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.listen(BACKLOG.into())
 }
 
 /// Accepts connections for ever, and deals them out to the workers.

@@ -40,13 +40,14 @@ class Server:
 
     `quiet` keeps the two lines of each stream out of the log. `namespace` has a
     context `entered()` in which the server is started and asked (test_cable.py).
-    `under` is a command that runs the binary in its own process (test_cost.py).
+    `under` is a command that runs the binary in its own process (test_cost.py). `fds` are
+    file descriptors that it inherits.
     `log_format` is one in which `logged` finds nothing unless it is `json`.
     """
 
     def __init__(
         self, *args, listen="127.0.0.1:0", quiet=False, env=None, namespace=None, under=(),
-        binary=None, log_format="json",
+        binary=None, log_format="json", fds=(),
     ):
         self._entered = namespace.entered if namespace else contextlib.nullcontext
         # The developer's own settings are not the test's.
@@ -65,6 +66,7 @@ class Server:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 text=True,
+                pass_fds=fds,
             )
         self.pid = self.process.pid
         self.lines = []
