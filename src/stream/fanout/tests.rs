@@ -413,7 +413,7 @@ async fn when_a_fan_out_dies_its_streams_end_and_another_takes_its_place() {
 async fn what_a_fan_out_costs_follows_who_is_there_now() {
     let core = Core::new();
     let mut crowd: Vec<_> = (0..1000).map(|_| core.join()).collect();
-    // The one that stays is found in the place where another was.
+    // Each stream that stays is found in the place where another was.
     let stay: Vec<_> = (0..3).map(|nth| crowd.swap_remove(nth * 300)).collect();
     drop(crowd);
     let fanouts = core.streams.fanouts();
