@@ -36,10 +36,10 @@
 //! - Redis forgets who was moved where (a failover, a `FLUSHALL`), and the node that could
 //!   say so again is dead too. The people whom that node had claimed may be counted in the
 //!   share of another dead node until the lease of that share is over.
-//! - A node was started while Redis was away. The others don't know the tokens that it gave
-//!   out until Redis was back, so people who bring them one are new there: they are counted
-//!   twice until their former connection is noticed to be lost, or the lease of their dead
-//!   node is over.
+//! - A node was started while Redis was away. The tokens that it gave out before Redis was
+//!   back are unknown to the others, so people who bring one of them are new there: they are
+//!   counted twice until their former connection is noticed to be lost, or the lease of their
+//!   dead node is over.
 //!
 //! Somebody who comes back to another node for other rooms than before is still counted in
 //! the rooms that they left until the former node hears of it or, if it is dead, until its
