@@ -1,7 +1,7 @@
 /*! Headcount, MIT OR Apache-2.0 */
 /*
  * The browser's side of Headcount: <user-count>, an element that shows how many
- * people are here, and watch(), the same without the element.
+ * people are here, and watch(), which does the same without an element.
  *
  *   <script defer src="https://count.example.org/client.js"></script>
  *   <p><user-count room="page">–</user-count> reading this now</p>
@@ -13,8 +13,8 @@
  *   Tab       which wants some rooms and has streams for them (per="tab"), or in a
  *   Browser   which is the same for all tabs together: one of them leads, has the
  *             streams, and tells the others (per="browser")
- *   Stream    an EventSource of up to 32 rooms, that never gives up and never lets go of
- *             its seat
+ *   Stream    an EventSource of up to 32 rooms, which never gives up and never loses its
+ *             seat
  *
  * If you come from the Socket.IO exercise ("handle a disconnect"), this is
  * where each thing went:
@@ -29,10 +29,11 @@
  *           → the room's broadcast channel, in the same critical section
  */
 (() => {
-  // A server that renders pages has nobody to count.
+  // On a server that renders pages there is nobody to count.
   if (!globalThis.HTMLElement) return;
 
-  // Where the server is, from here. It says '..' where it serves this from `public/`.
+  // Where the server is, relative to this script. The server writes '..' here when it serves
+  // this from `public/`.
   const SERVER = './';
   const FIRST_WORD = 5000; // ms in which a stream says its first number
   const KEEP_ALIVE = 15000; // ms, the server's default, until it says its own
@@ -46,7 +47,7 @@
     warned.add(text);
   }
 
-  // Two widgets that were pasted into one page bring the script twice.
+  // Two widgets pasted into one page load the script twice.
   const src = document.currentScript?.src;
   const directory = script => new URL(SERVER, script).href;
   const first = globalThis.headcount;
@@ -62,7 +63,7 @@
     typeof name === 'string' && name && bytesOf(name).length <= 128 && !/\p{Cc}/u.test(name);
   const isCount = count => Number.isSafeInteger(count) && count >= 0;
 
-  /** Does one thing, later, unless it is given another to do before. */
+  /** Does one thing later, unless it is given another one before that. */
   class Waiting {
     due = 0; // by the wall clock
 
@@ -72,8 +73,8 @@
       this.timer = setTimeout(action, time);
     }
 
-    // A connection can die without a word (the other side lost power, a network was
-    // left), and no browser notices. The server says a number when it has been silent for
+    // A connection can die silently (the other side lost power, the device left a network),
+    // and browsers don't notice. The server repeats the number when it has been silent for
     // its keep-alive.
     expectBeat(keepAlive) {
       this.expect(2.5 * keepAlive);
@@ -82,7 +83,7 @@
 
   const roomsOf = list => list.slice(0, 1000).filter(isName);
 
-  /** One room's number, as this tab knows it, for all who listen to it here. */
+  /** One room's number, as this tab knows it, for all who listen to it in this tab. */
   class Feed {
     count = null; // until the first number
     state = 'closed';
@@ -128,7 +129,7 @@
     }
   }
 
-  /** A stream of some rooms, which it may change. While it is open it never gives up. */
+  /** A stream of some rooms, which may change. While it is open, it never gives up. */
   class Stream extends Waiting {
     source; // that is heard
     next; // that is to take its place
@@ -137,7 +138,7 @@
     failures = 0; // in a row
     again; // the timer of the next try, after a refusal
 
-    /** `token`: of the seat that this visitor has at the server. */
+    /** `token` names the seat that this visitor has at the server. */
     constructor(tab, token = '', rooms = []) {
       super();
       this.tab = tab;
@@ -150,10 +151,10 @@
       return this.rooms.size < 32 && query.length < 6000; // Servers take some 8,000.
     }
 
-    /** Carries what it is to carry, as soon as it can. */
+    /** Opens a new source for the current rooms, as soon as it can. */
     update() {
       const isRight = this.source && this.carried.join('\n') === [...this.rooms].join('\n');
-      // A change in the middle of another is made after it, with its token.
+      // A change during another one waits for that, and then uses its token.
       if (!isRight && !this.next && !this.again) this.connect();
     }
 
@@ -164,10 +165,10 @@
       const rooms = [...this.rooms];
       const url = new URL(this.tab.url);
       for (const room of rooms) url.searchParams.append('room', room);
-      // EventSource says its last event's id by itself when it reconnects, but to
-      // a new one it can't be given. (The name of the parameter is Mercure's.)
+      // EventSource sends its last event's id itself when it reconnects, but a new one
+      // can't be given an id. (Mercure uses the same name for this parameter.)
       if (this.token) url.searchParams.set('lastEventID', this.token);
-      // The one before is heard until this one has taken over its seat.
+      // The former source is heard until this one has taken over its seat.
       const source = new EventSource(url);
       this.next = source;
       source.addEventListener('open', () => this.opened(source, rooms));
@@ -175,8 +176,8 @@
       source.addEventListener('partial', event => this.doubts(event.data));
       source.addEventListener('keep-alive', event => this.beats(event));
       source.addEventListener('error', () => this.failed(source));
-      // A server that hangs is not to be pressed. Yet the wait grows slowly: after
-      // a lost network it takes browsers some tries to use up their dead connections.
+      // Don't press a server that hangs. But the wait grows slowly, because after losing
+      // a network browsers need some tries to use up their dead connections.
       this.expect(FIRST_WORD + (this.failures && this.backoff()));
     }
 
@@ -202,7 +203,7 @@
       this.fresh = 'live';
     }
 
-    // A stream of one room says a bare number.
+    // A stream of one room sends only the number.
     heard(event) {
       let said;
       try {
@@ -216,7 +217,7 @@
       this.update();
     }
 
-    // What is so from the start is said before the first number.
+    // If the numbers are partial from the start, the server says so before the first one.
     doubts(data) {
       this.fresh = data === 'true' ? 'partial' : 'live';
       for (const room of this.rooms) {
@@ -233,7 +234,7 @@
     }
 
     silent() {
-      // Perhaps the browser has no connection to the host left for both.
+      // Perhaps the browser has no free connection to the host for both.
       if (this.next && this.source) this.drop();
       else this.waits();
       this.failures += 1;
@@ -247,13 +248,13 @@
     failed(source) {
       if (source === this.source && this.next) return this.drop(); // Its seat was taken over.
       if (source.readyState === EventSource.CLOSED) return this.refused(source);
-      // The browser comes back by itself, when the server's `retry:` says: 2 to 5 s.
+      // The browser comes back by itself after the server's `retry:`, 2 to 5 s.
       if (source === this.source || !this.source) this.waits();
       this.expect(2 * FIRST_WORD);
     }
 
-    // An answer that is no stream, such as 503: the browser gives up for good. The
-    // wait is random, so that not all pages come back together.
+    // After an answer that is not a stream, such as 503, the browser gives up for good. The
+    // wait is random, so that pages don't all come back together.
     async refused(source) {
       if (source === this.next) this.next = null;
       else this.drop();
@@ -263,19 +264,19 @@
         this.again = 0;
         this.update();
       }, wait);
-      // What was there before goes on; if nothing was, the next try is what is due.
+      // The stream that was open before goes on; if there was none, only the next try is due.
       this.expect(wait + FIRST_WORD);
       if (this.source) this.beats();
       else this.waits();
 
-      // Those that are missing; the others go on as they were.
+      // Only the rooms that are missing are refused; the others go on as they were.
       const missing = [...this.rooms].filter(room => !this.source || !this.carried.includes(room));
       if (!missing.length) return;
       const url = new URL('count', this.tab.url);
       url.searchParams.set('room', missing[0]);
       let { reason } = this.tab.feed(missing[0]);
       try {
-        // An EventSource can't read why it is refused.
+        // An EventSource can't read why it was refused.
         const answer = reason ? {} : await fetch(url);
         if (answer.status < 500) {
           const { count, error = 'this is no Headcount' } = await answer.json().catch(() => ({}));
@@ -315,7 +316,7 @@
       else feed.waits();
     }
 
-    /** What is wanted has changed, and may be about to change more. */
+    /** Notes that the wanted rooms have changed, and may change again soon. */
     change() {
       this.changes ||= setTimeout(() => this.settle(), 20);
     }
@@ -324,13 +325,13 @@
       this.changes = clearTimeout(this.changes);
       if (this.isOpen && !this.own.length) this.close();
       else if (this.isOpen) this.carry(new Set(this.wanted));
-      // Nobody looks at this page yet, and perhaps nobody ever will.
+      // Nobody sees this page yet, and perhaps nobody ever will.
       else if (document.prerendering) addEventListener('prerenderingchange', () => this.change(), true);
       else if (this.own.length) this.open();
       this.tidy();
     }
 
-    /** The rooms that are listened to here. */
+    /** The rooms that this tab listens to. */
     get own() {
       return [...this.feeds.values()].filter(feed => feed.isWanted && isName(feed.room)).map(feed => feed.room);
     }
@@ -355,7 +356,7 @@
       this.streams = [];
     }
 
-    /** Gives each room to a stream. It stays with the one that has it. */
+    /** Gives each room to a stream. A room stays with the stream that already has it. */
     carry(wanted) {
       for (const { rooms } of this.streams) {
         for (const room of rooms) if (!wanted.delete(room)) rooms.delete(room);
@@ -386,13 +387,14 @@
   }
 
   /**
-   * The same for all tabs of a browser together. The tab that leads has the streams, for
-   * the rooms of all, and tells the others what it hears.
+   * The same for all tabs of a browser together. The leading tab has the streams for the
+   * rooms of all tabs, and tells the others what it hears.
    *
-   * The tabs speak in a channel: a tab wants rooms, resigns (it wants none any more),
-   * claims to lead, which one that leads answers, or leads. Locks say who leads: the one
-   * that has `lead`, until it ends, however that ends, or another one takes it by force.
-   * Each tab also has a lock of its own, whose end says that the tab wants nothing more.
+   * The tabs talk over a channel. A tab says that it wants rooms ('want'), that it wants none
+   * any more ('resign'), that it would lead ('claim', which a leader answers), or that it leads
+   * ('lead'). Locks decide who leads: the tab that holds the lock 'lead', until that tab ends
+   * in whatever way, or another tab steals the lock. Each tab also holds a lock of its own,
+   * whose release says that the tab wants nothing more.
    */
   class Browser extends Tab {
     id = Math.random().toString(36).slice(2);
@@ -410,7 +412,7 @@
     get wanted() {
       if (!this.leads) return this.own;
       const rooms = [...this.tabs.values()].flatMap(tab => tab.rooms);
-      // Until the tabs have said so again, they want what they wanted.
+      // Until the tabs have said what they want, they want what they wanted before.
       const before = Date.now() < this.since + SECOND ? this.estate.flatMap(([, rooms]) => rooms) : [];
       return [...this.own, ...rooms, ...before];
     }
@@ -455,7 +457,7 @@
       });
     }
 
-    /** Has a lock, from when it is free or by force, until the end of the term. */
+    /** Holds a lock until the end of the term. Waits until it is free, or steals it. */
     hold(name, then, steal) {
       const { signal } = this.term;
       const has = () =>
@@ -466,13 +468,13 @@
         });
       this.locks.request(`${this.name} ${name}`, steal ? { steal } : { signal }, has).catch(error => {
         if (signal.aborted) return;
-        // Another tab has used force; or locks are forbidden, and the channel must do.
+        // Another tab has stolen the lock; or locks are forbidden, and the channel must do.
         if (error.name !== 'AbortError') this.locks = null;
         this.follow();
       });
     }
 
-    /** Leads if nobody else does. A leader that doesn't answer leads no more. */
+    /** Leads if no other tab does. A leader that doesn't answer loses its place. */
     claim(patience = 2 * SECOND) {
       const lead = () => this.lead();
       this.post('claim');
@@ -498,7 +500,7 @@
     say(feeds = [...this.feeds.values()]) {
       const now = Date.now();
       if (now > this.called + this.keepAlive) {
-        // A tab that is frozen ends no lock. It answers no roll call, either.
+        // A frozen tab keeps its lock, but it doesn't answer the roll call.
         for (const [id, { at }] of this.tabs) if (at < now - 3 * this.keepAlive) this.tabs.delete(id);
         this.called = now;
         this.change();
@@ -513,14 +515,14 @@
       this.channel?.postMessage({ kind, from: this.id, ...more });
     }
 
-    // Any page of this origin may say anything here. What can't be read is passed over.
+    // Any page of this origin may say anything here. Unreadable messages are ignored.
     hears(message) {
       try {
         const { kind, from, rooms, heir } = message;
         if (kind === 'lead') this.heed(message);
         else if (this.leads) this.grant(kind, from, kind === 'want' ? roomsOf(rooms) : []);
-        // Where there are locks, they say who leads. Else it is the one with the least id,
-        // or the one that a leader names: timers of hidden tabs are too late for its seat.
+        // If there are locks, they decide who leads. Otherwise the tab with the least id leads,
+        // or the heir that a leader names: timers of hidden tabs are too slow to keep its seat.
         else if (this.locks || kind === 'want' || heir === false) return;
         else if (heir === this.id) this.lead();
         else if (kind === 'claim' && from > this.id) this.claim();
@@ -534,9 +536,9 @@
         this.change();
       };
       if (kind === 'claim') {
-        // A tab that a browser has frozen still gets messages, but nothing from the
-        // network, and its timers stand still: then it had better not answer. (In a
-        // hidden tab they may be late by a second.)
+        // A frozen tab still gets messages, but nothing from the network, and its timers
+        // stand still: it must not answer then. (In a hidden tab timers may be late by a
+        // second.)
         if (this.streams.every(stream => Date.now() < stream.due + 1.5 * SECOND)) this.say();
       } else if (rooms.length) {
         if (this.locks && !this.tabs.has(from)) {
@@ -548,10 +550,10 @@
       } else gone();
     }
 
-    /** What the tab that leads says is so. */
+    /** Takes over what the leading tab says. */
     heed({ since, called, keepAlive, streams, numbers }) {
       if (this.leads) {
-        // Two, which locks end soon. Without them the first one stays.
+        // Two tabs lead. Locks soon end that; without locks the first one stays.
         if (this.locks) return;
         if (since <= this.since) this.follow();
         else this.say();
@@ -559,7 +561,7 @@
       }
       this.estate = streams.map(([token, rooms]) => [token, roomsOf(rooms)]);
       this.keepAlive = Math.max(keepAlive, SECOND) || KEEP_ALIVE;
-      // Where no lock tells of a leader that crashed, it is asked more often.
+      // Without locks, which show that a leader crashed, it is asked more often.
       this.expectBeat(this.locks ? this.keepAlive : Math.min(this.keepAlive, 4 * SECOND));
       if (called !== this.called) this.carry();
       this.called = called;
@@ -575,19 +577,19 @@
     }
   }
 
-  /** Each, by the address of its streams. */
+  /** Each Tab or Browser, by the address of its streams. */
   const tabs = new Map();
   const each = action => () => tabs.forEach(action);
-  // The network is back, and what was open before is not to be trusted.
+  // The network is back, and connections from before can't be trusted.
   addEventListener('online', each(tab => tab.streams.forEach(stream => stream.connect())));
-  // Chromium keeps a page that one may come back to, and its streams with it: the
-  // visitor would still be counted. So would a tab that it freezes.
+  // Chromium keeps a page that the visitor may come back to, together with its streams, so
+  // they would still be counted. The same goes for a tab that it freezes.
   addEventListener('pagehide', each(tab => tab.close()));
   addEventListener('pageshow', each(tab => tab.settle()));
   document.addEventListener('freeze', each(tab => tab.close()));
   document.addEventListener('resume', each(tab => tab.settle()));
 
-  // For when="visible", and not for a moment: who looks at another tab may be back at once.
+  // For when="visible". A visitor who looks at another tab may be back at once.
   let isAway = document.hidden;
   let leaves;
   document.addEventListener('visibilitychange', () => {
@@ -600,7 +602,7 @@
     else look();
   });
 
-  /** The feed of a room; one for all who ask for the same. */
+  /** The feed of a room; all who ask for the same room share it. */
   function feedOf(options) {
     const { room, src: server, per, observe } = options;
     for (const [name, values] of Object.entries(KNOWN)) {
@@ -608,12 +610,12 @@
       if (value && !values.includes(value)) warn(`${name}="${value}" is none of: ${values}`);
     }
     const name = nameOf(room);
-    // When the tab that leads is closed, another one is about to come for its seat.
+    // When the leading tab is closed, another one soon comes to take over its seat.
     const [kind, hold] = per === 'tab' ? [Tab, ''] : [Browser, '&hold=1'];
     const query = `events?tell=keep-alive,partial${hold}${observe ? '&observe=1' : ''}`;
     let url;
     try {
-      // Where none is said, it is where the script is, so that any prefix is right.
+      // Without `src`, the server is where the script is, so that any prefix is right.
       const base = server && new URL(`${server.replace(/\/+$/, '')}/`, document.baseURI);
       url = new URL(query, base || directory(headcount.src ?? location.origin)).href;
     } catch {}
@@ -626,7 +628,7 @@
     return tabs.get(url).feed(name);
   }
 
-  /** `page` is the page by its host and path, as people read them, and `site` the host. */
+  /** `page` is the page's host and path, as people read them; `site` is its host. */
   function nameOf(room) {
     const { host, pathname } = location;
     if (room === 'site') return host;
@@ -639,19 +641,19 @@
       }
     });
     const name = (host + decoded.replace(/\/index\.html$/, '/')).normalize('NFC');
-    // If it is too long: as much of it as fits, `~`, and its FNV-1a of 64 bits.
+    // A name that is too long: as much of it as fits, `~`, and its 64-bit FNV-1a hash.
     const bytes = bytesOf(name);
     if (bytes.length <= 128) return name;
     let hash = 0xcbf29ce484222325n;
     for (const byte of bytes) hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
-    // The last character may be cut in the middle.
+    // The last character may be cut in half.
     const start = new TextDecoder().decode(bytes.slice(0, 128 - 17)).replace(/\ufffd$/, '');
     return `${start}~${hash.toString(16).padStart(16, '0')}`;
   }
 
   /**
-   * Calls `listener(count, state, reason)` with the first number of a room, and whenever
-   * number or state change; returns the function that ends this.
+   * Calls `listener(count, state, reason)` with the first number of a room, and whenever its
+   * number or state changes. Returns a function that stops this.
    */
   function watch(options, listener) {
     const feed = feedOf(options);
@@ -660,7 +662,7 @@
     };
     let stopped = false;
     feed.add(hear, options.when);
-    // Not before the caller has the function to stop with.
+    // Not before the caller has the function that stops it.
     queueMicrotask(() => stopped || hear(feed.count, feed.state, feed.reason));
     return () => {
       stopped = true;
@@ -681,7 +683,7 @@
     #seen = {};
     #listener = () => this.#render();
 
-    /** How many are in the room, oneself included; null until that is known. */
+    /** How many people are in the room, including this visitor; null until that is known. */
     get count() {
       return this.#feed.count;
     }
@@ -691,7 +693,7 @@
       return this.#feed.state;
     }
 
-    /** Why it is refused, if it is. */
+    /** Why the element is refused, if it is. */
     get reason() {
       return this.#feed.reason;
     }
@@ -705,7 +707,7 @@
     }
 
     connectedCallback() {
-      // `room="page"` goes along when a page changes its address by itself.
+      // `room="page"` follows when a page changes its own address.
       globalThis.navigation?.addEventListener('currententrychange', this);
       this.handleEvent();
     }
@@ -719,7 +721,7 @@
       this.handleEvent();
     }
 
-    // Soon, so that several changes are one, and an element that is only moved
+    // Not at once, so that several changes become one, and an element that is only moved
     // doesn't leave its room.
     handleEvent() {
       queueMicrotask(() => {
@@ -727,7 +729,7 @@
         const feed = this.isConnected ? feedOf(this) : nobody;
         this.#feed = feed;
         if (feed !== last) {
-          // Another room's number says nothing here.
+          // Don't show another room's number.
           this.#fallback ??= this.textContent;
           if (feed.room && feed.count === null) this.#write(this.#fallback);
           last.remove(this.#listener);
@@ -754,7 +756,7 @@
       if (isNew) this.dispatchEvent(new CustomEvent('user-count', { bubbles: true, composed: true, detail }));
     }
 
-    // Only what differs: screen readers read out what is written.
+    // Writes only what differs, because screen readers read out what is written.
     #write(text) {
       if (this.textContent !== text) this.textContent = text;
     }
@@ -762,7 +764,7 @@
     #words(number) {
       const compact = { notation: 'compact', maximumFractionDigits: 1 };
       const options = this.format === 'compact' ? compact : {};
-      // The language of the page around the element; else the browser's.
+      // The language of the page around the element, or else the browser's.
       let around = this;
       while (around && !around.closest('[lang]')) around = around.getRootNode().host;
       let format;

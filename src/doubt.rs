@@ -1,4 +1,4 @@
-//! Whether the numbers are whole, or some people may be missing from them.
+//! Doubt: whether the numbers are complete, or some people may be missing from them.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub(crate) struct Doubts(watch::Sender<usize>);
 
-/// A reason to doubt the numbers: as long as it lives, they are partial.
+/// A reason to doubt the numbers. As long as it lives, they are partial.
 #[derive(Debug)]
 pub struct Doubt(Arc<Doubts>);
 
-/// Whether there is doubt, for who watches it.
+/// Whether there is doubt, as seen by a watcher.
 pub(crate) fn is_partial(doubts: &watch::Receiver<usize>) -> bool {
     *doubts.borrow() > 0
 }
@@ -22,7 +22,7 @@ impl Doubts {
         *self.0.borrow() > 0
     }
 
-    /// Changes when doubt begins and when it ends; [`is_partial`] says which.
+    /// A watcher that changes when doubt begins and when it ends; [`is_partial`] says which.
     pub(crate) fn watch(&self) -> watch::Receiver<usize> {
         self.0.subscribe()
     }

@@ -10,11 +10,11 @@ use crate::http::Script;
 use crate::name::Name;
 use crate::origin::{BadOrigin, Origin};
 
-/// What need not be encoded in a query, neither for a server nor for a shell.
+/// The characters to encode in a query: all that a server or a shell may misread.
 const QUERY: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b':');
 
-/// Where browsers reach a server: its origin, and the path that it is under, if any.
+/// Where browsers reach a server: its origin, and the path that it is served under, if any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     origin: Origin,
@@ -41,9 +41,9 @@ impl fmt::Display for Address {
 }
 
 /// The lines for a page that counts in `room` on the server at `address`; without a room, in
-/// the one of everyone who names none.
+/// the default room.
 ///
-/// `crossorigin` goes with `integrity`: a browser checks only what it may read.
+/// `integrity` needs `crossorigin`, because a browser checks only what it may read.
 #[must_use]
 pub fn lines(address: &Address, room: Option<&str>, script: &Script) -> String {
     let Script { path, integrity } = script;
@@ -63,7 +63,7 @@ pub fn elsewhere(address: &Address, room: &Name) -> [String; 2] {
     ["badge.svg", "events"].map(|route| format!("{address}/{route}?room={room}"))
 }
 
-/// Text as it may stand between quotes in HTML.
+/// Escapes text for use between quotes in HTML.
 fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {

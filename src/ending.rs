@@ -10,11 +10,11 @@ pub enum Reason {
     /// The client's side reset the connection (RST): killed, crashed, or it
     /// closed with unread events.
     Reset,
-    /// The client acknowledged nothing for the time that is allowed.
+    /// The client acknowledged nothing for as long as is allowed.
     TimedOut,
-    /// The client came back with its token and took its own seat over.
+    /// The client came back with its token and took over its own seat.
     Replaced,
-    /// The stream had reached the age that is allowed.
+    /// The stream reached the greatest age that is allowed.
     AgedOut,
     /// The server is stopping.
     Shutdown,
@@ -34,7 +34,7 @@ impl Reason {
         Self::Error,
     ];
 
-    /// The reason in words, as it stands in the log (`client closed`).
+    /// The reason in words, as the log has it (`client closed`).
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -49,11 +49,11 @@ impl Reason {
     }
 }
 
-/// Where the one who learns of a stream's end leaves word for the stream.
+/// Where the cause of a stream's end is noted for the stream.
 ///
-/// The socket knows of a reset and the drain of a shutdown, but the stream
+/// The socket knows about a reset and the drain about a shutdown, but the stream
 /// itself is only dropped. They share this cell: the first cause noted is the
-/// reason. When nobody noted any, the client gave up its stream.
+/// reason. If none was noted, the client gave up its stream.
 #[derive(Clone, Debug, Default)]
 pub struct Ending(Arc<Noted>);
 
@@ -65,8 +65,8 @@ struct Noted {
 }
 
 impl Ending {
-    /// The end of one among many streams of the connection that this is the end
-    /// of: it has a cause of its own, or that of the connection.
+    /// The ending of one of many streams, where this is the ending of their connection. The
+    /// stream ends for its own reason or, if it has none, for that of the connection.
     #[must_use]
     pub fn of_one_stream(&self) -> Self {
         let noted = Noted { connection: Some(self.clone()), ..Noted::default() };

@@ -14,7 +14,7 @@ use crate::ticket::Ticket;
 /// The name that a client listens for: `source.addEventListener('user count', …)`.
 pub const NAME: &str = "user count";
 
-/// A change of a room's count: the how-manieth of that room, and to what.
+/// A change of a room's count: its number in that room, and the new count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Change {
     nth: u64,
@@ -22,9 +22,9 @@ pub struct Change {
 }
 
 impl Change {
-    /// Whether one who was told of `told` last is to be told of this: it happened
-    /// later, and the number is another. (After a merge it may be the same:
-    /// somebody came and somebody went.)
+    /// Whether this is news to a client that was last told of `told`: it happened later, and
+    /// the count is different. (After a merge it may be the same: somebody came and somebody
+    /// went.)
     #[must_use]
     pub fn is_news_after(self, told: Self) -> bool {
         self.is_after(told) && self.count != told.count
@@ -37,7 +37,7 @@ impl Change {
     }
 }
 
-/// One `user count` event, encoded once and shared by reference with everyone.
+/// One `user count` event, encoded once and shared by reference by all streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     change: Change,
@@ -51,7 +51,7 @@ impl Event {
         Self::of(Change { nth: 0, count })
     }
 
-    /// Encodes the event of the change that follows this one's in its room.
+    /// Encodes the event of the room's next change, to `count`.
     #[must_use]
     pub fn next(&self, count: usize) -> Self {
         Self::of(Change { nth: self.change.nth + 1, count })
@@ -80,7 +80,7 @@ impl Event {
         &self.text
     }
 
-    /// The event as it is told to a stream of several rooms, of which this is one
+    /// The event for a stream of several rooms, one of which is this `room`
     /// (`event: user count\ndata: {"room":"blog","count":3}\n\n`).
     #[must_use]
     pub fn text_of(&self, room: &Name) -> Bytes {
@@ -91,9 +91,9 @@ impl Event {
 
 /// What a stream begins with, before its first event (`retry: 3172\nid: 5c9e…\n`).
 ///
-/// `retry` is how long the client shall wait before it comes back, sent in
-/// whole milliseconds. `ticket` names this stream's seat, if it has one; a
-/// browser sends it back by itself as `Last-Event-ID`.
+/// `retry` is how long the client must wait before it comes back, sent in whole
+/// milliseconds. `ticket` names this stream's seat, if it has one; browsers send it back
+/// automatically as `Last-Event-ID`.
 #[must_use]
 pub fn preamble(retry: Duration, ticket: Option<&Ticket>) -> Bytes {
     let mut preamble = format!("retry: {}\n", retry.as_millis());
@@ -103,8 +103,8 @@ pub fn preamble(retry: Duration, ticket: Option<&Ticket>) -> Bytes {
     preamble.into()
 }
 
-/// Tells a client after how much silence the count is said again
-/// (`event: keep-alive\ndata: 15000\n\n`), in whole milliseconds.
+/// Tells a client after how long a silence the count is repeated, in whole milliseconds
+/// (`event: keep-alive\ndata: 15000\n\n`).
 #[must_use]
 pub fn keep_alive(interval: Duration) -> Bytes {
     format!("event: keep-alive\ndata: {}\n\n", interval.as_millis()).into()
@@ -117,8 +117,9 @@ pub fn partial(is_partial: bool) -> Bytes {
     format!("event: partial\ndata: {is_partial}\n\n").into()
 }
 
-/// Gives a client another ticket to come back with (`id: 5c9e…\n\n`). A browser keeps that to
-/// itself. A page that knows of the keep-alive is told it once more, and with it the ticket.
+/// Gives a client another ticket to come back with (`id: 5c9e…\n\n`). A browser doesn't show
+/// that to the page. A page that asked for the keep-alive is told it once more, and with that
+/// event the ticket.
 #[must_use]
 pub fn ticket(ticket: &Ticket, interval: Option<Duration>) -> Bytes {
     let id = format!("id: {ticket}\n").into_bytes();
@@ -126,8 +127,8 @@ pub fn ticket(ticket: &Ticket, interval: Option<Duration>) -> Bytes {
     [&id[..], &rest].concat().into()
 }
 
-/// Says nothing but how long a client shall wait before it comes back
-/// (`retry: 3172\n\n`), in whole milliseconds.
+/// Says only how long a client must wait before it comes back, in whole milliseconds
+/// (`retry: 3172\n\n`).
 #[must_use]
 pub fn retry(retry: Duration) -> Bytes {
     format!("retry: {}\n\n", retry.as_millis()).into()

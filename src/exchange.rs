@@ -1,5 +1,5 @@
-//! What happens at once in rooms of several nodes: people come from other nodes and go there,
-//! and the number of those who are there changes by as many.
+//! Exchanges between nodes: people come from other nodes or go there, and in the same step the
+//! number of people elsewhere changes accordingly.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,15 +13,15 @@ use crate::token::Token;
 /// One step, after which each room's number is right again.
 #[derive(Debug, Default)]
 pub(crate) struct Step {
-    /// How many people are elsewhere from now on, in the rooms where that changes.
+    /// How many people are elsewhere from now on, for each room where that changes.
     pub(crate) elsewhere: HashMap<Name, usize>,
-    /// The seats of those who come, and their rooms, which somebody keeps.
+    /// The seats of the people who come, and their rooms, which are kept open.
     pub(crate) coming: Vec<(Arc<Seat>, Arc<[Name]>)>,
-    /// Those who have gone, by their tokens. Their streams end.
+    /// The tokens of the people who have gone, and their rooms. Their streams end.
     pub(crate) going: Vec<(Token, Arc<[Name]>)>,
 }
 
-/// What of a step happens in one room.
+/// The part of a step that happens in one room.
 #[derive(Default)]
 struct Exchange<'a> {
     elsewhere: Option<usize>,
@@ -30,15 +30,15 @@ struct Exchange<'a> {
 }
 
 impl Rooms {
-    /// Carries out a step, room by room, and answers with what each of those who come hears,
-    /// in the order of their rooms.
+    /// Carries out a step, room by room. Returns the subscriptions of each person who comes, in
+    /// the order of their rooms.
     pub(crate) fn carry_out(&self, step: &Step) -> Vec<Vec<Subscription>> {
         loop {
             let going = step.going.iter();
             let going: Vec<_> =
                 going.filter_map(|(token, rooms)| Some((self.find_seat(*token)?, rooms))).collect();
-            // Nobody takes them over meanwhile, or leaves them. One that has just been taken
-            // over has another stream, which is to be found.
+            // Nobody takes these seats over or leaves them meanwhile. If one was taken over just
+            // now, start again to find the one that took its place.
             let held: Option<Vec<_>> = going.iter().map(|(seat, _)| seat.hand_over()).collect();
             let Some(held) = held else { continue };
             let heard = self.exchange_all(step, &going);

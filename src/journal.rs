@@ -1,9 +1,9 @@
-//! What the log says of visitors: a line for each who comes or goes, as long as
+//! What the log says about visitors: a line for each one who comes or goes, as long as
 //! there are few.
 //!
 //! Visits cost a client far less than their lines cost a disk. So there are at most
-//! [`LINES`] a second, for all rooms together; those who come and go beyond that are
-//! counted, and one line says how many they were when the second is over. The lines
+//! [`LINES`] lines a second, for all rooms together. Further visitors who come and go are
+//! counted, and one line says how many there were when the second is over. The lines
 //! and the numbers in the summaries add up to what happened.
 
 use std::mem;
@@ -17,8 +17,8 @@ use crate::ending::Reason;
 use crate::name::Name;
 use crate::pace;
 
-/// So many lines are written in a second: far more than anybody reads. With the longest
-/// names, a line has 460 bytes, and a day of nothing else 8 GB.
+/// How many lines are written in a second: far more than anybody reads. With the longest
+/// names a line has 460 bytes, and a whole day of this 8 GB.
 const LINES: u32 = 200;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -26,14 +26,14 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Visitors come and go in rooms, so that is where `RUST_LOG` finds their lines.
 const TARGET: &str = "headcount::room";
 
-/// What is said of the visitors of all rooms of a registry.
+/// What is logged about the visitors of all rooms of a registry.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
-    /// Held to count a line, never while one is written.
+    /// Locked to count a line, never while one is written.
     second: Mutex<Second>,
 }
 
-/// The second that began with the first line after the last one was over.
+/// The current second, which began with the first line after the last second was over.
 #[derive(Debug, Default)]
 struct Second {
     until: Option<Instant>,
@@ -41,7 +41,7 @@ struct Second {
     unwritten: Summary,
 }
 
-/// Those of a second who have no line of their own.
+/// The visitors of a second who have no lines of their own.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Summary {
     connected: u64,
@@ -50,14 +50,14 @@ struct Summary {
 }
 
 impl Journal {
-    /// Somebody came, and now `count` are in the room.
+    /// Somebody came, and now `count` people are in the room.
     pub(crate) fn connected(self: &Arc<Self>, room: &Name, count: usize) {
         if self.has_a_line(|unwritten| unwritten.connected += 1) {
             info!(target: TARGET, room = &*room.legible(), count, "user connected");
         }
     }
 
-    /// Somebody came back to the place that was theirs, or waited.
+    /// Somebody came back to their seat, or took one that was held.
     pub(crate) fn returned(self: &Arc<Self>, room: &Name, count: usize) {
         if self.has_a_line(|unwritten| unwritten.returned += 1) {
             info!(target: TARGET, room = &*room.legible(), count, "user returned");
@@ -84,8 +84,8 @@ impl Journal {
         }
     }
 
-    /// Whether what happens now has a line of its own. If not, it is summed up, unless
-    /// nobody wants to read of it.
+    /// Whether what happens now gets its own line. If not, it is summed up, unless the log
+    /// leaves visitors out.
     fn has_a_line(self: &Arc<Self>, sum_up: impl FnOnce(&mut Summary)) -> bool {
         if !enabled!(target: TARGET, Level::INFO) {
             return false;
@@ -110,7 +110,7 @@ impl Journal {
     }
 
     fn lock(&self) -> MutexGuard<'_, Second> {
-        // What happens in a critical section is counting, which can't panic.
+        // Critical sections only count, which can't panic.
         self.second.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -122,8 +122,8 @@ impl Drop for Journal {
 }
 
 impl Second {
-    /// Begins the next second if this one is over `now`. Answers when the one that is on
-    /// ends, and what the one before has left to be written.
+    /// Begins the next second if this one is over `now`. Returns when the current one ends,
+    /// and what the one before has left to be written.
     fn at(&mut self, now: Instant) -> (Instant, Summary) {
         match self.until {
             Some(until) if now < until => (until, Summary::default()),
@@ -165,9 +165,9 @@ impl Summary {
     }
 }
 
-/// The plan to sum a second up when it is over, though nobody come or go any more.
-/// Where no timer can be had it is dropped sooner, and does nothing: then the summary
-/// is written with the next line, or with the journal's end.
+/// Sums up a second when it is over, even if nobody comes or goes any more. If there is no
+/// timer, this is dropped sooner and does nothing; then the summary is written with the
+/// next line, or when the journal ends.
 struct Due(Weak<Journal>);
 
 impl Drop for Due {
@@ -230,7 +230,7 @@ mod tests {
         let summary = "more users came and went connected=3 returned=1 reset=2 shutdown=1";
         assert_eq!(log.lines(), [summary]);
 
-        // And then all over again.
+        // And then it starts again.
         come(&journal, 201);
         assert_eq!(log.lines().len(), 200);
         sleep(SECOND + Duration::from_millis(2)).await;
@@ -245,7 +245,7 @@ mod tests {
         let journal = Arc::default();
         come(&journal, 203);
         log.lines();
-        // Time has passed and the timer has not had its turn.
+        // Time has passed, but the timer has not had its turn.
         advance(SECOND).await;
         come(&journal, 205);
         let lines = log.lines();

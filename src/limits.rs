@@ -1,4 +1,5 @@
-//! How many there may be: streams in all, and streams and rooms of one address.
+//! The limits: how many streams there may be in total, and how many streams and rooms one
+//! address may have.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -18,7 +19,8 @@ pub(crate) struct Limits {
     taken: Mutex<Taken>,
 }
 
-/// Kept of an address only as long as it has a place, and only what is limited.
+/// The places that are taken. An address is kept only as long as it has a place, and only
+/// with what is limited.
 #[derive(Debug, Default)]
 struct Taken {
     places: usize,
@@ -30,11 +32,11 @@ struct Taken {
 /// Why there is no place for a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
-    /// As many streams are open as may be.
+    /// The limit on streams is reached.
     Streams,
-    /// As many streams of this address are open as may be.
+    /// This address has reached its limit on streams.
     StreamsOfAddress,
-    /// This address is in as many rooms as it may be.
+    /// This address has reached its limit on rooms.
     RoomsOfAddress,
 }
 
@@ -43,9 +45,9 @@ pub enum Full {
 #[derive(Debug)]
 pub(crate) struct Permit {
     limits: Arc<Limits>,
-    /// Known where an address has a limit.
+    /// The address, if addresses have a limit.
     address: Option<Network>,
-    /// Those that count among the rooms of an address.
+    /// The rooms that count towards the limit on an address's rooms.
     rooms: Box<[Name]>,
 }
 
@@ -59,9 +61,9 @@ impl Limits {
         Arc::new(Self { max_streams, max_streams_per_address, max_rooms_per_address, taken })
     }
 
-    /// Takes a place for a client at `address` that is in these `rooms`, each named once,
-    /// if there is one. The default room is not one of those that an address has a limit
-    /// of: everybody may come into that.
+    /// Takes a place, if there is one, for a client at `address` that is in these `rooms`, each
+    /// named once. The default room doesn't count towards an address's limit: everybody may
+    /// enter it.
     pub(crate) fn admit(
         self: &Arc<Self>,
         address: Option<IpAddr>,
@@ -89,20 +91,20 @@ impl Limits {
         self.lock().places
     }
 
-    /// The address that counts, if one does.
+    /// The address as it is counted, if addresses have a limit.
     fn limited(&self, address: Option<IpAddr>) -> Option<Network> {
         let has_limit =
             self.max_streams_per_address.is_some() || self.max_rooms_per_address.is_some();
         address.filter(|_| has_limit).map(Network::of)
     }
 
-    /// Those of the rooms that count among the rooms of an address.
+    /// Those of the rooms that count towards the limit on an address's rooms.
     fn counting(&self, rooms: &[Name]) -> Box<[Name]> {
         let count = |room: &&Name| self.max_rooms_per_address.is_some() && !room.is_default();
         rooms.iter().filter(count).cloned().collect()
     }
 
-    /// Whether an address may have one place more, in these rooms.
+    /// Checks whether an address may have one more place, in these rooms.
     fn check(&self, taken: &Taken, address: Option<Network>, rooms: &[Name]) -> Result<(), Full> {
         let Some(address) = address else { return Ok(()) };
         let has = |counts: &HashMap<Network, usize>| counts.get(&address).copied().unwrap_or(0);
@@ -150,8 +152,8 @@ impl Limits {
     }
 }
 
-/// Whose limit an address counts for: with IPv6 that of its whole /64, of which one
-/// client has every address (RFC 4291, section 2.5.4).
+/// What an address counts for: with IPv6 that is its whole /64, because one client has all
+/// addresses of that (RFC 4291, section 2.5.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Network {
     V4(Ipv4Addr),
@@ -170,7 +172,7 @@ impl Network {
     }
 }
 
-/// Counts one less, and answers with how many are left.
+/// Counts one less, and returns how many are left.
 fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: K) -> usize {
     let Entry::Occupied(mut entry) = counts.entry(key) else { return 0 };
     *entry.get_mut() -= 1;
@@ -187,8 +189,8 @@ impl Permit {
         self.address.is_none() || self.address == address.map(Network::of)
     }
 
-    /// Gives the place to a client at `address` that is in these `rooms`, if that may have
-    /// it. It is one place all the while.
+    /// Gives the place to a client at `address` that is in these `rooms`, if the limits allow
+    /// it. The place is never free in between.
     pub(crate) fn move_to(&mut self, address: Option<IpAddr>, rooms: &[Name]) -> Result<(), Full> {
         let address = self.limits.limited(address).or(self.address);
         let rooms = self.limits.counting(rooms);
@@ -196,7 +198,7 @@ impl Permit {
             return Ok(());
         }
         let mut taken = self.limits.lock();
-        // First, for it is not to be in its own way.
+        // First, so that it is not in its own way.
         self.limits.discharge(&mut taken, self.address, &self.rooms);
         let moved = self.limits.check(&taken, address, &rooms);
         if moved.is_ok() {

@@ -1,6 +1,5 @@
-//! The log, on standard error. Its lines are written by a thread of their own and
-//! dropped rather than waited for: whoever reads standard error, or doesn't, must not
-//! slow anybody's stream.
+//! The log, on standard error. A separate thread writes its lines, and lines are dropped
+//! rather than waited for: a slow reader of standard error must not slow anybody's stream.
 
 use std::fmt::{self, Debug};
 use std::io::{self, IsTerminal};
@@ -16,15 +15,15 @@ use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Sets up the log, of what `RUST_LOG` says. The guard writes out what is left when it
-/// is dropped.
+/// Sets up the log, filtered by `RUST_LOG`. When the guard is dropped, it writes out what is
+/// left.
 pub(crate) fn start(format: LogFormat) -> Result<WorkerGuard, String> {
     let directives = std::env::var("RUST_LOG").unwrap_or_default();
     let directives = if directives.is_empty() { "info" } else { &directives };
     let filter =
         EnvFilter::try_new(directives).map_err(|error| format!("RUST_LOG is wrong: {error}"))?;
     let named = named(directives);
-    // What a library says is a client's to provoke, as often as it likes.
+    // Clients can provoke what a library logs, as often as they like.
     let ours = filter_fn(move |line| {
         line.target().starts_with("headcount")
             || named.iter().any(|target| line.target().starts_with(target.as_str()))
@@ -52,8 +51,8 @@ fn named(directives: &str) -> Vec<String> {
     targets.filter(|target| !target.is_empty() && target.parse::<LevelFilter>().is_err()).collect()
 }
 
-/// Fields as they are by default, but for texts: `Debug` would escape the combining
-/// marks in them, and most words of Hindi could not be read.
+/// Fields as they are by default, except for texts: `Debug` would escape the combining
+/// marks in them, which would make most Hindi words unreadable.
 struct Quoted;
 
 impl<'w> FormatFields<'w> for Quoted {
@@ -76,7 +75,7 @@ impl Visit for QuotedVisitor<'_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        // Apart from `'`, which needs no escape between double quotes.
+        // Everything is escaped but `'`, which needs no escape between double quotes.
         let escaped: Vec<_> =
             value.split('\'').map(|part| part.escape_debug().to_string()).collect();
         self.0.record_debug(field, &format_args!("\"{}\"", escaped.join("'")));

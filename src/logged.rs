@@ -18,13 +18,13 @@ pub(crate) struct Logged {
 }
 
 impl Logged {
-    /// Takes what this thread logs while the guard lives.
+    /// Keeps what this thread logs while the guard lives.
     pub(crate) fn of(target: &'static str, level: Level) -> (Self, DefaultGuard) {
         let log = Self { lines: Arc::default(), target, level };
         (log.clone(), set_default(log))
     }
 
-    /// The lines since the last time.
+    /// The lines since the last call.
     pub(crate) fn lines(&self) -> Vec<String> {
         mem::take(&mut self.lines.lock().expect("the lines"))
     }

@@ -1,8 +1,8 @@
 //! The allocator of the binary: jemalloc, told to give memory back.
 //!
-//! When all come at once, each connection takes some 17 kB until its stream has
-//! left hyper. With these settings an open stream takes 1 kB afterwards; with what
-//! jemalloc keeps by default, or mimalloc, of such a storm, it is several times as much
+//! When all clients come at once, each connection takes some 17 kB until its stream has
+//! left hyper. With these settings an open stream takes 1 kB afterwards. jemalloc with its
+//! defaults, or mimalloc, keeps so much after such a storm that it is several times as much
 //! (`bench/README.md`).
 
 use tikv_jemalloc_ctl::{Access, AsName, Error, background_thread};
@@ -16,7 +16,7 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 const SETTINGS: &[u8] = b"dirty_decay_ms:1000,muzzy_decay_ms:1000\0";
 const DECAY_MS: isize = 1000;
 
-/// Those of the arena that is there from the start, and of all that are made later.
+/// The settings of the arena that exists from the start, and of all that are made later.
 const DECAYS: [&[u8]; 4] = [
     b"arena.0.dirty_decay_ms\0",
     b"arena.0.muzzy_decay_ms\0",
@@ -28,17 +28,17 @@ const DECAYS: [&[u8]; 4] = [
 /// char *malloc_conf` (<https://jemalloc.net/jemalloc.3.html>, "TUNING"), with the
 /// prefix that tikv-jemallocator gives to all of its names.
 ///
-/// This is the one place in Headcount that the compiler can't vouch for: it doesn't know
+/// This is the only place in Headcount that the compiler can't vouch for: it doesn't know
 /// what else has this name, or what is read from it. It is sound because jemalloc's own
 /// `_rjem_malloc_conf` is a weak symbol, meant to be replaced like this; because an
 /// `Option` of a reference to an array is a pointer, as in C; and because jemalloc only
-/// reads the string, which is there for ever and ends with a zero.
+/// reads the string, which is static and ends with a zero.
 #[allow(unsafe_code)]
 #[unsafe(export_name = "_rjem_malloc_conf")]
 static MALLOC_CONF: Option<&[u8; SETTINGS.len()]> = SETTINGS.first_chunk();
 
-/// Starts the allocator's own thread, which gives memory back in quiet times too, and
-/// says so if that fails or other settings are in force.
+/// Starts the allocator's own thread, which gives memory back in quiet times too. Warns if
+/// that fails or if other settings are in force.
 ///
 /// `background_thread:true` in [`SETTINGS`] would start it as well, but then nobody
 /// would learn of a failure: jemalloc only reports it here.

@@ -1,17 +1,17 @@
-//! The name of a room: what may be one, and what to say of what may not.
+//! The name of a room: which texts may be names, and why others may not.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-/// The longest name that a room may have, in bytes of UTF-8. Long enough for
-/// the path of most pages, short enough to be a line of a log.
+/// The longest name that a room may have, in bytes of UTF-8. It is long enough for the path
+/// of most pages, and short enough for a line of a log.
 pub const MAX_BYTES: usize = 128;
 
-/// So many characters of a name, or of another text of a client's, stand in the log.
+/// How many characters of a name, or of another text from a client, are logged.
 const MAX_LEGIBLE: usize = 64;
 
-/// The room of everyone who names none.
+/// The room of everyone who doesn't name one.
 const DEFAULT: &str = "lobby";
 
 /// A room's name: UTF-8, 1 to 128 bytes, no control characters.
@@ -20,20 +20,20 @@ const DEFAULT: &str = "lobby";
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Name(Arc<str>);
 
-/// Why a text is no room name.
+/// Why a text can't be a room's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadName {
     /// It has no characters.
     Empty,
     /// It is longer than [`MAX_BYTES`].
     TooLong,
-    /// It holds a control character (Unicode's category Cc), which could forge
-    /// a line of a log or of a stream.
+    /// It contains a control character (Unicode's category Cc), which could forge a line of
+    /// a log or of a stream.
     ControlCharacter,
 }
 
 impl Name {
-    /// Takes `text` as a room's name.
+    /// Makes a room's name of `text`.
     ///
     /// # Errors
     /// [`BadName`] says which of the rules `text` breaks.
@@ -49,7 +49,7 @@ impl Name {
         }
     }
 
-    /// Whether it is the room of everyone who names none.
+    /// Whether it is the room of everyone who doesn't name one.
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self.0 == *DEFAULT
@@ -61,15 +61,15 @@ impl Name {
         &self.0
     }
 
-    /// The name as it may stand in a log.
+    /// The name in a form that is safe to log.
     pub(crate) fn legible(&self) -> Cow<'_, str> {
         legible(self.as_str())
     }
 }
 
-/// A client's text as it may stand in a log, where it must not pass for another, nor turn
-/// what stands beside it around: without what can't be seen, which is shown as
-/// `<U+202E>`, and with `…` in the place of what follows its 64th character.
+/// A client's text in a form that is safe to log, where it must not look like another text
+/// or reverse what is next to it: invisible characters are shown as `<U+202E>`, and `…`
+/// replaces everything after the 64th character.
 pub(crate) fn legible(text: &str) -> Cow<'_, str> {
     if text.len() <= MAX_LEGIBLE && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return Cow::Borrowed(text);
@@ -95,12 +95,12 @@ pub(crate) fn legible(text: &str) -> Cow<'_, str> {
 fn is_visible(character: char, before: Option<char>) -> bool {
     match character {
         ' '..='~' => true,
-        // What makes an emoji of a symbol that is one.
+        // This turns a symbol into an emoji.
         '\u{fe0f}' => {
             before.is_some_and(|it| !it.is_ascii() && !it.is_alphanumeric() && it != character)
         }
-        // Letters, marks and symbols that are blank, or change the one before them and no
-        // more (Unicode's `Default_Ignorable_Code_Point`, and an empty pattern of Braille).
+        // Letters, marks and symbols that are blank, or only change the one before them
+        // (Unicode's `Default_Ignorable_Code_Point`, and the blank pattern of Braille).
         '\u{34f}'
         | '\u{115f}'
         | '\u{1160}'
@@ -112,8 +112,8 @@ fn is_visible(character: char, before: Option<char>) -> bool {
         | '\u{fe00}'..='\u{fe0e}'
         | '\u{ffa0}'
         | '\u{e0000}'..='\u{e0fff}' => false,
-        // The standard library escapes what is not printable; a mark, only if there is no
-        // letter that it could stand on.
+        // The standard library escapes what is not printable. It escapes a mark only if no
+        // letter is before it.
         _ => {
             let text = before.map_or_else(|| character.to_string(), |_| format!("a{character}"));
             text.escape_debug().eq(text.chars())
@@ -122,7 +122,7 @@ fn is_visible(character: char, before: Option<char>) -> bool {
 }
 
 impl Default for Name {
-    /// `lobby`, the room of everyone who names none.
+    /// `lobby`, the room of everyone who doesn't name one.
     fn default() -> Self {
         Self(DEFAULT.into())
     }
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(Name::new("a").map(|n| n.as_str().len()), Ok(1));
         assert_eq!(Name::new(&"a".repeat(128)).map(|n| n.as_str().len()), Ok(128));
         assert_eq!(Name::new(&"a".repeat(129)), Err(BadName::TooLong));
-        // It is bytes that count: 43 characters of 3 bytes each are 129.
+        // The limit is in bytes: 43 characters of 3 bytes each are 129.
         assert_eq!(Name::new(&"€".repeat(43)), Err(BadName::TooLong));
     }
 

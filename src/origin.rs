@@ -8,13 +8,13 @@ use url::{Host, Url};
 /// Where a page comes from: scheme, host and port
 /// (<https://html.spec.whatwg.org/multipage/browsers.html#concept-origin>).
 ///
-/// Written as browsers write it: lower case, without the scheme's default port,
-/// and a name of other letters as DNS has it (`https://xn--bcher-kva.example`).
-/// A dot at the end of the host makes another origin, as it does for browsers.
+/// It is written as browsers write it: in lower case, without the scheme's default port,
+/// and with international names as DNS has them (`https://xn--bcher-kva.example`).
+/// A dot at the end of the host makes it another origin, as it does for browsers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin(url::Origin);
 
-/// Whose pages may count here, beside the server's own.
+/// Whose pages may count here, in addition to the server's own.
 ///
 /// ```
 /// use headcount::AllowedOrigin;
@@ -27,16 +27,16 @@ pub struct Origin(url::Origin);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedOrigin {
-    /// Any page; those too that have no origin to tell (`null`). Written `*`.
+    /// Any page, even those without an origin (`null`). Written `*`.
     Any,
     /// The pages of one origin, `https://example.org`.
     Exactly(Origin),
-    /// Those of every name below one, however deep, but not of the name itself:
+    /// The pages of all names below one, however deep, but not of the name itself:
     /// `https://*.example.org`.
     Below(Origin),
 }
 
-/// A text is no origin.
+/// The text is not an origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadOrigin;
 
@@ -50,7 +50,7 @@ impl Origin {
 
     /// Whether this is the origin of what is served at `authority`, the host and
     /// port that a request names (`example.org`, `[::1]:3000`). The scheme is not
-    /// looked at: who speaks TLS for us knows it, and we don't.
+    /// compared: a proxy that speaks TLS for us knows it, and we don't.
     #[must_use]
     pub fn is_served_at(&self, authority: &str) -> bool {
         let url::Origin::Tuple(scheme, ..) = &self.0 else { return false };
@@ -64,7 +64,7 @@ impl FromStr for Origin {
     fn from_str(text: &str) -> Result<Self, BadOrigin> {
         let (scheme, authority) = text.split_once("://").ok_or(BadOrigin)?;
         let is_web = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
-        // All that a URL may have besides, or that its parser would pass over.
+        // Everything else that a URL may have, or that its parser would skip.
         let is_more = |c: char| c.is_whitespace() || c.is_control() || "/\\?#@*".contains(c);
         if !is_web || authority.contains(is_more) {
             return Err(BadOrigin);
@@ -85,7 +85,7 @@ impl fmt::Display for Origin {
 }
 
 impl AllowedOrigin {
-    /// Whether a page may count here whose browser says that this is its origin.
+    /// Whether a page may count here if its browser says that this is its origin.
     #[must_use]
     pub fn allows(&self, origin: &str) -> bool {
         match self {
@@ -116,7 +116,7 @@ impl FromStr for AllowedOrigin {
         match text.split_once("://*.") {
             Some((scheme, name)) => {
                 let above: Origin = format!("{scheme}://{name}").parse()?;
-                // Below an address there is nothing.
+                // There are no names below an address.
                 if above.parts().is_some() { Ok(Self::Below(above)) } else { Err(BadOrigin) }
             }
             None => text.parse().map(Self::Exactly),

@@ -1,13 +1,13 @@
 //! How soon a crowd may be told again.
 //!
 //! Telling n people costs n sends. A publish is therefore followed by a pause, which is
-//! three times what the last fan-out took on the core where it took longest: however dear
-//! a send is there, joins and everything else have two thirds of that core. Changes made
+//! three times what the last fan-out took on the core where it took longest: however much
+//! a send costs there, joins and everything else have two thirds of that core. Changes made
 //! during the pause are merged into one event with the newest number, told when it ends.
 //! The pause is counted from the publish and never re-armed, so no storm can put it off.
 //! A small crowd's pause is shorter than a timer can measure, so there each change is an
-//! event of its own; and the first change after a quiet moment is told at once in a crowd
-//! of any size.
+//! event of its own. The first change after a quiet time is told at once in a crowd of any
+//! size.
 
 use std::mem::take;
 use std::time::Duration;
@@ -15,30 +15,30 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-/// A pause is so many times what a fan-out took.
+/// How many times longer a pause is than the fan-out before it.
 const SHARE: u32 = 3;
 
-/// What a room pauses at least for each subscriber that was told. Many cores would allow
-/// for less, but nobody can see numbers that change so fast.
+/// The least that a room pauses for each subscriber that was told. Many cores would allow
+/// less, but nobody can see numbers that change so fast.
 const LEAST: Duration = Duration::from_micros(10);
 
-/// What it pauses at most, which is enough for deliveries of 33 µs: over TLS and HTTP/2 they
-/// take 20. A fan-out that took longer, because the process was stopped meanwhile, is no
-/// reason to be silent for three times as long once more.
+/// The most that it pauses for each, which is enough for deliveries of 33 µs: over TLS and
+/// HTTP/2 they take 20. A fan-out that took longer because the process was stopped meanwhile
+/// is no reason to be silent for another three times as long.
 const MOST: Duration = Duration::from_micros(100);
 
-/// A crowd whose least pause is shorter than this has none: it is the resolution of
+/// A crowd whose least pause is shorter than this has no pause: this is the resolution of
 /// tokio's timer.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// When a room is to tell its people of a change.
+/// When a room tells its people of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tell {
     /// At once, as an event of its own.
     Now,
-    /// At this instant, by the one who made this change: see [`at`].
+    /// At this instant, planned by whoever made this change with [`at`].
     At(Instant),
-    /// With the changes before it, which somebody is going to tell already.
+    /// With the changes before it, which are already planned.
     Planned,
 }
 
@@ -47,16 +47,16 @@ pub(crate) enum Tell {
 pub(crate) struct Pace {
     rest_until: Option<Instant>,
     planned: bool,
-    /// How many were told last.
+    /// How many people were told last.
     subscribers: usize,
-    /// What the last fan-out took for each of them, on the slowest core that has said so.
+    /// What the last fan-out took for each of them, on the slowest core that has reported.
     cost: Duration,
-    /// Whether the newest fan-out is yet to say what it took.
+    /// Whether no core has reported yet what the newest fan-out took.
     is_cost_old: bool,
 }
 
 impl Pace {
-    /// Asks when a change that was just made is to be told.
+    /// When to tell a change that was just made.
     pub(crate) fn change(&mut self) -> Tell {
         if self.planned {
             return Tell::Planned;
@@ -78,8 +78,8 @@ impl Pace {
         self.is_cost_old = true;
     }
 
-    /// Notes how long a core took to tell its part of those who were told last. It is the
-    /// next pause that follows from it: the one that has begun is never re-armed.
+    /// Notes how long a core took to tell its part of the people who were told last. This sets
+    /// the next pause; the one that has begun is never re-armed.
     pub(crate) fn took(&mut self, time: Duration) {
         let cost = time / count(self.subscribers).max(1);
         if take(&mut self.is_cost_old) || cost > self.cost {
@@ -98,8 +98,8 @@ pub(crate) fn is_small(subscribers: usize) -> bool {
     LEAST * count(subscribers) < SHORTEST
 }
 
-/// The pause after a fan-out to `subscribers` people that costs so much for each, or none
-/// if the crowd is small.
+/// The pause after a fan-out to `subscribers` people that takes this long for each; none if
+/// the crowd is small.
 fn pause(subscribers: usize, cost: Duration) -> Option<Duration> {
     let pause = cost.saturating_mul(SHARE).clamp(LEAST, MOST) * count(subscribers);
     Some(pause).filter(|_| !is_small(subscribers))
@@ -109,9 +109,8 @@ fn count(subscribers: usize) -> u32 {
     u32::try_from(subscribers).unwrap_or(u32::MAX)
 }
 
-/// Drops `due` at `instant`, or sooner when it cannot wait: outside of a tokio
-/// runtime, or when the runtime ends. What is due is done in its `Drop`, so it
-/// is done in every case.
+/// Drops `due` at `instant`, or sooner if it can't wait: outside of a tokio runtime, or
+/// when the runtime ends. The `Drop` of `due` does what is due, so it is done in every case.
 pub(crate) fn at(instant: Instant, due: impl Send + 'static) {
     if let Ok(runtime) = Handle::try_current() {
         runtime.spawn(async move {
@@ -158,7 +157,7 @@ mod tests {
             pace.took(Duration::from_millis(ms));
         }
         assert_eq!(pause_after(&mut pace, 1_000), Duration::from_millis(60));
-        // Nobody has said yet what that one took: as much as the one before it.
+        // No core has reported what that one took, so it counts like the one before it.
         assert_eq!(pause_after(&mut pace, 2_000), Duration::from_millis(120));
         for ms in [12, 10] {
             pace.took(Duration::from_millis(ms));
@@ -192,7 +191,7 @@ mod tests {
         let deadline = start + Duration::from_millis(10);
         tokio::time::advance(Duration::from_millis(9)).await;
         assert_eq!(pace.change(), Tell::At(deadline));
-        // Late, or never: one who planned is not doubled, nor is the pause re-armed.
+        // Late or never, a plan is not doubled, nor is the pause re-armed.
         tokio::time::advance(Duration::from_millis(9)).await;
         assert_eq!(pace.change(), Tell::Planned);
         assert!(pace.is_planned());

@@ -1,7 +1,6 @@
-//! The room of a page, by the name that `room="page"` gives it on the page.
+//! The room of a page, under the name that `room="page"` gives it on the page.
 //!
-//! `public/client.js` says the same in its own language, and both are tested with the same
-//! pages.
+//! `public/client.js` does the same in JavaScript, and both are tested with the same pages.
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use percent_encoding::percent_decode;
@@ -16,7 +15,7 @@ const HASH_BYTES: usize = 17;
 /// `index.html`, query and fragment. A name that is too long is cut, and ends with its hash.
 ///
 /// # Errors
-/// If the page has no host and no path.
+/// If the page has neither a host nor a path.
 pub fn name(url: &Url) -> Result<Name, BadName> {
     let host = url.host_str().unwrap_or_default();
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
@@ -29,8 +28,7 @@ pub fn name(url: &Url) -> Result<Name, BadName> {
     Name::new(&shortened(&ComposingNormalizerBorrowed::new_nfc().normalize(&name)))
 }
 
-/// A path as people read it. What is no UTF-8, or no character that a name may have, stays
-/// encoded.
+/// A path as people read it. What is not UTF-8, or not allowed in a name, stays encoded.
 fn decoded(path: &str) -> String {
     let mut decoded = String::new();
     let mut rest = path;
@@ -61,15 +59,15 @@ fn push(decoded: &mut String, character: char) {
     }
 }
 
-/// The bytes at the beginning that are percent-encoded, as they are written.
+/// The percent-encoded beginning of a text, still encoded.
 fn encoded_prefix(text: &str) -> &str {
     let is_encoded = |three: &[u8]| matches!(three, [b'%', high, low] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit());
     let count = text.as_bytes().chunks(3).take_while(|three| is_encoded(three)).count();
     &text[..3 * count]
 }
 
-/// A name of at most [`MAX_BYTES`]: one that is longer is cut, and ends with its FNV-1a of 64
-/// bits, which keeps it apart from others.
+/// A name of at most [`MAX_BYTES`]. A longer name is cut, and ends with its 64-bit FNV-1a
+/// hash, which keeps it distinct from others.
 fn shortened(name: &str) -> String {
     if name.len() <= MAX_BYTES {
         return name.to_owned();
@@ -115,7 +113,7 @@ mod tests {
         let fits = page("b".repeat(118));
         assert_eq!((fits.len(), fits.contains('~')), (128, false));
         let long = page("ї".repeat(200));
-        // As `public/client.js` has it.
+        // The hash as `public/client.js` has it.
         assert_eq!(long, format!("a.example/{}~0dee159cae6d94a5", "ї".repeat(50)));
         assert_ne!(page("ї".repeat(201)), long);
         assert_eq!(page("b".repeat(119)).len(), 128);

@@ -1,15 +1,15 @@
 //! Which rooms there may be, as an operator writes it: names with wildcards.
 //!
-//! Not the globs of a shell: in those `[`, `{` and `\` have a meaning, and here they are
-//! characters of a name like any other.
+//! These are not a shell's globs, in which `[`, `{` and `\` have a meaning; here they are
+//! ordinary characters of a name.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::name::Name;
 
-/// The rooms whose whole name is like this: `*` stands for any characters or none, `/`
-/// among them, `?` for one, and every other character for itself.
+/// The rooms whose whole name matches this: `*` stands for any number of characters,
+/// including `/`, `?` for one character, and every other character for itself.
 ///
 /// ```
 /// use headcount::{Name, RoomPattern};
@@ -22,17 +22,17 @@ use crate::name::Name;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoomPattern(Box<str>);
 
-/// A text is no pattern of a room's name: it is empty or has a control character.
+/// The text can't be a pattern of room names: it is empty or has a control character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadPattern;
 
 impl RoomPattern {
-    /// Whether the room is one of these.
+    /// Whether the room matches the pattern.
     #[must_use]
     pub fn matches(&self, room: &Name) -> bool {
         let (mut pattern, mut name) = (self.0.chars(), room.as_str().chars());
-        // What follows the last `*`, and the name from where that may begin next. No `*`
-        // before it has to be tried again: it took as little as it could.
+        // What follows the last `*`, and the rest of the name where that may begin next. An
+        // earlier `*` need not be tried again: it took as little as it could.
         let mut last_star = None;
         loop {
             let from_here = (pattern.clone(), name.clone());
@@ -47,7 +47,7 @@ impl RoomPattern {
                 (_, None) => return false,
                 (_, Some(_)) => {
                     let Some((after, begin)) = &mut last_star else { return false };
-                    // The star takes one character more.
+                    // The star takes one more character.
                     begin.next();
                     (pattern, name) = (after.clone(), begin.clone());
                 }
@@ -132,7 +132,7 @@ mod tests {
         }
     }
 
-    /// The rules as they are said, tried in every way.
+    /// The rules as documented, trying every possibility.
     fn is_like(pattern: &[char], name: &[char]) -> bool {
         match (pattern, name) {
             ([], _) => name.is_empty(),

@@ -1,5 +1,5 @@
-//! [`Presence`], the guard that is one open stream, and [`Observer`], one who is not
-//! counted.
+//! [`Presence`], the guard of one open stream that is counted, and [`Observer`], that of one
+//! that is not.
 
 use std::mem;
 use std::sync::{Arc, PoisonError};
@@ -11,9 +11,9 @@ use crate::room::{Keeper, Room};
 use crate::seat::{Seat, Seats};
 use crate::sync::Mutex;
 
-/// One open stream: as long as it lives, each of its rooms counts one person more.
+/// One open stream: as long as this lives, each of its rooms counts one more person.
 ///
-/// Dropping it is the only way to leave, whatever the cause, and it is logged.
+/// Dropping it is the only way to leave, whatever the cause, and is logged.
 #[derive(Debug)]
 pub struct Presence {
     seated: Seated,
@@ -21,8 +21,8 @@ pub struct Presence {
     ending: Ending,
 }
 
-/// A seat that is counted in its rooms, for as long as this lives, whether a stream has it
-/// or not. It leaves without a word in the log.
+/// A seat that is counted in its rooms as long as this lives, whether or not a stream has it.
+/// Dropping it leaves without a line in the log.
 #[derive(Debug)]
 pub(crate) struct Seated {
     rooms: Box<[Arc<Room>]>,
@@ -45,7 +45,7 @@ impl Presence {
         self.seated.rooms.iter().map(|room| room.name())
     }
 
-    /// This stream's seat. Watch it to learn that another stream took it over.
+    /// This stream's seat. Await [`Seat::taken`] to learn that another stream took it over.
     #[must_use]
     pub fn seat(&self) -> &Arc<Seat> {
         &self.seated.seat
@@ -57,14 +57,15 @@ impl Presence {
         &self.ending
     }
 
-    /// Ends the stream, and leaves its seat behind: counted, and written down, but nobody's.
+    /// Ends the stream, and leaves its seat behind: still counted and written down, but without
+    /// a stream.
     pub(crate) fn leave_behind(mut self) -> Seated {
         let seated = self.seated.leave_behind();
         self.log_end(seated.rooms.iter().map(|room| (room, room.count())));
         seated
     }
 
-    /// Says that the stream is over, and how many are in each of its rooms now.
+    /// Logs that the stream is over, and how many people are in each of its rooms now.
     fn log_end<'a>(&self, counts: impl Iterator<Item = (&'a Arc<Room>, usize)>) {
         let (lasted, reason) = (self.since.elapsed(), self.ending.reason());
         for (nth, (room, count)) in counts.enumerate() {
@@ -93,7 +94,7 @@ impl Seated {
         &self.seat
     }
 
-    /// Moves the seat into a guard that strikes nothing out of what is written down.
+    /// Moves the seat into a guard that leaves what is written down as it is.
     pub(crate) fn leave_behind(&mut self) -> Self {
         if let Some(entry) = self.seat.take_entry() {
             entry.stay();
@@ -103,13 +104,13 @@ impl Seated {
         Self { rooms, seat: self.seat.clone(), seats: self.seats.clone() }
     }
 
-    /// Leaves the rooms, unless another has the seat, and answers how many are in each; none
-    /// if it has left them, or was left behind in them.
+    /// Leaves the rooms, unless another stream has the seat, and returns how many people are in
+    /// each; nothing if it has left them already, or was left behind in them.
     fn leave(&mut self) -> Vec<(Arc<Room>, usize)> {
         if self.rooms.is_empty() {
             return Vec::new();
         }
-        // Who comes back meanwhile finds the seat as it was, or gone.
+        // A client that comes back meanwhile finds the seat as it was, or gone.
         let kept = self.seat.keep();
         let leave = |room: Arc<Room>| {
             let count = room.leave(&self.seat);
@@ -118,7 +119,7 @@ impl Seated {
         let left = mem::take(&mut self.rooms).into_iter().map(leave).collect();
         self.seats.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.seat);
         drop(kept);
-        // Under no lock, for it is a file's business.
+        // Dropped without the lock, because it may write to a file.
         drop(self.seat.take_entry());
         left
     }
@@ -130,8 +131,8 @@ impl Drop for Seated {
     }
 }
 
-/// One who listens without being counted. As long as it lives, its rooms are there, though
-/// nobody be in them.
+/// Somebody who listens without being counted. As long as this lives, its rooms exist, even
+/// if they are empty.
 #[derive(Debug)]
 pub struct Observer {
     #[expect(dead_code, reason = "their `Drop` is what they are for")]

@@ -1,5 +1,5 @@
-//! What a room's people don't see: that it is written down who sits where, for the process
-//! that comes after this one, or for the other nodes.
+//! The register, where it is written down who sits where, for the process that comes after
+//! this one or for the other nodes.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use crate::token::Token;
 
 /// Where seats are written down.
 pub(crate) trait Register: Debug + Send + Sync {
-    /// The token of a seat in these rooms, whose client had another `before`.
+    /// The token for a seat in these rooms, whose client may have had another one `before`.
     fn token(&self, _rooms: &[Name], before: Option<Token>) -> Token {
         before.unwrap_or_else(Token::random)
     }
 
-    /// Writes down a seat in these rooms, which follows the one of another token if it has one
-    /// `before`. What is written of that is struck out later.
+    /// Writes down a seat in these rooms, which may follow a seat whose token is `before`. The
+    /// entry of that one is struck out later.
     fn write(
         self: Arc<Self>,
         token: Token,
@@ -24,8 +24,8 @@ pub(crate) trait Register: Debug + Send + Sync {
     ) -> Box<dyn Entry>;
 }
 
-/// What is written of one seat. Dropping it strikes it out.
+/// What is written about one seat. Dropping it strikes it out.
 pub(crate) trait Entry: Debug + Send + Sync {
-    /// Leaves it as it is, for whoever comes next.
+    /// Leaves the entry as it is, for the next process or another node.
     fn stay(self: Box<Self>);
 }

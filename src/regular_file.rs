@@ -1,5 +1,5 @@
-//! A file that can be read without waiting for anybody: what is no regular file (a pipe,
-//! a socket, a device) may have nothing to read for ever, and is not even opened.
+//! Regular files, which can be read without waiting for anybody. Anything else (a pipe, a
+//! socket, a device) may have nothing to read for ever, and is not even opened.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
@@ -10,13 +10,13 @@ pub(crate) fn open(path: &Path) -> io::Result<File> {
     open_with(OpenOptions::new().read(true), path)
 }
 
-/// Opens a regular file as the options say; one that is not there may be made.
+/// Opens a regular file with these options, which may create it.
 pub(crate) fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     if let Ok(metadata) = fs::metadata(path) {
         check(&metadata)?;
     }
-    // If a pipe has taken its place meanwhile, opening that waits for nobody either. (Where
-    // there is no such flag, pipes have no paths among the files.)
+    // If a pipe has taken its place meanwhile, opening that doesn't wait for anybody either.
+    // (Systems without this flag have no pipes among their files.)
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(options, nix::libc::O_NONBLOCK);
     let file = options.open(path)?;

@@ -1,7 +1,7 @@
-//! A seat: one client's place among those that are counted, in one room or in several.
+//! A seat: one client's place among those that are counted, in one or several rooms.
 //!
-//! A seat outlasts a lost connection for as long as nobody noticed the loss. Who
-//! comes back with its token takes it over, and the stream that had it is told.
+//! A seat outlasts a lost connection until the loss is noticed. A client that comes back
+//! with its token takes it over, and the stream that had it is told.
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
@@ -17,28 +17,28 @@ use crate::register::Entry;
 use crate::sync::{Mutex, MutexGuard};
 use crate::token::Token;
 
-/// A seat, for the time that one stream has it.
+/// A seat, for as long as one stream has it.
 #[derive(Debug)]
 pub struct Seat {
     token: Token,
-    /// Held by whoever takes the seat over, until all of it is theirs, and by whoever
-    /// leaves it.
+    /// Locked while the seat is taken over, until all of it is the new stream's, and while
+    /// it is left.
     handover: Mutex<()>,
-    /// A lock of the standard library's, for nothing is locked under it but the limits.
+    /// The standard library's lock suffices, because only the limits are locked under it.
     state: std::sync::Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Its place among the limits, for as long as it is counted.
+    /// Its place among the limits, as long as it is counted.
     permit: Option<Permit>,
     /// In how many rooms it is counted.
     rooms: u32,
-    /// What is written of it, if that is written down.
+    /// What a register has written about it, if there is one.
     entry: Option<Box<dyn Entry>>,
     /// Whether another stream has it.
     is_taken: bool,
-    /// Wakes the stream that has it, once another does.
+    /// Wakes the stream that has it, once another one does.
     holder: Option<Waker>,
 }
 
@@ -49,20 +49,20 @@ impl Seat {
         Arc::new(Self { token, handover: Mutex::new(()), state: std::sync::Mutex::new(state) })
     }
 
-    /// What names the seat.
+    /// The token that names the seat.
     #[must_use]
     pub fn token(&self) -> Token {
         self.token
     }
 
-    /// Has nobody take the seat over or leave it meanwhile. `None` if somebody has taken it
-    /// already.
+    /// Keeps anybody else from taking the seat over or leaving it meanwhile. `None` if it was
+    /// already taken over.
     pub(crate) fn hand_over(&self) -> Option<MutexGuard<'_, ()>> {
         let handover = self.keep();
         (!self.is_taken()).then_some(handover)
     }
 
-    /// Has nobody take the seat over meanwhile.
+    /// Keeps anybody from taking the seat over meanwhile.
     pub(crate) fn keep(&self) -> MutexGuard<'_, ()> {
         self.handover.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -73,9 +73,9 @@ impl Seat {
         self.state().is_taken
     }
 
-    /// Gives the place among the limits to a new seat of this `token`, whose client is at
-    /// `address` and in these `rooms`, if that may have it. `None` if this seat is not
-    /// counted any more.
+    /// Gives the place among the limits to a new seat with this `token`, whose client is at
+    /// `address` and in these `rooms`, if the limits allow it. `None` if this seat is no longer
+    /// counted.
     pub(crate) fn bequeath(
         &self,
         token: Token,
@@ -92,7 +92,7 @@ impl Seat {
         Ok(Some(Self::new(token, state.permit.take())))
     }
 
-    /// Whether its place among the limits is one of this address already.
+    /// Whether its place among the limits already counts for this address.
     pub(crate) fn is_at(&self, address: Option<IpAddr>) -> bool {
         self.state().permit.as_ref().is_some_and(|permit| permit.is_at(address))
     }
@@ -107,8 +107,8 @@ impl Seat {
         self.state().rooms += 1;
     }
 
-    /// Notes that it is counted in one room less. With the last one it gives up its place
-    /// among the limits, if it has it still.
+    /// Notes that it is counted in one room less. With the last room it gives up its place
+    /// among the limits, if it still has it.
     pub(crate) fn leave_room(&self) {
         let mut state = self.state();
         state.rooms -= 1;
@@ -117,12 +117,12 @@ impl Seat {
         drop(freed);
     }
 
-    /// Notes what is written of it.
+    /// Notes what a register has written about it.
     pub(crate) fn set_entry(&self, entry: Box<dyn Entry>) {
         self.state().entry = Some(entry);
     }
 
-    /// Takes what is written of it.
+    /// Takes out what a register has written about it.
     pub(crate) fn take_entry(&self) -> Option<Box<dyn Entry>> {
         self.state().entry.take()
     }
@@ -131,8 +131,8 @@ impl Seat {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until another stream has this seat. Of several who wait at once
-    /// only the last is woken.
+    /// Waits until another stream has this seat. If several tasks wait at once, only the last
+    /// one is woken.
     pub async fn taken(&self) {
         poll_fn(|cx| self.poll_taken(cx)).await;
     }
@@ -144,19 +144,19 @@ impl Seat {
             return Poll::Ready(());
         }
         let former = state.holder.replace(cx.waker().clone());
-        // Under no lock, for it may be the last of a stream, whose seat this is.
+        // Dropped without the lock: it may be the last reference to a stream that has this seat.
         drop(state);
         drop(former);
         Poll::Pending
     }
 
-    /// Tells nobody any more when another stream takes the seat: it is nobody's.
+    /// Notifies nobody when another stream takes the seat: no stream has it any more.
     pub(crate) fn abandon(&self) {
         let holder = self.state().holder.take();
         drop(holder);
     }
 
-    /// Tells the stream that had the seat, once the handover is `done`.
+    /// Tells the stream that had the seat that another one has it, now that the handover is `done`.
     pub(crate) fn give_away(&self, done: MutexGuard<'_, ()>) {
         let mut state = self.state();
         state.is_taken = true;
@@ -190,7 +190,7 @@ impl Seats {
         self.0.get(&token).map(|ByToken(seat)| seat)
     }
 
-    /// Takes this very seat away, and not one that has taken its place.
+    /// Removes exactly this seat, and not one that has taken its place.
     pub(crate) fn remove(&mut self, seat: &Arc<Seat>) -> bool {
         let is_here = self.get(seat.token).is_some_and(|here| Arc::ptr_eq(here, seat));
         is_here && self.0.remove(&seat.token)
@@ -273,14 +273,14 @@ mod tests {
         waits.await.expect("no panic");
     }
 
-    /// On Linux: elsewhere a lock may be larger.
+    /// On Linux only: elsewhere a lock may be larger.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_seat_with_its_place_among_the_limits_costs_at_most_184_bytes() {
         let allocation = size_of::<Seat>() + 2 * size_of::<usize>();
         assert!(allocation <= 128, "{allocation}");
-        // A set is between 7/16 and 7/8 full, with a byte of its own for each slot. It is
-        // in two: in that of its room, and in that of all rooms.
+        // A set is between 7/16 and 7/8 full, with one more byte for each slot. A seat is in
+        // two sets: that of its room, and that of all rooms.
         let slots = 2 * (size_of::<ByToken>() + 1) * 16 / 7;
         let pointer = size_of::<Arc<Seat>>();
         assert!(allocation + slots + pointer <= 184, "{allocation} + {slots} + {pointer}");

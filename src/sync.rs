@@ -1,5 +1,5 @@
-//! Where threads meet in the rooms, named here alone: the model check (`tests/model`)
-//! compiles those files with what shuttle can see in its place.
+//! What threads use to meet in the rooms, named only here: the model check (`tests/model`)
+//! compiles the rooms' files with shuttle's versions in their place.
 
 pub(crate) use std::sync::{Mutex, MutexGuard};
 pub(crate) use tokio::sync::broadcast;

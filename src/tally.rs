@@ -1,4 +1,4 @@
-//! What happens, in numbers: how many are there, and how many there were.
+//! The tally: what happens, in numbers.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -9,17 +9,17 @@ use crate::ending::Reason;
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// One more.
+    /// Counts one more.
     pub fn count(&self) {
         self.add(1);
     }
 
-    /// So many more.
+    /// Counts this many more.
     pub fn add(&self, number: u64) {
         self.0.fetch_add(number, Ordering::Relaxed);
     }
 
-    /// How many until now.
+    /// How many there were until now.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -30,22 +30,22 @@ impl Counter {
 pub struct Gauge(AtomicUsize);
 
 impl Gauge {
-    /// One more.
+    /// Adds one.
     pub fn up(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One less.
+    /// Subtracts one.
     pub fn down(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// So many from now on.
+    /// Sets the number.
     pub fn set(&self, number: usize) {
         self.0.store(number, Ordering::Relaxed);
     }
 
-    /// How many now.
+    /// How many there are now.
     pub fn get(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
@@ -56,42 +56,42 @@ impl Gauge {
 pub struct Tally {
     /// Streams that are open.
     pub streams: Gauge,
-    /// Streams that were opened; those that took a seat over among them.
+    /// Streams that were opened, including those that took over a seat.
     pub joins: Counter,
     ends: [Counter; Reason::ALL.len()],
     /// Changes of a room's count.
     pub changes: Counter,
     /// Events that told a room's people of one change or of several.
     pub published: Counter,
-    /// Changes without an event of their own: the event of an earlier change told them
-    /// too, or nobody was left to tell. Once all is told, these and
-    /// [`published`](Self::published) are the [`changes`](Self::changes).
+    /// Changes without an event of their own: they were told with the event of an earlier
+    /// change, or nobody was left to tell. Once everything is told, these and
+    /// [`published`](Self::published) add up to the [`changes`](Self::changes).
     pub merged: Counter,
     /// Events that were handed to a stream.
     pub deliveries: Counter,
-    /// Times that a stream had fallen behind and was told the newest number
-    /// in place of those before it.
+    /// Times that a stream had fallen behind and was told the newest number instead of those
+    /// before it.
     pub lagged: Counter,
 }
 
 impl Tally {
-    /// Streams that ended for this reason.
+    /// Counts the streams that ended for this reason.
     pub fn ends(&self, reason: Reason) -> &Counter {
         &self.ends[reason as usize]
     }
 }
 
-/// Connections for which there was no room, by the limit that bit.
+/// Connections for which there was no room, by the limit that was reached.
 #[derive(Debug, Default)]
 pub struct Crowded {
-    /// Closed for others because of the limit on all connections.
+    /// Closed to make room, because of the limit on all connections.
     pub closed_by_max: Counter,
-    /// Closed for others because of the limit on those of an address.
+    /// Closed to make room, because of the limit on the connections of an address.
     pub closed_by_max_per_ip: Counter,
-    /// Closed for others because the process had no file descriptor left.
+    /// Closed to make room, because the process had no file descriptor left.
     pub closed_by_descriptors: Counter,
     /// Not let in because of the limit on all connections.
     pub refused_by_max: Counter,
-    /// Not let in because of the limit on those of an address.
+    /// Not let in because of the limit on the connections of an address.
     pub refused_by_max_per_ip: Counter,
 }

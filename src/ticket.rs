@@ -5,20 +5,20 @@ use std::str::FromStr;
 
 use crate::token::{BadToken, Token};
 
-/// How many hexadecimal digits a token has, and a room's code.
+/// How many hexadecimal digits a token has, and how many a room's code.
 const TOKEN: usize = 32;
 const CODE: usize = 8;
 
-/// The most rooms of which there is a code: as many as a stream may have.
+/// The most codes that a ticket has: as many as a stream may have rooms.
 const MOST_CODES: usize = 32;
 
-/// The token of a seat, and the codes of its rooms where it has several and other nodes are to
-/// know them: hexadecimal digits, 32 and then 8 for each room.
+/// The token of a seat and, if it has several rooms and other nodes must recognize them, the
+/// codes of its rooms: hexadecimal digits, 32 and then 8 for each room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ticket {
     pub(crate) token: Token,
-    /// By these the node that a client comes back to knows which of the rooms that it asks for
-    /// are the seat's. (The token says so only if they are all of them.)
+    /// These tell the node that a client comes back to which of the rooms that it asks for are
+    /// the seat's. (The token alone says only whether they are exactly the seat's rooms.)
     pub(crate) codes: Vec<u32>,
 }
 

@@ -1,18 +1,19 @@
-//! A seat's token: what names one visitor's place, so that it can be taken up again.
+//! A token: names one visitor's seat, so that they can take it up again.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// 128 random bits, written as 32 hexadecimal digits. Nobody can guess another's.
+/// 128 bits that nobody can guess, written as 32 hexadecimal digits: random, or signed by one
+/// of several nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token([u8; 16]);
 
-/// A text that is no token.
+/// The text is not a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadToken;
 
 impl Token {
-    /// A new token, from the generator of `rand` that is fit for secrets.
+    /// A new token, from `rand`'s generator for secrets.
     #[must_use]
     pub fn random() -> Self {
         Self(rand::random())
@@ -37,7 +38,7 @@ impl FromStr for Token {
     type Err = BadToken;
 
     fn from_str(text: &str) -> Result<Self, BadToken> {
-        // Not left to `from_str_radix`, which takes a sign too.
+        // Checked here because `from_str_radix` accepts a sign too.
         if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(BadToken);
         }

@@ -1,5 +1,5 @@
-//! A room's number as it changes, for whoever has the registry: no stream of HTTP, and
-//! nobody who is counted.
+//! A room's number as it changes, for code that has the registry. It involves no HTTP stream,
+//! and nobody is counted.
 
 use async_stream::stream;
 use tokio_stream::Stream;
@@ -8,12 +8,12 @@ use crate::name::Name;
 use crate::rooms::{Rooms, TooManyRooms};
 
 impl Rooms {
-    /// How many people are in the room `name`: now, and then each number that the room
-    /// tells and that differs from the last. The stream has no end.
+    /// How many people are in the room `name`: first the number now, and then each number that
+    /// the room tells and that differs from the last. The stream has no end.
     ///
-    /// It counts nobody, but it keeps the room while it lives, though nobody be there: an
-    /// empty room that is watched is one of those that there may be. Who reads slowly
-    /// misses numbers in between, never the newest.
+    /// It counts nobody, but it keeps the room while it lives, even if the room is empty: a
+    /// room that is watched counts towards the limit on rooms. A slow reader misses numbers
+    /// in between, never the newest.
     ///
     /// ```
     /// use std::pin::pin;
@@ -36,14 +36,14 @@ impl Rooms {
     /// ```
     ///
     /// # Errors
-    /// [`TooManyRooms`] if the room would be one more than there may be.
+    /// [`TooManyRooms`] if the room doesn't exist and the limit on rooms is reached.
     pub fn watch(
         &self,
         name: &Name,
     ) -> Result<impl Stream<Item = usize> + Send + use<>, TooManyRooms> {
         let (observer, mut heard) = self.observe(name)?;
         Ok(stream! {
-            // Named here, or it would be gone before the first number is asked for.
+            // Named here, so that the stream owns it before the first number is asked for.
             let _observer = observer;
             yield heard.told().count();
             loop {

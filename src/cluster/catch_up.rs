@@ -1,9 +1,9 @@
 //! Catching up: a node that has missed something reads all hashes again.
 //!
-//! All, and not only the one with the gap: the frame that was lost may have moved somebody
-//! between two of them, and a dead node's hash shows no gap. Until everything is read the
-//! numbers stay as they were, in doubt; then they change in one step, so that no
-//! half-read move counts anybody twice.
+//! It reads all of them and not only the one with the gap, because the lost frame may have
+//! moved somebody between two hashes, and a dead node's hash shows no gap. Until everything
+//! is read, the numbers stay as they were, in doubt; then they change in one step, so that
+//! no half-read move counts anybody twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,24 +14,24 @@ use super::place::NodeId;
 use super::share::Snapshot;
 use super::{MOST_FRAMES, REASSERT};
 
-/// What is known so far.
+/// One catch-up, and what it has learnt so far.
 #[derive(Debug)]
 pub(crate) struct CatchUp {
-    /// Answers to an earlier one are of no use.
+    /// The number of this catch-up. Answers to an earlier one are ignored.
     pub(crate) nth: u64,
-    /// When to ask, if that is not done.
+    /// When to ask for the list of nodes, if that was not done yet.
     pub(crate) start: Option<Duration>,
     is_listed: bool,
-    /// A write with a greater number has to be answered: from the answer this node learns
-    /// which of its people are elsewhere by now. It has to be heard too: who is deaf would
-    /// not learn what is claimed from now on.
+    /// A write with a greater number than this must be answered: the answer tells this node
+    /// which of its people are elsewhere by now. Its frame must be heard too: a deaf node
+    /// would not learn what is claimed from now on.
     after: u64,
     is_answered: bool,
     is_heard: bool,
     waiting: BTreeSet<NodeId>,
     pub(crate) read: BTreeMap<NodeId, (Snapshot, Duration)>,
-    /// Nodes whose hashes Redis has not. If they live, they write them anew at once, and
-    /// are waited for until then.
+    /// Nodes whose hashes Redis doesn't have. A live node writes its hash anew at once, so
+    /// these are waited for, until the deadline.
     missing: BTreeSet<NodeId>,
     deadline: Duration,
     /// What was heard meanwhile.
@@ -67,19 +67,19 @@ impl CatchUp {
         self.is_heard |= seq > self.after;
     }
 
-    /// Whether there is nothing left to wait for. Of those who are missing, only those count
-    /// who are `known` still.
+    /// Whether there is nothing left to wait for. Missing nodes are waited for only if they are
+    /// still `known`.
     pub(crate) fn is_complete(&self, now: Duration, known: impl Fn(NodeId) -> bool) -> bool {
         let is_there = self.deadline <= now || !self.missing.iter().any(|node| known(*node));
         self.is_listed && self.is_answered && self.is_heard && self.waiting.is_empty() && is_there
     }
 
-    /// When it ends at the latest, if all else is done.
+    /// When missing nodes are no longer waited for.
     pub(crate) fn deadline(&self) -> Duration {
         self.deadline
     }
 
-    /// Keeps what was heard for later.
+    /// Keeps a frame that was heard for later.
     pub(crate) fn hear(&mut self, frame: &Arc<Frame>, now: Duration) {
         for part in frame.shares.iter().filter(|part| part.is_whole) {
             self.missing.remove(&part.node);
@@ -88,18 +88,18 @@ impl CatchUp {
         self.frames.push(frame.clone());
     }
 
-    /// Whether so much was heard meanwhile that it has to begin anew.
+    /// Whether so much was heard meanwhile that the catch-up must start again.
     pub(crate) fn is_too_long(&self) -> bool {
         self.frames.len() > MOST_FRAMES
     }
 
-    /// Notes which nodes there are, and answers with those to read.
+    /// Notes which nodes there are, and returns those to read.
     pub(crate) fn list(&mut self, nodes: impl Iterator<Item = NodeId>) -> Vec<NodeId> {
         self.is_listed = true;
         nodes.filter(|node| self.need(*node)).collect()
     }
 
-    /// Whether a node has yet to be read, and nobody has asked for it.
+    /// Notes that a node must be read. Returns whether it was neither read nor asked for yet.
     pub(crate) fn need(&mut self, node: NodeId) -> bool {
         !self.read.contains_key(&node) && !self.missing.contains(&node) && self.waiting.insert(node)
     }
@@ -118,7 +118,7 @@ impl CatchUp {
         }
     }
 
-    /// The nodes that Redis knows nothing of, whose word nobody has heard either.
+    /// The nodes that Redis knows nothing of, and that have not written their share anew since.
     pub(crate) fn missing(&self) -> impl Iterator<Item = NodeId> {
         self.missing.iter().copied()
     }

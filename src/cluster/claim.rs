@@ -1,8 +1,8 @@
-//! A claim: somebody has come back with a token of another node, and their seat is to
-//! move here, whether that node lives, drains or is dead.
+//! A claim: somebody has come back with a token of another node, and this node asks for
+//! their seat to move here, whether the other node lives, drains or is dead.
 //!
 //! A claim travels with a write: the same script that counts them here takes them away
-//! there. It may be carried out twice, for Redis remembers who was moved where.
+//! there. It may be carried out twice, because Redis remembers who was moved where.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -15,18 +15,18 @@ use super::place::{Place, SeatNumber};
 use super::{MEMORY, MOST_CLAIMS, PATIENCE};
 use crate::name::Name;
 
-/// Who is to be moved where.
+/// Whom to move, and where to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Claim {
-    /// What the token names. Whoever has the driver verify tokens knows that it is one.
+    /// The place that the token names. The driver has verified the token.
     pub(crate) from: Place,
     /// Their seat here.
     pub(crate) to: SeatNumber,
-    /// The rooms that they were in there and are in here, as far as that is known.
+    /// The rooms that they were in there and are in here, as far as the token tells.
     pub(crate) rooms: Arc<[Name]>,
-    /// What it made of the hash that they came from, if it was carried out already. If the
-    /// hash has that version or another generation, nobody is taken from it a second time;
-    /// its node is told again.
+    /// If the claim was carried out before, the version that it gave the hash they came from.
+    /// If the hash has that version or a later one, or another generation, nobody is taken
+    /// from it a second time; only its node is told again.
     pub(crate) unless: Option<Version>,
 }
 
@@ -35,22 +35,22 @@ pub(crate) struct Claim {
 struct Pending {
     claim: Claim,
     since: Duration,
-    /// The first write that carried it. Each write after that does so too.
+    /// The first write that carried it. Each later one does so too.
     sent: Option<u64>,
     standing: Standing,
     /// Seats that they had here before, with the same token, and that Redis may know of.
-    /// Until the claim is carried out, it is these that another node finds if they go there.
+    /// Until the claim is carried out, another node that they go to finds these.
     former: Vec<SeatNumber>,
 }
 
-/// Where somebody is while their claim is not confirmed.
+/// Where somebody is until their claim is confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// They wait, and are where they were.
     Waiting,
     /// They waited long enough: they are here, and in the share of the other node too.
     Seated,
-    /// They are here; the claim is made once more, for Redis has lost it.
+    /// They are here; the claim is made once more, because Redis has lost it.
     Moved,
 }
 
@@ -58,15 +58,16 @@ pub(crate) enum Standing {
 #[derive(Debug, Default)]
 pub(crate) struct Claims {
     pending: VecDeque<Pending>,
-    /// The seats here of those, and how often, to find out at once about all others.
+    /// The seats here of the pending claims, and how often each occurs, to see quickly that
+    /// any other seat has none.
     seats: HashMap<SeatNumber, usize>,
-    /// What has taken the place of the former seats of those.
+    /// Maps the former seats of pending claims to the seats that took their place.
     successors: HashMap<SeatNumber, SeatNumber>,
-    /// How many of them wait, and how many are seated. There may be thousands, and each
-    /// input asks.
+    /// How many pending claims wait, and how many are seated. They are counted because there
+    /// may be thousands, and each input asks.
     waiting: usize,
     seated: usize,
-    /// Confirmed, and when. If Redis loses what it wrote last, they are made again.
+    /// Confirmed claims, and when. If Redis loses its last writes, they are made again.
     recent: VecDeque<(Claim, Duration)>,
 }
 
@@ -112,14 +113,14 @@ impl Claims {
         Some(pending)
     }
 
-    /// Adds the claim of somebody who has the seat `old` here, and is to have another one
-    /// in its place. Answers how they stand.
+    /// Adds the claim of somebody whose seat `old` here is replaced by another one. Returns
+    /// their standing.
     pub(crate) fn replace(&mut self, old: SeatNumber, claim: Claim, now: Duration) -> Standing {
         let (standing, mut former, is_known) = match self.remove(old) {
             Some(before) => (before.standing, before.former, before.sent.is_some()),
             None => (Standing::Moved, Vec::new(), true),
         };
-        // Or there would be ever more of them while Redis is away.
+        // Only then, or the list would grow without end while Redis is away.
         if is_known {
             former.push(old);
         }
@@ -127,7 +128,7 @@ impl Claims {
         standing
     }
 
-    /// The claim for this seat, if Redis has not confirmed it.
+    /// The claim for this seat, unless Redis has confirmed it.
     pub(crate) fn of(&self, seat: SeatNumber) -> Option<&Claim> {
         if !self.seats.contains_key(&seat) {
             return None;
@@ -135,7 +136,7 @@ impl Claims {
         self.pending.iter().map(|pending| &pending.claim).find(|claim| claim.to == seat)
     }
 
-    /// The seat that has taken the place of `former`, which Redis does not know yet.
+    /// The seat that has taken the place of `former`, if Redis doesn't know that yet.
     pub(crate) fn successor(&self, former: SeatNumber) -> Option<SeatNumber> {
         self.successors.get(&former).copied()
     }
@@ -144,12 +145,12 @@ impl Claims {
         self.pending.len() + self.successors.len()
     }
 
-    /// Whether one has yet to be sent for the first time.
+    /// Whether the next write would carry a claim for the first time.
     pub(crate) fn is_one_unsent(&self) -> bool {
         self.pending.iter().take(MOST_CLAIMS).any(|pending| pending.sent.is_none())
     }
 
-    /// Those that the write with this number carries.
+    /// The claims that the write with this number carries.
     pub(crate) fn send(&mut self, seq: u64) -> Vec<Claim> {
         let first = self.pending.iter_mut().take(MOST_CLAIMS);
         first
@@ -160,18 +161,18 @@ impl Claims {
             .collect()
     }
 
-    /// Those that have to wait until others are confirmed.
+    /// The claims that must wait until others are confirmed.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = &Claim> {
         self.pending.iter().skip(MOST_CLAIMS).map(|pending| &pending.claim)
     }
 
-    /// Whether somebody is counted here who is in the share of another node still.
+    /// Whether somebody is counted here who is still in the share of another node.
     pub(crate) fn is_one_seated(&self) -> bool {
         self.seated > 0
     }
 
-    /// Takes the claims that were carried out with this node's write that was published as
-    /// `frame`, or before, and where those people were until now.
+    /// Removes and returns the claims that were carried out by this node's write that was
+    /// published as `frame`, or by an earlier one, with the standing that they had.
     pub(crate) fn confirm(&mut self, frame: &Frame, now: Duration) -> Vec<(Claim, Standing)> {
         let is_sent = |pending: &Pending| pending.sent.is_some_and(|sent| sent <= frame.seq);
         let mut confirmed = Vec::new();
@@ -183,8 +184,8 @@ impl Claims {
                 self.pending.push_back(pending);
             }
         }
-        // Those who had been moved already since they got their token were moved from another
-        // place than it names. Both are to be known.
+        // People who had been moved since they got their token were moved from another place
+        // than it names. Remember both places.
         let version =
             |node| frame.shares.iter().find(|part| part.node == node).map(|part| part.version);
         let moved = frame.moves.iter().filter(|moved| moved.from.node != frame.from);
@@ -206,7 +207,7 @@ impl Claims {
         confirmed
     }
 
-    /// Has the recent claims be made again: Redis has lost them.
+    /// Makes the recent claims again: Redis has lost them.
     pub(crate) fn repeat(&mut self, now: Duration) {
         for (claim, _) in mem::take(&mut self.recent).into_iter().rev() {
             let standing = Standing::Moved;
@@ -216,14 +217,14 @@ impl Claims {
         }
     }
 
-    /// Drops the claim for a seat that is not here any more, if it is not confirmed. It was
-    /// carried out and is done with, or it was not, and its client, who has heard of no
-    /// other token, comes with the old one.
+    /// Drops the unconfirmed claim for a seat that is no longer here. Either it was carried out
+    /// and nothing is left to do, or it was not, and the client, which was given no other token,
+    /// will come back with the old one.
     pub(crate) fn drop(&mut self, seat: SeatNumber) -> Option<(Claim, Standing)> {
         self.remove(seat).map(|pending| (pending.claim, pending.standing))
     }
 
-    /// Takes those who need not wait any longer: all of them if it `is_vain`.
+    /// Seats those who need not wait any longer: everybody if waiting `is_vain`.
     pub(crate) fn seat(&mut self, is_vain: bool, now: Duration) -> Vec<Claim> {
         if self.waiting == 0 {
             return Vec::new();
@@ -234,7 +235,7 @@ impl Claims {
             pending.standing = Standing::Seated;
             pending.claim.clone()
         };
-        // They came last. Before them there may be thousands who are seated.
+        // The waiting are at the end; thousands who are seated may be before them.
         let last = self.pending.iter_mut().rev().filter(waits).take(self.waiting);
         let mut seated: Vec<_> = last.filter(is_over).map(seat).collect();
         seated.reverse();
@@ -243,15 +244,15 @@ impl Claims {
         seated
     }
 
-    /// When the next of them need not wait any longer.
+    /// When the first of those who wait need not wait any longer.
     pub(crate) fn next_seat(&self) -> Option<Duration> {
         let waits = |pending: &&Pending| pending.standing == Standing::Waiting;
         let last = self.pending.iter().rev().filter(waits).take(self.waiting);
         last.last().map(|first| first.since + PATIENCE)
     }
 
-    /// Forgets what nobody will ask for any more, and answers with those whose claim was
-    /// in vain for too long: they are counted here, and nowhere else by now.
+    /// Forgets what nobody will ask for any more, and returns the claims of people who were
+    /// seated without a confirmation for too long: by now they are counted here only.
     pub(crate) fn forget(&mut self, now: Duration) -> Vec<Claim> {
         while self.recent.front().is_some_and(|(_, since)| *since + MEMORY <= now) {
             self.recent.pop_front();

@@ -15,7 +15,8 @@ use crate::name::Name;
 pub(crate) struct Elsewhere {
     shares: BTreeMap<NodeId, Share>,
     sums: HashMap<Name, Sum>,
-    /// How many of those who are here were moved, which catching up will show.
+    /// How many people were moved here while catching up, which the shares don't show before
+    /// that is done.
     moved: HashMap<Name, u64>,
     changed: HashSet<Name>,
 }
@@ -25,10 +26,10 @@ pub(crate) struct Elsewhere {
 struct Sum {
     /// In all shares.
     there: u64,
-    /// Of these, how many are here, for all that is known: they came before Redis could
-    /// move them, or before this node has read of it. They are in the share that their
+    /// How many of these are here, as far as this node knows: they came before Redis could
+    /// move them, or before this node has read that it did. They are in the share that their
     /// token names, or in another one if they were moved since this node fell behind, or
-    /// in none yet; so they are taken from the sum.
+    /// in none yet; so they are subtracted from the sum and not from a share.
     here: u64,
 }
 
@@ -65,10 +66,10 @@ impl Elsewhere {
         mem::take(&mut self.changed)
     }
 
-    /// Applies all of a frame that is news, or nothing if one before it was missed: half
+    /// Applies everything new in a frame, or nothing if a frame before it was missed: half
     /// of a move would count somebody twice.
     ///
-    /// `own` is this node, whose share is nobody else's business here.
+    /// `own` is this node, whose own share is not kept here.
     ///
     /// # Errors
     /// [`Gap`] if a frame was missed.
@@ -76,7 +77,7 @@ impl Elsewhere {
         let parts = || frame.shares.iter().filter(|part| part.node != own);
         let is_missed = |part: &Part| match self.shares.get(&part.node) {
             Some(share) => share.judge(part) == Verdict::Gap,
-            // Whose share was dropped is of interest only if they speak themselves.
+            // A node whose share was dropped matters only if it writes itself.
             None => !part.is_whole && part.node == frame.from,
         };
         if parts().any(is_missed) {
@@ -86,7 +87,7 @@ impl Elsewhere {
             self.apply_part(part, now);
         }
         for moved in frame.moves.iter().filter(|moved| moved.is_lost) {
-            // What we know of that share is all that there is, until its node writes it anew.
+            // Redis has lost that share: ours is the only copy until its node writes it anew.
             if self.shares.get(&moved.from.node).is_some_and(|share| share.lease.is_hash_missing())
             {
                 self.take(moved.from.node, &moved.rooms);
@@ -118,7 +119,7 @@ impl Elsewhere {
         self.insert(part.node, Share::new(&part.rooms, part.version, lease));
     }
 
-    /// Takes somebody away from a share that no frame takes them away from.
+    /// Takes somebody away from a share when no frame will do so.
     fn take(&mut self, node: NodeId, rooms: &[Name]) {
         for room in rooms {
             let count = self.shares.get(&node).map_or(0, |share| share.count(room));
@@ -134,21 +135,21 @@ impl Elsewhere {
         }
     }
 
-    /// Notes that somebody is here who is in another node's share still.
+    /// Notes that somebody is here who is still in another node's share.
     pub(crate) fn leaves(&mut self, rooms: &[Name]) {
         for room in rooms {
             self.change(room, |sum| sum.here += 1);
         }
     }
 
-    /// Notes that they are not in that share any more.
+    /// Notes that somebody is no longer in another node's share.
     pub(crate) fn has_left(&mut self, rooms: &[Name]) {
         for room in rooms {
             self.change(room, |sum| sum.here = sum.here.saturating_sub(1));
         }
     }
 
-    /// Notes that somebody was moved here, which the shares do not show before
+    /// Notes that somebody was moved here, which the shares don't show until
     /// [everything is read](Self::is_read).
     pub(crate) fn moves(&mut self, rooms: &[Name]) {
         self.leaves(rooms);
@@ -182,7 +183,7 @@ impl Elsewhere {
     pub(crate) fn insert(&mut self, node: NodeId, share: Share) {
         let old = self.shares.remove(&node);
         let before = |room: &Name| u64::from(old.as_ref().map_or(0, |old| old.count(room)));
-        // Most of them have not changed, and of those nobody is told.
+        // Most rooms have not changed, and nobody is told of those.
         for (room, count) in share.rooms() {
             let (before, after) = (before(room), u64::from(count));
             if before != after {

@@ -1,8 +1,8 @@
 //! Writes and frames as JSON, which is what Redis's Lua reads and writes.
 //!
-//! Lua has one kind of table, so an empty list comes back as `{}`: that is taken for one
-//! here. Frames come from outside the process, so nothing about them is trusted: names keep
-//! the rules of [`Name`], and a frame that is too long is not even looked at.
+//! Lua has one kind of table, so an empty list comes back as `{}`, which is read as a list
+//! here. Frames come from outside the process, so nothing about them is trusted: names must
+//! follow the rules of [`Name`], and a frame that is too long is not even parsed.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -20,10 +20,10 @@ use super::write::Write;
 use crate::name::Name;
 
 impl Write {
-    /// As text, for `node`, whose write it is.
+    /// The write as text. `node` is the node that writes.
     ///
     /// # Errors
-    /// None that is known: there is nothing in a write that JSON doesn't have.
+    /// None that are known: JSON can express everything in a write.
     pub(crate) fn to_json(&self, node: NodeId) -> Result<String, Malformed> {
         let text = WriteText {
             node: node.0,
@@ -73,7 +73,7 @@ impl<'a> ClaimText<'a> {
 }
 
 impl Frame {
-    /// Takes what was published.
+    /// Reads what was published.
     ///
     /// # Errors
     /// [`Malformed`] if it is not a frame.
@@ -139,7 +139,7 @@ impl MoveText {
     }
 }
 
-/// A room's name that keeps the rules.
+/// A room's name that follows the rules.
 struct Room(Name);
 
 impl<'de> Deserialize<'de> for Room {
@@ -252,7 +252,7 @@ mod tests {
         );
     }
 
-    /// As Redis's cjson writes one, which escapes every slash.
+    /// A frame as Redis's cjson writes it, which escapes every slash.
     const FRAME: &str = r#"{"moves":[{"lost":false,"rooms":["\/blog","Ї"],"from":[5,17],"to":23}],
         "seq":12,"from":4294967295,"shares":[
         {"whole":true,"node":7,"generation":1,"version":40,"rooms":[["\/blog",3],["Ї",0]]}]}"#;

@@ -17,9 +17,9 @@ impl Lease {
         Self { end: now + LEASE, is_hash_missing: false }
     }
 
-    /// The lease of a node whose hash was read `now`. Nobody knows when it spoke, but its
-    /// hash got the whole lease to live then, and has this much left. If that is more than
-    /// a lease, Redis's clock was set back since: the node has little time to speak again.
+    /// The lease of a node whose hash was read `now`. Nobody knows when the node last wrote,
+    /// but its hash got a whole lease to live then, and has this much left. If that is more
+    /// than a lease, Redis's clock was set back since: the node has little time to write again.
     pub(crate) fn read(now: Duration, remaining: Duration) -> Self {
         let remaining = if remaining > LEASE { REASSERT } else { remaining };
         Self { end: now + remaining, is_hash_missing: false }
@@ -32,8 +32,8 @@ impl Lease {
         }
     }
 
-    /// Shortens the lease of a node that Redis knows nothing of any more: if it lives, it
-    /// writes everything anew at once.
+    /// Shortens the lease of a node whose hash Redis has lost: if the node lives, it writes
+    /// everything anew at once.
     pub(crate) fn miss(&mut self, now: Duration) {
         if !self.is_hash_missing {
             self.is_hash_missing = true;
@@ -41,12 +41,12 @@ impl Lease {
         }
     }
 
-    /// Whether Redis knows nothing of the node any more.
+    /// Whether Redis has lost the node's hash.
     pub(crate) fn is_hash_missing(self) -> bool {
         self.is_hash_missing
     }
 
-    /// When it ends.
+    /// When the lease ends.
     pub(crate) fn end(self) -> Duration {
         self.end
     }
@@ -56,8 +56,8 @@ impl Lease {
         if self.is_hash_missing {
             Duration::ZERO
         } else {
-            // Not from the start: a node may have begun to count its time after the other
-            // one spoke.
+            // Measured back from the end: this node's lease may have begun long after the other
+            // node wrote.
             self.end.saturating_sub(LEASE - SILENCE)
         }
     }

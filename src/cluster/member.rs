@@ -19,63 +19,64 @@ use crate::name::Name;
 
 /// What happens to a node.
 ///
-/// A driver says so with the time of its own monotonic clock, which never goes back. It
+/// A driver passes it on with the time of its own monotonic clock, which never goes back. It
 /// delivers what comes through one link in the order in which Redis sent it, frames and
 /// answers alike, and nothing that came through a link that is closed.
 #[derive(Clone, Debug)]
 pub(crate) enum Input {
-    /// Nothing but time has passed. It is said at the latest when it is
+    /// Nothing but time has passed. The driver says so at the latest when it is
     /// [due](Member::due).
     Time,
     /// Somebody has sat down in these rooms, perhaps in place of the seat that they had here
     /// `before`.
     Join { seat: SeatNumber, rooms: Arc<[Name]>, before: Option<SeatNumber> },
-    /// Somebody wants to sit down who has this verified token. They are let in with
-    /// [`Output::Seat`], and told the numbers that come with it. `had` are the rooms that the
-    /// token vouches for: the same, or none if those were others. Then their node finds out
-    /// itself where they are missing, if it lives.
+    /// Somebody with a verified token, which names the place `from`, wants to sit down. They
+    /// are let in with [`Output::Seat`], and told the numbers that come with it. `had` are the
+    /// rooms that the token vouches for: the same rooms, or none if it was given for others.
+    /// In that case their former node, if it lives, finds out itself where they are missing.
     Return { seat: SeatNumber, rooms: Arc<[Name]>, from: Place, had: Arc<[Name]> },
-    /// Somebody has left their seat, or will not wait for it any longer.
+    /// Somebody has left their seat, or no longer waits for it.
     Leave { seat: SeatNumber },
     /// There is a link to Redis, and the subscription is confirmed.
     Opened,
     /// The link is lost.
     Lost,
-    /// A frame was heard, this node's own ones too.
+    /// A frame was heard, perhaps one of this node's own.
     Frame(Arc<Frame>),
     /// A write was answered; `None` if it failed or took too long.
     Written { seq: u64, answer: Option<Answer> },
     /// The nodes were listed; `None` if that failed.
     Listed { catch_up: u64, nodes: Option<Vec<NodeId>> },
-    /// A node's hash was read. The inner `None` says that there is none, the outer one that it
-    /// is not known.
+    /// A node's hash was read. The inner `None` says that there is no hash, the outer one that
+    /// reading failed.
     Read { catch_up: u64, node: NodeId, snapshot: Option<Option<Snapshot>> },
 }
 
-/// What the driver is to do.
+/// What the driver must do.
 ///
-/// Whatever one input brings about belongs together: the driver changes the room of a seat
-/// and how many are elsewhere in one step, or watchers see somebody twice, or not at all.
+/// All outputs of one input belong together: the driver changes the room of a seat and how
+/// many people are elsewhere in one step, or watchers would see somebody twice, or not at all.
 #[derive(Clone, Debug)]
 pub(crate) enum Output {
-    /// Run the script with this write, and say with [`Input::Written`] how it went, once.
+    /// Run the script with this write, and say once with [`Input::Written`] how it went.
     Write(Write),
-    /// List the nodes: [`Input::Listed`].
+    /// List the nodes, and answer with [`Input::Listed`].
     List { catch_up: u64 },
-    /// Read the hash of a node: [`Input::Read`].
+    /// Read the hash of a node, and answer with [`Input::Read`].
     Read { catch_up: u64, node: NodeId },
-    /// Close the link and open another one, with a little jitter: [`Input::Opened`].
+    /// Close the link and open another one, with a little jitter, and then say
+    /// [`Input::Opened`].
     Reopen,
-    /// Let somebody sit down who has come back.
+    /// Let somebody who has come back sit down.
     Seat(SeatNumber),
     /// Tell somebody who has come back the token of their seat here. Until then their
-    /// client keeps the one that it came with, for nobody but this node knows of the new
-    /// one: if the claim fails, another node finds them by the old one. It is told as well
-    /// when the claim is given up.
+    /// client keeps the token that it came with, because only this node knows of the new
+    /// one: if the claim fails, another node finds them by the old one. The new token is
+    /// told as well when the claim is given up.
     Token(SeatNumber),
-    /// End a seat without a word: its person is on another node now.
+    /// End a seat silently: its person is on another node now.
     GiveUp(SeatNumber),
-    /// So many people of this room are elsewhere.
+    /// This many people of this room are elsewhere.
     Elsewhere(Name, u32),
     /// Whether some people may be missing from the numbers.
     Partial(bool),
@@ -91,7 +92,7 @@ pub(crate) struct Member {
     elsewhere: Elsewhere,
     link: Option<Link>,
     catch_ups: u64,
-    /// The number of the last own write that was heard of.
+    /// The number of this node's last write whose frame was heard, or came with the answer.
     heard: u64,
     is_partial: bool,
     outputs: VecDeque<Output>,
@@ -106,7 +107,7 @@ struct Link {
 }
 
 impl Member {
-    /// A node with an `id` of its own, which nobody ever had.
+    /// A node with this `id`, which no node ever had before.
     pub(crate) fn new(id: NodeId, now: Duration) -> Self {
         Self {
             id,
@@ -146,23 +147,23 @@ impl Member {
         self.elsewhere.nodes().filter_map(size)
     }
 
-    /// What waits to be written, claimed or caught up with, in pieces.
+    /// How many items wait to be written, claimed or caught up with.
     pub(crate) fn backlog(&self) -> usize {
         let frames = |link: &Link| link.catch_up.as_ref().map_or(0, |it| it.frames.len());
         self.outbox.len() + self.claims.len() + self.link.as_ref().map_or(0, frames)
     }
 
-    /// What is to be done next.
+    /// The next thing that the driver must do.
     pub(crate) fn next(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// Takes what has happened by `now`.
+    /// Handles what has happened by `now`.
     pub(crate) fn handle(&mut self, now: Duration, input: Input) {
         let was_asleep = now >= self.now + ASLEEP;
         self.now = self.now.max(now);
         if was_asleep && (self.link.is_some() || matches!(input, Input::Opened)) {
-            // What waits in the sockets is old: whoever spoke there may be long dead.
+            // What waits in the sockets is old: the nodes that sent it may be long dead.
             self.reopen();
             if !matches!(input, Input::Opened) {
                 self.take(input);
@@ -194,7 +195,7 @@ impl Member {
     fn come_back(&mut self, seat: SeatNumber, rooms: Arc<[Name]>, from: Place, had: Arc<[Name]>) {
         let claim = Claim { from, to: seat, rooms: had, unless: None };
         if let Some(old) = self.outbox.brought(from) {
-            // They came with this token before, and have not heard of their new seat.
+            // They came with this token before, and were not told their new one.
             self.outbox.leave(old, self.now);
             self.outputs.push_back(Output::GiveUp(old));
             let standing = self.claims.replace(old, claim, self.now);
@@ -210,8 +211,8 @@ impl Member {
         self.outbox.join(seat, rooms, Some(from));
     }
 
-    /// Has a seat follow the one `before`, whose claim becomes its own. Answers where they have
-    /// come from, unless that is past.
+    /// Lets a seat take over the claim of the seat `before`. Returns the place that is claimed,
+    /// if the claim is still pending.
     fn follow(&mut self, seat: SeatNumber, before: SeatNumber) -> Option<Place> {
         self.outbox.leave(before, self.now);
         let claim = Claim { to: seat, ..self.claims.of(before)?.clone() };
@@ -300,14 +301,14 @@ impl Member {
         }
     }
 
-    /// Takes note of who was claimed from this node: by another one, or by itself, if they
-    /// have come with the token that brought them here before.
+    /// Gives up the seats that were claimed from this node: by another node, or by this one, if
+    /// people have come again with the token that brought them here before.
     fn hear_of_own(&mut self, frame: &Frame) {
         let own = self.id;
         for moved in frame.moves.iter().filter(|moved| moved.from.node == own) {
             self.give_up(moved.from.seat);
-            // They came here once more with the token that they went there with, and Redis
-            // has not heard of that.
+            // They came back here with the token that they had taken to the other node, and
+            // Redis has not heard of that yet.
             let successor = self.claims.successor(moved.from.seat);
             if let Some(seat) = successor.filter(|_| frame.from != own) {
                 self.leave(seat);
@@ -319,7 +320,7 @@ impl Member {
         }
     }
 
-    /// Whether an own frame, which comes with the answer too, is heard for the first time.
+    /// Whether this node's own frame is news: it is heard, and comes with the answer as well.
     fn is_news(&mut self, own: &Frame) -> bool {
         let heard = self.heard.max(own.seq);
         mem::replace(&mut self.heard, heard) < own.seq
@@ -338,7 +339,7 @@ impl Member {
         if let Some(catch_up) = &mut link.catch_up {
             catch_up.hear(frame, now);
             self.elsewhere.renew(frame.from, now);
-            // Somebody who is not on the list, or has joined since.
+            // Read a node that was not on the list, or has joined since.
             let is_whole = frame.shares.iter().any(|part| part.node == frame.from && part.is_whole);
             if frame.from != self.id
                 && !is_whole
@@ -358,8 +359,7 @@ impl Member {
         }
     }
 
-    /// Takes note that the claims of this node's write, and of those before, were carried
-    /// out.
+    /// Handles the claims that this node's write, and those before it, have carried out.
     fn confirm(&mut self, frame: &Frame) {
         let catches_up = self.link.as_ref().is_some_and(|link| link.catch_up.is_some());
         for (claim, standing) in self.claims.confirm(frame, self.now) {
@@ -371,7 +371,7 @@ impl Member {
                 Standing::Seated => self.elsewhere.has_left(&claim.rooms),
                 Standing::Moved => continue,
             }
-            // The frame that takes them away there waits until everything is read.
+            // The frame that takes them away from the other node waits until everything is read.
             if catches_up {
                 self.elsewhere.moves(&claim.rooms);
             }
@@ -379,7 +379,7 @@ impl Member {
     }
 
     fn is_answered(&mut self, seq: u64, answer: Option<Answer>) {
-        // Another one may have been given up as too late, and been repeated.
+        // This may be the late answer to a write that was given up and repeated.
         if !self.outbox.awaits(seq) {
             return;
         }
@@ -409,7 +409,7 @@ impl Member {
         }
     }
 
-    /// Looks what time has brought about, and what is to be done.
+    /// Works out what the passing of time has changed, and what must be done.
     fn look(&mut self) {
         let now = self.now;
         self.elsewhere.expire(now);
@@ -422,7 +422,7 @@ impl Member {
         }
         for claim in self.claims.forget(now) {
             self.elsewhere.has_left(&claim.rooms);
-            // By the one that they came with nobody finds them any more.
+            // Nobody finds them any more by the token that they came with.
             self.outputs.push_back(Output::Token(claim.to));
         }
         self.look_at_catch_up();
@@ -446,7 +446,7 @@ impl Member {
         };
         if catch_up.start.is_some_and(|start| start <= now) {
             catch_up.start = None;
-            // What was heard before is in what will be read.
+            // What will be read includes what was heard so far.
             catch_up.frames.clear();
             self.outputs.push_back(Output::List { catch_up: catch_up.nth });
         } else if catch_up.is_too_long() {
@@ -456,7 +456,7 @@ impl Member {
         }
     }
 
-    /// Goes over from what was known before to what was read, in one step.
+    /// Replaces what was known before by what was read, in one step.
     fn finish(&mut self) {
         let now = self.now;
         let Some(link) = &mut self.link else { return };
@@ -490,7 +490,7 @@ impl Member {
             || self.elsewhere.shares().any(|share| share.lease.doubt() <= self.now)
     }
 
-    /// When [`Input::Time`] is to be said at the latest.
+    /// When the driver must say [`Input::Time`] at the latest.
     pub(crate) fn due(&self) -> Duration {
         let mut due = self.now + BEAT;
         let mut by = |at: Duration| {
@@ -536,7 +536,7 @@ mod tests {
         member
     }
 
-    /// Does what the member asks for, in a Redis that moves those whom it claims and that
+    /// Does what the member asks for, like a Redis that moves the people it claims and that
     /// no other node writes to.
     fn answered(member: &mut Member, now: Duration) -> Vec<Output> {
         let mut outputs = Vec::new();
@@ -584,7 +584,7 @@ mod tests {
         member.handle(now, Input::Return { seat: 1, rooms: lobby(), from, had: lobby() });
         answered(&mut member, now);
         now += Duration::from_millis(1);
-        // They come once more. Redis, which is not told at once, knows of seat 1.
+        // They come once more. Redis is not told at once, and still knows of seat 1.
         member.handle(now, Input::Return { seat: 2, rooms: lobby(), from, had: lobby() });
         let mut outputs = Vec::from_iter(std::iter::from_fn(|| member.next()));
         assert!(matches!(outputs[..], [Output::GiveUp(1), Output::Seat(2), ..]), "{outputs:?}");
@@ -606,7 +606,7 @@ mod tests {
         outputs = Vec::from_iter(std::iter::from_fn(|| member.next()));
         assert!(outputs.iter().any(|it| matches!(it, Output::GiveUp(2))), "{outputs:?}");
         assert_eq!(member.elsewhere(&Name::default()), 1);
-        // And nothing of them is left to be written.
+        // And nothing about them is left to write.
         now += Duration::from_millis(500);
         let seq = member.outbox.seq();
         member.handle(now, Input::Written { seq, answer: None });
@@ -660,7 +660,7 @@ mod tests {
         assert_eq!(told, Some(MEMORY.as_secs()));
     }
 
-    /// A page that is loaded anew comes without a token, and gets the seat that waits here.
+    /// A page that is reloaded comes without a token, and gets the seat that waits here.
     #[test]
     fn a_seat_that_follows_one_whose_claim_is_not_confirmed_claims_in_its_place() {
         let mut member = member();
@@ -750,7 +750,7 @@ mod tests {
             most = most.max(member.backlog());
         }
         assert!(most <= MOST_LEFT + SPARE_ROOMS + 1, "{most}");
-        // When it is back, not all of it is said at once, and nothing that is of no use.
+        // When Redis is back, it is not told everything at once, nor what it would have forgotten.
         let now = Duration::from_millis(1_000 + 200_000 * 10);
         member.handle(now, Input::Opened);
         member.handle(now, Input::Opened);

@@ -1,4 +1,4 @@
-//! The outbox: who is here, and what of that Redis has yet to be told.
+//! The outbox: who is here, and which part of that Redis doesn't know yet.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::mem;
@@ -11,25 +11,25 @@ use super::write::Write;
 use super::{BEAT, LEFT_MEMORY, MOST_LEFT, MOST_LEFT_AT_ONCE, RETRY, SPARE_ROOMS, TICK};
 use crate::name::Name;
 
-/// A node's own share, and how far it is written.
+/// A node's own share, and how much of it is written.
 #[derive(Debug)]
 pub(crate) struct Outbox {
     seats: HashMap<SeatNumber, Seat>,
-    /// The seats of those who came back with a token of another node, by what it names.
+    /// The seats of people who came back with another node's token, by the place it names.
     brought: HashMap<Place, SeatNumber>,
     rooms: HashMap<Name, u32>,
     unwritten: Unwritten,
-    /// How often the whole share was written.
+    /// How many times the whole share was written.
     generation: u32,
     /// The last write, and the last one that was acknowledged.
     seq: u64,
     base: u64,
-    /// What the write that is on its way says.
+    /// What the write that is on its way carries.
     on_its_way: Option<Unwritten>,
     sent: Duration,
-    /// Not before this time, for the last one failed.
+    /// Don't write before this time, because the last write failed.
     pause: Duration,
-    /// Whether to say something though nothing has changed.
+    /// Whether to write at once, even if nothing has changed.
     is_beat_due: bool,
 }
 
@@ -39,12 +39,13 @@ struct Seat {
     from: Option<Place>,
 }
 
-/// What is not written.
+/// What is not written yet.
 #[derive(Debug, Default)]
 struct Unwritten {
     is_whole: bool,
     rooms: HashSet<Name>,
-    /// And since when. What Redis would have forgotten by now is not told it.
+    /// The seats that were left, and when. Redis is not told what it would have forgotten
+    /// by now.
     left: VecDeque<(SeatNumber, Duration)>,
     seen: BTreeSet<SeatNumber>,
 }
@@ -71,12 +72,12 @@ impl Outbox {
         self.seq
     }
 
-    /// What waits to be written, in pieces.
+    /// How many items wait to be written.
     pub(crate) fn len(&self) -> usize {
         self.unwritten.len() + self.on_its_way.as_ref().map_or(0, Unwritten::len)
     }
 
-    /// The seat here of somebody who came with this token.
+    /// The seat here of somebody who came with the token of this place.
     pub(crate) fn brought(&self, from: Place) -> Option<SeatNumber> {
         self.brought.get(&from).copied()
     }
@@ -90,7 +91,7 @@ impl Outbox {
         self.seats.insert(seat, Seat { rooms, from });
     }
 
-    /// Takes a seat out of the numbers. Leaving twice is leaving once.
+    /// Takes a seat out of the numbers. Leaving twice is the same as leaving once.
     pub(crate) fn leave(&mut self, seat: SeatNumber, now: Duration) {
         if self.remove(seat) {
             self.unwritten.left.push_back((seat, now));
@@ -98,14 +99,14 @@ impl Outbox {
         }
     }
 
-    /// Takes a seat out of the numbers that another node has claimed. Answers whether it
+    /// Takes a seat that another node has claimed out of the numbers. Returns whether it
     /// was here.
     pub(crate) fn give_up(&mut self, seat: SeatNumber) -> bool {
         self.unwritten.seen.insert(seat);
         self.remove(seat)
     }
 
-    /// Has those rooms written again that others see with another number: somebody was
+    /// Marks rooms of which the others have a wrong number to be written again: somebody was
     /// claimed from them who had left already.
     pub(crate) fn compare(&mut self, rooms: &[(Name, u32)]) {
         for (room, count) in rooms {
@@ -132,7 +133,7 @@ impl Outbox {
         true
     }
 
-    /// Has something be written at once.
+    /// Asks for a write at once.
     pub(crate) fn speak(&mut self) {
         self.is_beat_due = true;
         self.pause = Duration::ZERO;
@@ -165,7 +166,7 @@ impl Outbox {
         self.sent = now;
         self.is_beat_due = false;
         let claimed = claims.send(self.seq);
-        // Those whose claim has to wait are in the hash that they come from, for now.
+        // People whose claim doesn't fit into this write are still in the hash they come from.
         let mut waiting = HashMap::<&Name, u32>::new();
         for claim in claims.waiting().filter(|claim| self.seats.contains_key(&claim.to)) {
             for room in claim.rooms.iter() {
@@ -190,7 +191,7 @@ impl Outbox {
                 .cloned()
                 .collect()
         };
-        // The same for the same events, or a simulation could not be repeated.
+        // In a fixed order, or a simulation could not be repeated.
         rooms.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         let write = Write {
             seq: self.seq,
@@ -216,8 +217,8 @@ impl Outbox {
         self.base = self.seq;
     }
 
-    /// Notes that nobody knows whether the last write was carried out, if one was on its
-    /// way, or ever will be.
+    /// Notes that, if a write was on its way, nobody knows whether it was or ever will be
+    /// carried out.
     pub(crate) fn is_not_written(&mut self, pause: Duration) {
         if let Some(mut again) = self.on_its_way.take() {
             if self.unwritten.is_whole {
@@ -248,25 +249,25 @@ impl Outbox {
 }
 
 impl Unwritten {
-    /// Notes that a room is to be written, of which there are so `many`.
+    /// Notes that a room must be written. There are so `many` rooms on this node.
     fn note(&mut self, room: &Name, many: usize) {
         if self.is_whole {
             return;
         }
         self.rooms.insert(room.clone());
-        // Most of them are gone. Of these there could be ever more while Redis is away.
+        // Most of these rooms are gone. While Redis is away, their number could grow without end.
         if self.rooms.len() > many + SPARE_ROOMS {
             self.become_whole();
         }
     }
 
-    /// Has all rooms be written, whatever has changed.
+    /// Marks the whole share to be written, whatever has changed.
     fn become_whole(&mut self) {
         self.is_whole = true;
         self.rooms = HashSet::new();
     }
 
-    /// Keeps only as many of those who left as may be.
+    /// Keeps at most [`MOST_LEFT`] of the seats that were left, the newest.
     fn forget_left(&mut self) {
         let surplus = self.left.len().saturating_sub(MOST_LEFT);
         self.left.drain(..surplus);

@@ -1,4 +1,4 @@
-//! What Redis [replies](super::script): lists of texts, whatever client they came
+//! What Redis [replies](super::script): lists of texts, whichever client library they come
 //! through. Nothing about them is trusted.
 
 use std::fmt;
@@ -15,19 +15,19 @@ use crate::name::Name;
 /// Why something from Redis can't be used.
 #[derive(Debug)]
 pub(crate) enum Malformed {
-    /// It is too long, and has so many bytes.
+    /// It is too long: it has this many bytes.
     TooLong(usize),
-    /// It is not the JSON that it should be.
+    /// It is not the expected JSON.
     Json(serde_json::Error),
     /// It is not a reply of this command.
     Reply(&'static str),
 }
 
 impl Answer {
-    /// Takes the reply of [`WRITE`](super::script::WRITE).
+    /// Parses the reply of [`WRITE`](super::script::WRITE).
     ///
     /// # Errors
-    /// [`Malformed`] if it is none.
+    /// [`Malformed`] if it is not such a reply.
     pub(crate) fn parse<T: AsRef<[u8]>>(reply: &[T]) -> Result<Self, Malformed> {
         let seats = |texts: &[T]| {
             texts.iter().map(|text| number(text.as_ref())).collect::<Option<Vec<SeatNumber>>>()
@@ -47,8 +47,8 @@ impl Answer {
 }
 
 impl Snapshot {
-    /// Takes what `PTTL` and `HGETALL` reply of a node. There is none of a node that Redis has
-    /// no hash of.
+    /// Parses the replies of `PTTL` and `HGETALL` for a node. `None` if Redis has no hash of
+    /// that node.
     ///
     /// # Errors
     /// [`Malformed`] if it is not such a reply.
@@ -76,7 +76,7 @@ impl Snapshot {
                     let room = Name::new(str::from_utf8(room).ok()?).ok()?;
                     rooms.push((room, number(value.as_ref())?));
                 }
-                // A later version of this program may have more to say of itself.
+                // A later version of this program may have further fields.
                 _ => (),
             }
         }
@@ -86,10 +86,10 @@ impl Snapshot {
 }
 
 impl NodeId {
-    /// Takes what `ZRANGE` replies of the set of nodes.
+    /// Parses the reply of `ZRANGE` for the set of nodes.
     ///
     /// # Errors
-    /// [`Malformed`] if it is none.
+    /// [`Malformed`] if it is not such a reply.
     pub(crate) fn parse_list<T: AsRef<[u8]>>(reply: &[T]) -> Result<Vec<Self>, Malformed> {
         let nodes = reply.iter().map(|text| number(text.as_ref()).map(Self));
         nodes.collect::<Option<_>>().ok_or(Malformed::Reply("ZRANGE"))

@@ -1,7 +1,7 @@
-//! What Redis does. `tests/cluster/src/redis.rs` does the same, for the simulation.
+//! The script that Redis runs. `tests/cluster/src/redis.rs` does the same for the simulation.
 //!
 //! A node's hash is read with `PTTL` and `HGETALL`, and the nodes are listed with `ZRANGE`.
-//! Whatever changes something is one script:
+//! Every change is one run of the script:
 //!
 //! | `KEYS` | `ARGV` | answer |
 //! |---|---|---|

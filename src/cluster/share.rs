@@ -12,7 +12,7 @@ use crate::name::Name;
 pub(crate) struct Snapshot {
     pub(crate) version: Version,
     pub(crate) rooms: Vec<(Name, u32)>,
-    /// How long the hash has yet to live.
+    /// How long the hash has left to live.
     pub(crate) remaining: Duration,
 }
 
@@ -59,7 +59,7 @@ impl Share {
         self.people = self.people + u64::from(count) - u64::from(before.unwrap_or_default());
     }
 
-    /// What to do with `part`.
+    /// How `part` relates to what is known of this share.
     pub(crate) fn judge(&self, part: &Part) -> Verdict {
         if part.version <= self.version {
             Verdict::Old
@@ -73,10 +73,10 @@ impl Share {
     }
 }
 
-/// What a part of a frame is to one who has a share already.
+/// How a part of a frame relates to the share that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// It is known.
+    /// It is known already.
     Old,
     /// It follows what is known.
     Next,

@@ -1,9 +1,9 @@
 -- One write of a node: counts who came and went there, moves those whom it claims, and
 -- publishes all of it as one frame. Either everything is carried out or nothing.
 --
--- How numbers stay right when a write and a claim cross: a seat that is claimed is noted
--- in `taken` until its node says that it has seen so. As long as it has not, its numbers
--- have one person too many, whom this takes away.
+-- How numbers stay right when a write and a claim cross: a claimed seat is noted in `taken`
+-- until its node says that it has seen the claim. Until then its numbers have one person too
+-- many, whom this script subtracts.
 local own, prefix = KEYS[1], ARGV[1]
 local lease, memory, left_memory = ARGV[2], ARGV[3], ARGV[4]
 local write = cjson.decode(ARGV[5])
@@ -15,7 +15,7 @@ local function gone(node, seat)
   return key('gone', node) .. string.format(':%d', seat)
 end
 
--- One call costs more than what it does to one field; how many there may be is Lua's limit.
+-- One call for many fields costs less than many calls, but Lua limits the arguments of a call.
 local function in_lots(command, hash, arguments)
   for first = 1, #arguments, 1000 do
     redis.call(command, hash, unpack(arguments, first, math.min(first + 999, #arguments)))
@@ -40,14 +40,14 @@ for _, room in ipairs(write.rooms) do
   numbers[room[1]] = room[2]
 end
 
--- Who was claimed and is out of the numbers already.
+-- Seats that were claimed, and are out of the numbers already.
 local seen = {}
 for nth, seat in ipairs(write.seen) do
   seen[nth] = string.format('%d', seat)
 end
 in_lots('HDEL', key('taken', write.node), seen)
 
--- Who is to be moved here.
+-- The people to move here.
 local moves, victims, order = {}, {}, {}
 for _, claim in ipairs(write.claims) do
   -- They may have been moved since they got their token: follow them.
@@ -66,7 +66,7 @@ for _, claim in ipairs(write.claims) do
   if not is_here() then
     local to = string.format('%d:%d', write.node, claim.to)
     redis.call('SET', gone(node, seat), to, 'PX', memory)
-    -- Somebody who has left is nowhere, and of its own seats a node knows which it has.
+    -- Somebody who has left is counted nowhere, and a node knows which of its own seats it has.
     if not mark and (node ~= write.node or is_moved) then
       local hash, rooms, is_lost = key('node', node), claim.rooms, false
       local unless = claim['unless']
@@ -74,8 +74,8 @@ for _, claim in ipairs(write.claims) do
         and (redis.call('HGET', hash, 'generation') ~= tostring(unless[1])
           or tonumber(redis.call('HGET', hash, 'version')) >= unless[2])
       then
-        -- A claim is repeated, and its hash is not the one that Redis had before it lost
-        -- something: its numbers may be right. Its node finds out.
+        -- The claim is repeated, and the hash is not the one that Redis had before it lost
+        -- something. Its numbers may be right already; its node finds out.
         rooms = {}
       elseif node ~= write.node then
         is_lost = redis.call('EXISTS', hash) == 0
@@ -103,14 +103,14 @@ for _, claim in ipairs(write.claims) do
   end
 end
 
--- Who has left, and is out of the numbers too.
+-- Seats that were left, and are out of the numbers too.
 local left = {}
 for _, seat in ipairs(write.left) do
   left[seat] = true
   redis.call('SET', gone(write.node, seat), '', 'NX', 'PX', left_memory)
 end
 
--- Who was claimed, which the node does not know yet.
+-- Seats that were claimed without the node knowing it yet.
 local unseen = {}
 local taken = redis.call('HGETALL', key('taken', write.node))
 for nth = 1, #taken, 2 do
@@ -163,7 +163,7 @@ for _, node in ipairs(order) do
   share(node, changed, false)
 end
 
--- The lease. By Redis's clock alone are those dropped from the set who don't renew it.
+-- The lease. Redis's clock alone decides which nodes are dropped from the set.
 redis.call('PEXPIRE', own, lease)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

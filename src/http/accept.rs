@@ -1,14 +1,14 @@
-//! What a request's `Accept` has room for.
+//! What a request's `Accept` header accepts.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
-/// Whether a client that sent these headers takes `text/event-stream`.
+/// Whether a client that sent these headers accepts `text/event-stream`.
 pub(super) fn event_stream(headers: &HeaderMap) -> bool {
     weight(headers, "text", "event-stream") > 0.0
 }
 
-/// Whether they name it, as `EventSource` does and a loader of images, frames or
-/// scripts doesn't.
+/// Whether these headers name `text/event-stream`, as those of `EventSource` do and those of
+/// images, frames and scripts don't.
 pub(super) fn names_event_stream(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::ACCEPT).iter();
     values.filter_map(|value| value.to_str().ok()).any(|value| {
@@ -19,16 +19,15 @@ pub(super) fn names_event_stream(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Whether it would rather have `text/plain` than `application/json`.
+/// Whether the client prefers `text/plain` to `application/json`.
 pub(super) fn plain_text(headers: &HeaderMap) -> bool {
     weight(headers, "text", "plain") > weight(headers, "application", "json")
 }
 
-/// How much a media type is wanted, from 0, not at all, to 1 (RFC 9110, section
-/// 12.5.1).
+/// How much a media type is wanted, from 0 (not at all) to 1 (RFC 9110, section 12.5.1).
 ///
-/// Without the header all are. The most specific range that matches decides; of two
-/// alike the higher. What can't be read as a range is passed over.
+/// Without the header every type is wanted. The most specific range that matches decides; of
+/// two equally specific ones, the higher weight. What can't be read as a range is ignored.
 fn weight(headers: &HeaderMap, kind: &str, subtype: &str) -> f32 {
     if !headers.contains_key(header::ACCEPT) {
         return 1.0;
@@ -41,7 +40,7 @@ fn weight(headers: &HeaderMap, kind: &str, subtype: &str) -> f32 {
     best.map_or(0.0, |(_, weight)| weight)
 }
 
-/// How specific a range is that matches, and its weight.
+/// If a range matches, how specific it is, and its weight.
 fn matching(range: &str, kind: &str, subtype: &str) -> Option<(u8, f32)> {
     let mut parts = range.split(';').map(str::trim);
     let (range_kind, range_subtype) = parts.next()?.split_once('/')?;
@@ -55,7 +54,7 @@ fn matching(range: &str, kind: &str, subtype: &str) -> Option<(u8, f32)> {
         let (name, value) = parameter.split_once('=')?;
         name.trim_end().eq_ignore_ascii_case("q").then_some(value.trim_start())
     });
-    // One that can't be read says nothing.
+    // An unreadable weight is ignored.
     let weight = weight.and_then(|weight| weight.parse().ok());
     let weight = weight.filter(|weight| (0.0..=1.0).contains(weight));
     Some((specificity, weight.unwrap_or(1.0)))

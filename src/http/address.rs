@@ -7,13 +7,13 @@ use ipnet::IpNet;
 
 /// The address of the client that sent a request, which came from `peer`.
 ///
-/// `X-Forwarded-For` is a list to which each proxy adds, at the right, whom its
-/// request came from; what stands at the left is whatever the client wrote. So
-/// it is read from the right, for as long as the one who wrote is trusted.
+/// `X-Forwarded-For` is a list to which each proxy adds, at the right, the address that
+/// its request came from; the left part is whatever the client wrote. So it is read from
+/// the right, for as long as the one who wrote an entry is trusted.
 pub(super) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let is_trusted = |address: &IpAddr| trusted.iter().any(|net| net.contains(address));
     let mut client = peer.to_canonical();
-    // Lines are a list too, in their order (RFC 9110, section 5.3).
+    // Several lines are one list, in their order (RFC 9110, section 5.3).
     let lines = headers.get_all("x-forwarded-for").iter().rev();
     for hop in lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')) {
         if !is_trusted(&client) {
@@ -27,7 +27,7 @@ pub(super) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> Ip
     client
 }
 
-/// An address as proxies write it: some add the port.
+/// Parses an address as proxies write it: some add the port.
 fn parse(hop: &[u8]) -> Option<IpAddr> {
     let hop = std::str::from_utf8(hop).ok()?.trim();
     let bracketed = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']'));
@@ -73,7 +73,7 @@ mod tests {
             (&["[2001:db9::1]:4711"], "2001:db9::1"),
             (&["[2001:db9::1]"], "2001:db9::1"),
             (&["::ffff:198.51.100.7"], "198.51.100.7"),
-            // What can't be read can't be trusted further.
+            // Nothing beyond an unreadable entry can be trusted.
             (&["198.51.100.7, unknown, 10.0.0.2"], "10.0.0.2"),
             (&["198.51.100.7, "], "10.0.0.1"),
             (&["10.0.0.3, 10.0.0.2"], "10.0.0.3"),

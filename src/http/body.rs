@@ -1,5 +1,5 @@
-//! The stream as the body of an answer, for hyper to carry; or for the server to take
-//! back and carry without it.
+//! The stream as the body of an answer, for hyper to carry, or for the server to take back
+//! and carry without hyper.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -12,11 +12,11 @@ use http_body::Frame;
 
 use crate::stream::Stream;
 
-/// The stream that an answer is, among the extensions of the answer.
+/// The stream that an answer carries, as an extension of the answer.
 #[derive(Clone)]
 pub(crate) struct Opened(Arc<Mutex<Option<Stream>>>);
 
-/// The body of that answer. If it is dropped, the client has left, unless the stream was
+/// The body of such an answer. If it is dropped, the client has left, unless the stream was
 /// taken out before.
 pub(super) struct EventBody(Opened);
 
@@ -29,7 +29,7 @@ impl Opened {
         EventBody(self.clone())
     }
 
-    /// Takes the stream, which the body then has no part in.
+    /// Takes the stream out of the answer's body.
     pub(crate) fn take(&self) -> Option<Stream> {
         self.stream().take()
     }
@@ -62,7 +62,7 @@ impl HttpBody for EventBody {
 
 impl Drop for EventBody {
     fn drop(&mut self) {
-        // Not under the lock: what follows from a leave is nobody's to wait for.
+        // Dropped without the lock: nobody should wait for what follows from a leave.
         let stream = self.0.take();
         drop(stream);
     }

@@ -1,11 +1,11 @@
-//! What `/metrics` tells of a node and its cluster.
+//! What `/metrics` says about a node and its cluster.
 
 use prometheus::{Gauge, IntCounter, IntGauge, IntGaugeVec, Opts, Registry, Result};
 
 use crate::node::Node;
 use crate::rooms::Rooms;
 
-/// Puts it on a page.
+/// Adds a node's metrics to a page.
 pub(super) fn register(page: &Registry, node: &Node, rooms: &Rooms) -> Result<()> {
     let gauge = |name: &str, help: &str, value: usize| {
         let gauge = IntGauge::new(name, help)?;

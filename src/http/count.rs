@@ -1,4 +1,4 @@
-//! `GET /count`: the number alone, for those who don't stay.
+//! `GET /count`: the number alone, for clients that don't stay.
 
 use std::ops::Not;
 use std::sync::Arc;

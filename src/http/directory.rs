@@ -1,5 +1,5 @@
-//! A directory whose files are served, and nothing else: nothing outside of it, wherever
-//! a link leads, no hidden file, and nothing that is no regular file.
+//! A directory whose regular files are served, and nothing else: no hidden file, and nothing
+//! outside of it, even if a link leads there.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -14,7 +14,7 @@ use tower_http::services::fs as served;
 
 use crate::regular_file;
 
-/// The directory, as [`ServeDir`](tower_http::services::ServeDir) asks for its files.
+/// The directory, as the source of a [`ServeDir`](tower_http::services::ServeDir)'s files.
 #[derive(Clone, Debug)]
 pub(super) struct Directory(Arc<Path>);
 
@@ -25,9 +25,9 @@ impl Directory {
         Self(path.into())
     }
 
-    /// Where a file really is, if it may be seen.
+    /// The real path of a file, if it may be seen.
     fn find(&self, path: &Path) -> io::Result<PathBuf> {
-        // Each time: the directory may be a link itself, which a new release changes.
+        // Resolved each time: the directory may itself be a link, which a new release changes.
         let (root, path) = (fs::canonicalize(&self.0)?, self.shown(path)?);
         let found = fs::canonicalize(root.join(path))?;
         if found.strip_prefix(&root).is_ok_and(is_shown) { Ok(found) } else { Err(not_found()) }
@@ -38,8 +38,8 @@ impl Directory {
         path.strip_prefix(&self.0).ok().filter(|path| is_shown(path)).ok_or_else(not_found)
     }
 
-    /// Looks at a path off the worker, because a disk can be slow. Whatever is wrong with
-    /// the path itself, there is nothing at it.
+    /// Looks at a path outside of the worker, because a disk can be slow. If anything is wrong
+    /// with the path itself, nothing is found there.
     fn look<T: Send + 'static>(
         &self,
         path: PathBuf,
@@ -65,8 +65,8 @@ fn not_found() -> io::Error {
     io::ErrorKind::NotFound.into()
 }
 
-/// Whether the server is at fault, and not the path (which may be too long, go through a
-/// file, or lead in a circle).
+/// Whether the server is at fault and not the path, which may be too long, go through a
+/// file, or lead in a circle.
 #[cfg(unix)]
 fn is_of_the_server(error: &io::Error) -> bool {
     use nix::errno::Errno;

@@ -36,7 +36,7 @@ pub(super) async fn events(
     answer.map_err(|refusal| refuse(refusal, About::Nothing))
 }
 
-/// Opens the stream that is asked for, and answers with it.
+/// Opens the requested stream, and answers with it.
 async fn open(shared: &Shared, head: &Parts, query: Query) -> Result<Response, Refusal> {
     let kind = if query.observes {
         Kind::Observer
@@ -69,7 +69,7 @@ fn response(body: Body, version: Version) -> Response {
     // no-transform: a proxy that compresses would hold events back.
     let no_cache = HeaderValue::from_static("no-cache, no-transform");
     headers.insert(header::CACHE_CONTROL, no_cache);
-    // Without this nginx buffers the stream and the first event is not seen.
+    // Without this nginx buffers the stream, and the first event doesn't arrive.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     if version < Version::HTTP_2 {
         // A load balancer must not keep the connection of a client that left.

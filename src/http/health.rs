@@ -1,4 +1,4 @@
-//! `GET /healthz` and `GET /readyz`, for whoever watches over the process.
+//! `GET /healthz` and `GET /readyz`, for whatever monitors the process.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ pub(super) async fn alive() -> impl IntoResponse {
     said("alive\n")
 }
 
-/// Ready: new streams are taken. 503 once the drain has begun.
+/// Ready: the server accepts new streams. 503 once the drain has begun.
 pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Result<impl IntoResponse, Refusal> {
     if shared.streams.terms().drain.is_cancelled() {
         Err(Refusal::Draining)

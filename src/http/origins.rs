@@ -1,8 +1,8 @@
-//! Whose pages may ask: looked at before anything is counted, and told to their
-//! browsers in the headers of CORS.
+//! Whose pages may ask. This is checked before anything is counted, and browsers are told in
+//! the CORS headers.
 //!
 //! An `EventSource` is never preflighted: the request of any page in the world
-//! arrives. Its browser keeps the answer from that page, but by then somebody
+//! arrives. The browser keeps the answer from that page, but by then somebody
 //! would have been counted.
 
 use std::convert::Infallible;
@@ -21,25 +21,25 @@ use super::refusal::{Refusal, error};
 use super::refusals::About;
 use crate::origin::{AllowedOrigin, Origin};
 
-/// How long a browser may keep the answer to a preflight. (Chromium keeps none
-/// for more than two hours.)
+/// How long a browser may keep the answer to a preflight. (Chromium keeps it for at most
+/// two hours.)
 const PREFLIGHT_AGE: Duration = Duration::from_secs(2 * 60 * 60);
 
-/// The origins that are allowed beside the server's own.
+/// The origins that are allowed in addition to the server's own.
 #[derive(Debug)]
 pub(super) struct Origins {
     allowed: Vec<AllowedOrigin>,
     cors: CorsLayer,
 }
 
-/// Where the page comes from that made a request.
+/// Where the page that made a request comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Page {
-    /// From here, or there is none: `curl` names no origin.
+    /// From here, or there is no page: clients such as `curl` send no origin.
     Ours,
     /// From an origin that is allowed.
     Allowed,
-    /// From another.
+    /// From another origin.
     Foreign,
 }
 
@@ -47,10 +47,10 @@ impl Origins {
     pub(super) fn new(allowed: Vec<AllowedOrigin>) -> Self {
         let any = allowed.contains(&AllowedOrigin::Any);
         let cors = CorsLayer::new()
-            // Only for those that are allowed is it ever asked.
+            // This layer is only asked about origins that are allowed.
             .allow_origin(if any { AllowOrigin::any() } else { AllowOrigin::mirror_request() })
             .allow_methods([Method::GET])
-            // Clients that are built on `fetch` send what EventSource does.
+            // Clients built on `fetch` send the same headers as EventSource.
             .allow_headers([
                 header::ACCEPT,
                 header::CACHE_CONTROL,
@@ -67,11 +67,11 @@ impl Origins {
         let says = |name: &str, what: &[u8]| {
             headers.get(name).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(what))
         };
-        // No script can set it (<https://www.w3.org/TR/fetch-metadata/>).
+        // Scripts can't set this header (<https://www.w3.org/TR/fetch-metadata/>).
         let site_is = |what| says("sec-fetch-site", what);
         let mut origins = headers.get_all(header::ORIGIN).iter();
         match (origins.next(), origins.next()) {
-            // Such a request has an origin, unless somebody took it away.
+            // Such a request has an origin, unless something on the way removed it.
             (None, _) if says("sec-fetch-mode", b"cors") => {
                 let elsewhere = site_is(b"cross-site") || site_is(b"same-site");
                 if elsewhere && !self.allowed.contains(&AllowedOrigin::Any) {
@@ -85,7 +85,7 @@ impl Origins {
             (Some(origin), None) => match origin.to_str() {
                 Ok(origin) if self.allowed.iter().any(|a| a.allows(origin)) => Page::Allowed,
                 _ if site_is(b"same-origin") => Page::Ours,
-                // Over plain HTTP browsers don't say of which site they are.
+                // Over plain HTTP browsers don't say which site a request comes from.
                 Ok(origin)
                     if !headers.contains_key("sec-fetch-site") && is_ours(origin, request) =>
                 {
@@ -107,14 +107,14 @@ fn is_ours(origin: &str, request: &Request) -> bool {
     authority.is_some_and(|authority| origin.is_ok_and(|origin| origin.is_served_at(authority)))
 }
 
-/// Refuses what a foreign page asks, and tells an allowed one's browser that it
-/// may hear the answer, be it an error.
+/// Refuses what a foreign page asks, and tells the browser of an allowed page that the page
+/// may read the answer, even if it is an error.
 pub(super) async fn guard(
     State(shared): State<Arc<Shared>>,
     request: Request,
     next: Next,
 ) -> Response {
-    // Other OPTIONS are not CORS's, and no route takes them.
+    // Other OPTIONS requests have nothing to do with CORS, and no route takes them.
     let is_cors = request.method() != Method::OPTIONS
         || request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = match shared.origins.page(&request) {
@@ -136,7 +136,7 @@ pub(super) async fn guard(
 }
 
 /// Tells a foreign page why it is not counted, and its owner what to do. Any page may read
-/// this: an element asks for it that has been refused a stream, and nothing else is in it.
+/// this, because an element that was refused a stream asks for it. It says nothing else.
 fn refusal(origin: Option<&HeaderValue>) -> Response {
     let mut response = Refusal::Origin.into_response();
     if let Some(origin) = origin.and_then(|origin| origin.to_str().ok()?.parse::<Origin>().ok()) {
@@ -172,7 +172,7 @@ mod tests {
     fn who_names_no_origin_is_no_page_of_another_site() {
         assert_eq!(page(&[], &[]), Page::Ours);
         assert_eq!(page(&[BLOG], &[("sec-fetch-site", "none")]), Page::Ours);
-        // What an image sends: admission refuses it for what it is.
+        // An image sends this; admission refuses it because it is an image.
         let image = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")];
         assert_eq!(page(&[], &image), Page::Ours);
         for site in ["cross-site", "same-site"] {
@@ -189,9 +189,9 @@ mod tests {
             assert_eq!(page(&[], &[("origin", origin)]), Page::Ours);
         }
         let site = |site| ("sec-fetch-site", site);
-        // Behind a proxy that names another host to us, the browser's word is enough.
+        // Behind a proxy that names another host to us, what the browser says is enough.
         assert_eq!(page(&[], &[origin(BLOG), site("same-origin")]), Page::Ours);
-        // And where it says otherwise, another scheme is another origin.
+        // And if it says otherwise, another scheme is another origin.
         let http = origin("http://count.example.org");
         assert_eq!(page(&[], &[http, site("cross-site")]), Page::Foreign);
         assert_eq!(page(&[], &[origin("https://count.example.org:8443")]), Page::Foreign);

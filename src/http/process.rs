@@ -9,15 +9,15 @@ use prometheus::{Counter, Opts, Result};
 
 const CPU: &str = "process_cpu_seconds_total";
 
-/// What [`ProcessCollector`] tells, but for the CPU time, of which that tells whole
-/// seconds: over half a minute a rate of them is wrong by several percent of a core.
+/// What [`ProcessCollector`] tells, with a more precise CPU time. The collector tells whole
+/// seconds, whose rate over half a minute is wrong by several percent of a core.
 pub(super) struct Process {
     collector: ProcessCollector,
     cpu: Counter,
 }
 
 impl Process {
-    /// This process as it is now.
+    /// What this process has used so far.
     pub(super) fn now() -> Result<Self> {
         let cpu =
             Counter::with_opts(Opts::new(CPU, "Total user and system CPU time spent in seconds."))?;

@@ -1,4 +1,4 @@
-//! What a query says: the rooms, and a few things more.
+//! What a query says: the rooms, and a few more things.
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -15,19 +15,19 @@ use crate::ticket::Ticket;
 /// What the query of a request for a stream says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Query {
-    /// The rooms (`room=R`, several times for several); the default room if the query names
+    /// The rooms (`room=R`, repeated for several rooms); the default room if the query names
     /// none.
     pub(super) rooms: Vec<Name>,
-    /// It asks to listen without being counted (`observe=1`).
+    /// Whether it asks to listen without being counted (`observe=1`).
     pub(super) observes: bool,
-    /// It asks for its seat to be kept a moment after its stream (`hold=1`).
+    /// Whether it asks for its seat to briefly outlive its stream (`hold=1`).
     pub(super) holds: bool,
-    /// What it asks to be told besides numbers (`tell=keep-alive,partial`).
+    /// What it wants to be told besides numbers (`tell=keep-alive,partial`).
     pub(super) asks_for: Extras,
-    /// What a client was given to come back with (`lastEventID=T`), for a page
-    /// that made its `EventSource` anew and can set no header. The name is that of the
-    /// Mercure protocol for the same purpose
-    /// (<https://mercure.rocks/spec#reconciliation>). None if it says anything else.
+    /// The ticket that the client brings back (`lastEventID=T`), for a page that made a new
+    /// `EventSource` and can't set a header. The Mercure protocol uses the same name for the
+    /// same purpose (<https://mercure.rocks/spec#reconciliation>). `None` if the value is
+    /// anything else.
     pub(super) ticket: Option<Ticket>,
 }
 
@@ -44,8 +44,8 @@ impl Query {
         let says = |value: Value, word| value.is_ok_and(|value| value.as_deref() == Some(word));
         Ok(Self {
             rooms,
-            // Anything that is neither yes nor no is refused, or somebody would be
-            // counted by mistake.
+            // Anything other than yes or no is refused, or somebody would be counted by
+            // mistake.
             observes: match observe.as_ref().map(Option::as_deref) {
                 Ok(None | Some("0")) => false,
                 Ok(Some("1")) => true,
@@ -58,7 +58,7 @@ impl Query {
     }
 }
 
-/// What is in a list of words. Those that nobody knows may be a newer client's.
+/// Reads a list of words. Unknown words may come from a newer client.
 fn extras(list: &str) -> Extras {
     let has = |word| list.split(',').any(|said| said == word);
     Extras { keep_alive: has("keep-alive"), partial: has("partial") }
@@ -67,22 +67,22 @@ fn extras(list: &str) -> Extras {
 /// Why a parameter has no value that could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BadParameter {
-    /// The query has it twice.
+    /// The query has the parameter twice.
     Twice,
-    /// What is encoded is no UTF-8.
+    /// The decoded value is not UTF-8.
     NotUtf8,
 }
 
 /// The value of a parameter, if the query has it.
 pub(crate) type Value = Result<Option<String>, BadParameter>;
 
-/// A stream is of at most so many rooms: what all tabs of a browser show.
+/// How many rooms a stream may have: as many as all tabs of a browser may show.
 const MAX_ROOMS: usize = 32;
 
-/// The longest name that a parameter of ours has, in bytes.
+/// The length of the longest parameter name that is recognized, in bytes.
 const MAX_KEY: usize = 16;
 
-/// Adds one more room to those that a stream is of.
+/// Adds a room to those of a stream.
 fn add_room(rooms: &mut Vec<Name>, value: &[u8]) -> Result<(), Refusal> {
     if rooms.len() == MAX_ROOMS {
         return Err(Refusal::TooManyNamed);
@@ -102,9 +102,9 @@ pub(crate) fn values<const N: usize>(uri: &Uri, names: [&str; N]) -> [Value; N] 
     }
 }
 
-/// The values of the parameters with these names; what else there is goes to `other`. There
-/// may be thousands, which are nobody's concern: the query is read in one pass, and only
-/// encoded keys and the values asked for are decoded.
+/// The values of the parameters with these names; all others go to `other`. There may be
+/// thousands of others, which must cost little: the query is read in one pass, and only
+/// encoded keys and the requested values are decoded.
 fn read<const N: usize, E>(
     uri: &Uri,
     names: [&str; N],
@@ -135,8 +135,8 @@ fn read<const N: usize, E>(
     }))
 }
 
-/// Undoes the encoding of a key, which few have, as far as the longest name reaches.
-/// (A `+` stays what it is: no name has the space that it stands for.)
+/// Decodes a key, up to the length of the longest name. Few keys are encoded. (A `+` stays
+/// what it is: no name has the space that it stands for.)
 fn decode_key<'a>(key: &'a [u8], decoded: &'a mut [u8; MAX_KEY]) -> &'a [u8] {
     if !key.contains(&b'%') {
         return key;
@@ -166,10 +166,9 @@ pub(super) fn name(room: Value) -> Result<Name, Refusal> {
     }
 }
 
-/// Undoes `application/x-www-form-urlencoded`, in which browsers write a query
-/// (<https://url.spec.whatwg.org/#urlencoded-parsing>), but where the standard
-/// replaces what is not UTF-8, this refuses it: two different names must not
-/// become one room.
+/// Decodes `application/x-www-form-urlencoded`, in which browsers write a query
+/// (<https://url.spec.whatwg.org/#urlencoded-parsing>). The standard replaces what is not
+/// UTF-8, but this refuses it: two different names must not become one room.
 fn decode(text: &[u8]) -> Result<String, Utf8Error> {
     let spaced = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte });
     let spaced: Vec<_> = spaced.collect();

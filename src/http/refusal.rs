@@ -1,4 +1,4 @@
-//! What a request is told that is not granted: `{"error":"…"}` and a status.
+//! What a refused request is told: `{"error":"…"}` and a status.
 
 use std::borrow::Cow;
 
@@ -12,20 +12,20 @@ use crate::name::BadName;
 use crate::rooms::NoSeat;
 use crate::stream::NoStream;
 
-/// One row of the table below, but for what the client is told.
+/// One row of the table below, without what the client is told.
 pub(super) struct Row {
     status: StatusCode,
-    /// None where no stream was asked for.
+    /// `None` if the refusal is not about a stream.
     pub(super) reason: Option<Reason>,
     header: Header,
 }
 
-/// Why streams are refused, as the operator hears of it. Several rows may have the same.
+/// Why streams are refused, as the operator is told. Several rows may have the same reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reason {
-    /// A label of the metrics, and what the log calls it.
+    /// The name of the reason, in the metrics' label and in the log.
     pub(super) label: &'static str,
-    /// What would help, if anything has to.
+    /// What would help, if anything needs to be done.
     pub(super) help: &'static str,
 }
 
@@ -81,21 +81,21 @@ const fn reason(label: &'static str, help: &'static str) -> Option<Reason> {
 type Header = Option<(&'static str, &'static str)>;
 
 const ALLOW_GET: Header = Some(("allow", "GET"));
-/// What follows on this connection may not be what it seems.
+/// Anything that follows on this connection may not be what it seems.
 const CLOSE: Header = Some(("connection", "close"));
-/// Seconds. Whoever takes over is up by then, or the next try finds out.
+/// Seconds. By then the server's successor is up, or the next try will see.
 const RETRY_SOON: Header = Some(("retry-after", "5"));
-/// Nobody knows when somebody leaves; this keeps clients from hammering.
+/// Seconds. Nobody knows when a place will be free; this keeps clients from hammering.
 const RETRY_LATER: Header = Some(("retry-after", "30"));
 
-/// Makes an enum of the table, so that a refusal is its row and nothing else.
+/// Makes an enum from the table, so that a refusal is its row and nothing else.
 macro_rules! refusals {
     ($(
         $(#[$doc:meta])+
         $refusal:ident $(($why:ident: $type:ty))?:
             $status:ident, $reason:expr, $header:expr, $message:expr;
     )+) => {
-        /// Why a request is refused. None is ever counted.
+        /// Why a request is refused. A refused request is never counted.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum Refusal {
             $($(#[$doc])+ $refusal $(($type))?,)+
@@ -113,8 +113,8 @@ macro_rules! refusals {
             }
         }
 
-        /// How many rows there are. Not the length of [`ROWS`]: their reasons are what a
-        /// function answers, and rustc runs in a circle where a type depends on that.
+        /// How many rows there are. This can't be the length of [`ROWS`], whose reasons a
+        /// function makes: rustc reports a cycle if a type depends on that.
         pub(super) const COUNT: usize = [$(stringify!($refusal)),+].len();
 
         pub(super) const ROWS: &[Row; COUNT] = &[
@@ -124,9 +124,9 @@ macro_rules! refusals {
 }
 
 refusals! {
-    /// Nobody serves this path.
+    /// Nothing is served at this path.
     NotFound: NOT_FOUND, None, None, "there is nothing at this path";
-    /// This path takes other methods; the router adds which.
+    /// This path takes other methods; the router adds which ones.
     MethodNotAllowed: METHOD_NOT_ALLOWED, None, None, "this path does not support that method";
     /// The path and query are longer than any legitimate request needs.
     UriTooLong: URI_TOO_LONG, None, None, "the path and query may have at most 8192 bytes";
@@ -165,7 +165,7 @@ refusals! {
     /// `Accept` excludes event streams.
     NotAcceptable: NOT_ACCEPTABLE, ACCEPT, None,
         "a stream is text/event-stream, which your Accept header excludes";
-    /// The page that asks is of an origin that is not allowed.
+    /// The page that asks has an origin that is not allowed.
     Origin: FORBIDDEN, ORIGIN, None,
         "this server does not count pages of that origin (--allow-origin)";
     /// A browser asks on behalf of an image, a script, a frame.
@@ -198,7 +198,7 @@ refusals! {
     /// The stream would be one too many of its address.
     TooManyOfAddress: TOO_MANY_REQUESTS, MAX_STREAMS_PER_IP, RETRY_LATER,
         "your address has reached its limit on streams; close one, or try again later";
-    /// Its address would be in one room too many.
+    /// The stream's address would be in one room too many.
     TooManyRoomsOfAddress: TOO_MANY_REQUESTS, MAX_ROOMS_PER_IP, RETRY_LATER,
         "your address has reached its limit on rooms; leave one, or try again later";
     /// The server is stopping.
@@ -242,7 +242,7 @@ mod tests {
     use std::collections::BTreeSet;
     use std::fs::read_to_string;
 
-    /// What docs/protocol.md says of the answers to those who ask for a stream, row by row.
+    /// The answers in the table of refused streams in docs/protocol.md.
     fn answers_of_the_docs() -> BTreeSet<String> {
         let docs = read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/protocol.md"));
         let docs = docs.expect("the page is there");

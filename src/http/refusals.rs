@@ -1,8 +1,8 @@
-//! The streams that were refused: how many, and in the log why, and what would help.
+//! The streams that were refused: counts them, and logs why they were and what would help.
 //!
-//! A refusal costs a client far less than its line costs a disk. So each reason has at
-//! most one line a minute: the first refusal's at once, and one that says how many more
-//! there were when the minute is over. What a client wrote is cut and made legible.
+//! A refusal costs a client far less than its log line costs a disk. So each reason is logged
+//! at most once a minute: the first refusal at once, and how many more there were when the
+//! minute is over. What a client wrote is shortened and made legible.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -20,21 +20,21 @@ use crate::tally::Counter;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// The longest origin that stands in a help text, in bytes: as much as the log has of one.
+/// The longest origin in a help text, in bytes: as much as the log shows of one.
 const MAX_ORIGIN: usize = 64;
 
-/// How many streams were refused so far, by the rows of the table. Several rows may have
-/// the same reason: the first of them counts.
+/// How many streams were refused so far, by the rows of the table. Of several rows with the
+/// same reason, the first one counts for all.
 #[derive(Debug)]
 pub(super) struct Refusals {
     counts: [Counter; COUNT],
     log: Arc<Log>,
 }
 
-/// What a refusal is about that its reason doesn't tell, as the client wrote it.
+/// What a refusal is about, as the client wrote it, if its reason doesn't say.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum About<'a> {
-    /// The reason tells all.
+    /// The reason says everything.
     Nothing,
     /// The origin of the page that asked, if it named one.
     Origin(Option<&'a HeaderValue>),
@@ -42,10 +42,10 @@ pub(super) enum About<'a> {
     Room(&'a Name),
 }
 
-/// The lines of all reasons.
+/// The log lines of all reasons.
 #[derive(Debug)]
 struct Log {
-    /// Held to count a line, never while one is written.
+    /// Locked to count a line, never while one is written.
     minutes: Mutex<[Minute; COUNT]>,
 }
 
@@ -53,14 +53,14 @@ struct Log {
 #[derive(Clone, Copy, Debug, Default)]
 struct Minute {
     until: Option<Instant>,
-    /// Refusals since that have no line.
+    /// How many refusals since then are not logged yet.
     unwritten: u64,
 }
 
-/// What is to be written of a refusal now.
+/// What to log about a refusal now.
 enum Line {
     First,
-    /// So many, this one among them.
+    /// This many were refused, including this one.
     More(u64),
     Nothing,
 }
@@ -73,7 +73,7 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// Counts a refusal if a stream was asked for, and has the log say it.
+    /// Counts and logs a refusal, if it is about a stream.
     pub(super) fn count(&self, refusal: Refusal, about: About<'_>) {
         let Some(reason) = refusal.row().0.reason else { return };
         if let Some(nth) = ROWS.iter().position(|row| row.reason == Some(reason)) {
@@ -89,7 +89,7 @@ impl Refusals {
         reasons.map(|Reason { label, help }| (label, help))
     }
 
-    /// How many there were, by the label of the reason. Several rows may have the same.
+    /// How many there were, by the label of the reason. Several rows may have the same label.
     pub(super) fn by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> {
         ROWS.iter()
             .zip(&self.counts)
@@ -98,7 +98,7 @@ impl Refusals {
 }
 
 impl Log {
-    /// Writes the line of a refusal, or counts it for the next.
+    /// Writes the line of a refusal, or counts it for the next line.
     fn note(self: &Arc<Self>, nth: usize, reason: Reason, about: About<'_>) {
         if !enabled!(Level::INFO) {
             return;
@@ -120,7 +120,7 @@ impl Log {
     }
 
     fn lock(&self) -> MutexGuard<'_, [Minute; COUNT]> {
-        // What happens in a critical section is counting, which can't panic.
+        // Critical sections only count, which can't panic.
         self.minutes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -148,16 +148,16 @@ impl Minute {
         }
     }
 
-    /// Begins the next minute, and answers how many of the last one have no line.
+    /// Begins the next minute, and returns how many of the last one are not logged yet.
     fn sum_up(&mut self, now: Instant) -> u64 {
         self.until = Some(now + MINUTE);
         std::mem::take(&mut self.unwritten)
     }
 }
 
-/// The plan to sum a minute up when it is over, though nobody be refused any more. Where
-/// no timer can be had it is dropped sooner, and does nothing: then the next line says it,
-/// or the last.
+/// Sums up a minute when it is over, even if nobody is refused any more. If there is no
+/// timer, this is dropped sooner and does nothing; then the next line says it, or the one at
+/// the end.
 struct Due {
     log: Weak<Log>,
     nth: usize,
@@ -198,7 +198,7 @@ fn more(Reason { label: reason, help }: Reason, number: u64) {
     info!(reason, number, help, "more streams were refused");
 }
 
-/// The option that allows an origin, if it may be pasted into a shell. To a browser
+/// The option that allows an origin, if it can safely be pasted into a shell. For a browser
 /// `https://$(reboot).example` is an origin too.
 fn allowing(origin: &str) -> Option<String> {
     let origin: Origin = origin.parse().ok()?;
@@ -265,7 +265,7 @@ mod tests {
         let refusals = Refusals::default();
         refuse(&refusals, 5);
         assert_eq!(log.lines(), [FIRST]);
-        // Another reason has a minute of its own.
+        // Another reason has its own minute.
         refusals.count(Refusal::Draining, About::Nothing);
         assert_eq!(log.lines().len(), 1);
         sleep(MINUTE - Duration::from_millis(2)).await;
@@ -273,7 +273,7 @@ mod tests {
         sleep(Duration::from_millis(4)).await;
         assert_eq!(log.lines(), [more(4)]);
 
-        // That line has begun another minute.
+        // That line has begun another minute for its reason.
         refuse(&refusals, 2);
         assert!(log.lines().is_empty());
         sleep(MINUTE).await;
@@ -290,7 +290,7 @@ mod tests {
         let refusals = Refusals::default();
         refuse(&refusals, 3);
         log.lines();
-        // Time has passed and the timer has not had its turn.
+        // Time has passed, but the timer has not had its turn.
         advance(MINUTE).await;
         refuse(&refusals, 4);
         assert_eq!(log.lines(), [more(3)]);

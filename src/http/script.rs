@@ -1,4 +1,4 @@
-//! `client.js` as this binary has it, by names that pin its version.
+//! The `client.js` in this binary, under a name that pins its version.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,11 +6,11 @@ use sha2::{Digest, Sha256, Sha384};
 
 use super::embedded::{self, CLIENT};
 
-/// The script of this version: where it is, and what a browser can check of it.
+/// The script of this version: where it is, and how a browser can check it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
-    /// Its path, of this version alone (`/client-0f3a….js`). It stands beside
-    /// `/client.js`, for the script finds the streams by its own address.
+    /// Its path, which only this version has (`/client-0f3a….js`). It is next to
+    /// `/client.js`, because the script finds the streams by its own address.
     pub path: String,
     /// Its hash (`sha384-…`), for the `integrity` of a `script` element
     /// (<https://www.w3.org/TR/sri-2/>).
@@ -18,13 +18,13 @@ pub struct Script {
 }
 
 impl Script {
-    /// The one that is inside this binary. What [`Options::public_dir`] has in its
-    /// place has no version.
+    /// The script inside this binary. A script that [`Options::public_dir`] has in its place
+    /// has no version.
     ///
     /// [`Options::public_dir`]: crate::Options::public_dir
     ///
     /// # Panics
-    /// If the binary was built without the page, which its tests would not pass.
+    /// If the binary was built without the page, which would fail its tests.
     #[must_use]
     pub fn embedded() -> Self {
         let file = embedded::file(CLIENT).expect("the script is one of the page's files");

@@ -1,4 +1,5 @@
-//! Somebody who comes back with the token of another node's seat, while that moves here.
+//! Somebody who comes back with the token of another node's seat, until the seat has moved
+//! here.
 
 use std::sync::Arc;
 
@@ -14,7 +15,8 @@ use crate::rooms::Rooms;
 use crate::seat::Seat;
 use crate::ticket::Ticket;
 
-/// One who waits for their seat. Its place among the limits is taken, and its rooms are kept.
+/// Somebody who waits for their seat. Their place among the limits is taken already, and
+/// their rooms are kept open.
 #[derive(Debug)]
 pub(super) struct Arrival {
     pub(super) seat: Arc<Seat>,
@@ -22,9 +24,9 @@ pub(super) struct Arrival {
     pub(super) rooms: Arc<[Name]>,
     /// The seat that they had.
     pub(super) from: Place,
-    /// Those of the rooms that it is known to have been in.
+    /// Those of the rooms that the ticket shows it was in.
     pub(super) had: Arc<[Name]>,
-    /// What they came with.
+    /// The ticket that they came with.
     pub(super) brought: Ticket,
     pub(super) ending: Ending,
     #[expect(dead_code, reason = "their `Drop` is what they are for")]
@@ -33,8 +35,9 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
-    /// Has them sit in the rooms that they are in by now, and hear these. Their client is given
-    /// the ticket to their seat, or `later` on, if that is not certain yet.
+    /// Seats them in the rooms, which count them already. Their client is given the ticket to
+    /// their seat, or keeps the one that it brought and is given theirs `later`, if the seat is
+    /// not confirmed yet.
     pub(super) fn sit(
         self,
         rooms: &Rooms,
@@ -45,18 +48,18 @@ impl Arrival {
         let ticket = if later.is_none() { own() } else { self.brought };
         self.seat.set_entry(Box::new(self.entry));
         let presence = rooms.arrive(self.seat, &heard, self.ending);
-        // One who did not wait for it leaves.
+        // If they no longer wait, this drops their presence, so they leave.
         let _has_left = self.seated.send(Arrived { presence, heard, ticket, later });
     }
 }
 
-/// One who has come back.
+/// Somebody who has come back.
 #[derive(Debug)]
 pub(crate) struct Arrived {
     pub(crate) presence: Presence,
     pub(crate) heard: Vec<Subscription>,
-    /// What their client is given to come with the next time.
+    /// The ticket with which their client comes the next time.
     pub(crate) ticket: Ticket,
-    /// What it is given later on, if that is not certain yet.
+    /// The ticket that it is given later, if the seat is not confirmed yet.
     pub(crate) later: Option<oneshot::Receiver<Ticket>>,
 }

@@ -1,8 +1,9 @@
-//! The driver: carries what the protocol decides to Redis and into the rooms, and what
-//! happens there back to it.
+//! The driver: carries what the protocol decides to Redis and into the rooms, and tells the
+//! protocol what happens there.
 //!
-//! It has a thread of its own. Whoever joins or leaves posts that to the [`Inbox`] and goes
-//! on; whoever waits for a seat of another node is let in after 50 ms, whatever Redis does.
+//! It has a thread of its own. A join or a leave is posted to the [`Inbox`] and waits for
+//! nothing; somebody who waits for a seat of another node is let in after 50 ms, whatever
+//! Redis does.
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -33,17 +34,17 @@ use crate::exchange::Step;
 use crate::rooms::Rooms;
 use crate::ticket::Ticket;
 
-/// The pause before another link is opened, in milliseconds: after one that was open, and
-/// after one that could not be. Random, so that not all nodes come back together.
+/// The pause before another link is opened, in milliseconds: after a link was lost, and
+/// after one could not be opened. It is random, so that the nodes don't all come back at once.
 const PAUSE_MS: Range<u64> = 10..100;
 const LONG_PAUSE_MS: Range<u64> = 50..250;
 
 /// A doubt lasts at least this long. With a slow Redis each client that comes from another
-/// node brings one, and those who are told would hear of nothing else.
+/// node brings one, and watchers would hear of nothing else.
 const LEAST_DOUBT: Duration = Duration::from_millis(500);
 
-/// A doubt that is shorter is not worth a line in the log: with a slow Redis each client that
-/// comes from another node may bring one.
+/// A doubt shorter than this is not logged: with a slow Redis each client that comes from
+/// another node may bring one.
 const SHORT_DOUBT: Duration = Duration::from_secs(1);
 
 pub(super) struct Driver {
@@ -53,27 +54,27 @@ pub(super) struct Driver {
     inbox: Arc<Inbox>,
     tally: Arc<NodeTally>,
     start: Instant,
-    /// For so long a node that finds no other one does not know who is coming back.
+    /// For how long a node that finds no other one doesn't know who is coming back.
     settle: Duration,
     wire: Wire,
     /// Which of the servers was asked last.
     server: usize,
-    /// Those who wait for their seats, and those who have one whose token is not certain.
+    /// People who wait for their seats, and those who have a seat that is not confirmed yet.
     arrivals: HashMap<SeatNumber, Arrival>,
     unconfirmed: HashMap<SeatNumber, oneshot::Sender<Ticket>>,
     doubt: Option<Doubt>,
     doubted: Instant,
-    /// Whether the numbers are partial, as the log said last.
+    /// What the log said last: whether the numbers are partial.
     said: Option<bool>,
     /// When the write that is on its way was sent, and its number.
     sent: (Instant, u64),
-    /// Whether it was said that Redis is not there, or fails.
+    /// Whether the log says already that Redis can't be reached, or fails.
     complained: bool,
     /// When the tally was last told how large the other nodes are.
     told: Instant,
 }
 
-/// The way to Redis.
+/// The connection to Redis.
 enum Wire {
     /// It is being opened, after a pause.
     Down(Pin<Box<dyn Future<Output = Result<Link, LinkError>> + Send>>),
@@ -140,7 +141,7 @@ impl Driver {
         }
     }
 
-    /// When it has to look at the time.
+    /// When it must look at the time.
     fn due(&self) -> Instant {
         let due = self.start + self.member.due();
         let ends = self.doubted + LEAST_DOUBT;
@@ -198,7 +199,7 @@ impl Driver {
         }
     }
 
-    /// Says what is wrong, once until it is mended.
+    /// Logs what is wrong, once until it is mended.
     fn complain(&mut self, what: &str, error: &LinkError) {
         if !mem::replace(&mut self.complained, true) {
             warn!(%error, "{what}");
@@ -239,12 +240,12 @@ impl Driver {
                     step.elsewhere.insert(room, count.try_into().unwrap_or(usize::MAX));
                 }
                 Output::Partial(true) => self.doubt(),
-                // Once all is done that makes it certain.
+                // The doubt ends below, after the rooms have changed.
                 Output::Partial(false) => {}
             }
         }
         self.carry_out(step, coming, confirmed);
-        // Before the first numbers nobody was told any, and nobody hears of it.
+        // The first doubt may be short: nobody was told another number before it.
         let is_long = self.said.is_none() || self.doubted.elapsed() >= LEAST_DOUBT;
         if !self.member.is_partial() && self.is_settled() && is_long {
             self.end_of_doubt();
@@ -260,7 +261,7 @@ impl Driver {
         }
     }
 
-    /// Changes the rooms, and lets in who has a seat now.
+    /// Changes the rooms, and lets in the people who have a seat now.
     fn carry_out(
         &mut self,
         mut step: Step,
@@ -296,7 +297,7 @@ impl Driver {
         }
     }
 
-    /// Says in the log whether the numbers are partial, if it has not.
+    /// Logs whether the numbers are partial, unless the log says so already.
     fn say(&mut self, is_partial: bool) {
         if self.said.replace(is_partial) == Some(is_partial) {
             return;
@@ -308,7 +309,7 @@ impl Driver {
         }
     }
 
-    /// Whether it is known who was here before this process was.
+    /// Whether it is known who was here before this process started.
     fn is_settled(&mut self) -> bool {
         if self.member.others() > 0 || self.start.elapsed() >= self.settle {
             self.settle = Duration::ZERO;
@@ -352,7 +353,7 @@ impl Driver {
 
     fn give_up(&mut self, seat: SeatNumber, step: &mut Step) {
         self.tally.given_up.count();
-        // One who waits still is none here.
+        // Somebody who still waits is not counted here.
         drop(self.arrivals.remove(&seat));
         self.unconfirmed.remove(&seat);
         step.going.extend(self.inbox.sitting(seat).map(|it| (it.token, it.rooms)));
@@ -360,8 +361,8 @@ impl Driver {
 }
 
 impl Drop for Driver {
-    /// Numbers that nobody keeps right any more are in doubt for ever, and nobody waits for a
-    /// seat any more.
+    /// Numbers that nobody keeps right any more stay in doubt for ever, and people who wait for
+    /// a seat stop waiting.
     fn drop(&mut self) {
         if thread::panicking() {
             error!("what this node shares with the others has failed: it counts alone");
@@ -389,7 +390,7 @@ mod tests {
     use crate::name::Name;
     use crate::seat::Seat;
 
-    /// A page that is loaded anew comes without a token, and gets the seat that waits there.
+    /// A page that is reloaded comes without a token, and gets the seat that waits there.
     #[tokio::test]
     async fn nobody_waits_for_the_token_of_a_seat_that_another_one_has_followed() {
         let (rooms, name) = (Rooms::default(), Name::default());

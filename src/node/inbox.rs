@@ -1,5 +1,5 @@
-//! What the rest of the server tells the driver: who has come and who has left. Nobody who
-//! says so waits for anything but a lock that is never held for long.
+//! What the rest of the server tells the driver: who has come and who has left. Posting waits
+//! only for a lock that is never held for long.
 
 use std::collections::HashMap;
 use std::mem::take;
@@ -16,13 +16,13 @@ use crate::register::{Entry, Register};
 use crate::ticket::Ticket;
 use crate::token::Token;
 
-/// What the driver has yet to hear, and who sits here.
+/// What the driver has not read yet, and who sits here.
 #[derive(Debug)]
 pub(super) struct Inbox {
     pub(super) id: NodeId,
     next_seat: AtomicU32,
     secret: RwLock<Secret>,
-    /// Whether the other nodes have that secret too, or will.
+    /// Whether the other nodes have that secret too, or will learn it.
     is_secret_shared: watch::Sender<bool>,
     state: Mutex<State>,
     news: Notify,
@@ -32,7 +32,7 @@ pub(super) struct Inbox {
 struct State {
     mail: Vec<Mail>,
     seats: HashMap<SeatNumber, Sitting>,
-    /// Nobody reads what is posted.
+    /// Whether nobody reads what is posted any more.
     is_closed: bool,
 }
 
@@ -40,7 +40,7 @@ struct State {
 pub(super) enum Mail {
     /// Somebody has sat down, perhaps in place of their seat `before`.
     Join { seat: SeatNumber, rooms: Arc<[Name]>, before: Option<SeatNumber> },
-    /// Somebody wants to sit down whose seat is another node's.
+    /// Somebody whose seat is another node's wants to sit down.
     Arrive(Arrival),
     /// Somebody has left.
     Leave { seat: SeatNumber },
@@ -51,7 +51,8 @@ pub(super) enum Mail {
 pub(super) struct Sitting {
     pub(super) token: Token,
     pub(super) rooms: Arc<[Name]>,
-    /// Who takes a seat over writes it down before the other strikes it out.
+    /// How many entries there are: somebody who takes a seat over adds theirs before the
+    /// former one is dropped.
     entries: usize,
 }
 
@@ -75,13 +76,13 @@ impl Inbox {
         })
     }
 
-    /// A seat that nobody had, and its token.
+    /// The token of a new seat.
     pub(super) fn new_seat(&self, rooms: &[Name]) -> Token {
         let seat = self.next_seat.fetch_add(1, Ordering::Relaxed);
         self.secret().token(Place { node: self.id, seat }, rooms)
     }
 
-    /// Whether a node gave this token out, and its seat can be had.
+    /// Whether a node gave this token out, and its seat can be claimed.
     pub(super) fn knows(&self, token: Token) -> bool {
         self.read(&token.into(), &[]).is_some() && !self.state().is_closed
     }
@@ -107,7 +108,7 @@ impl Inbox {
         self.is_secret_shared.send_replace(true);
     }
 
-    /// Whether it has a secret that no other node knows.
+    /// Whether no other node knows its secret yet.
     pub(super) fn is_new(&self) -> bool {
         !*self.is_secret_shared.borrow()
     }
@@ -122,7 +123,7 @@ impl Inbox {
         self.secret.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Says that somebody is about to sit down whose seat is another node's.
+    /// Posts that somebody whose seat is another node's wants to sit down.
     pub(super) fn arrive(
         self: &Arc<Self>,
         token: Token,
@@ -138,23 +139,23 @@ impl Inbox {
         self.state().seats.get(&seat).cloned()
     }
 
-    /// Takes what there is to hear, in order.
+    /// Takes what was posted, in order.
     pub(super) fn take(&self) -> Vec<Mail> {
         take(&mut self.state().mail)
     }
 
-    /// Takes no mail any more: there will be nobody who reads it. Those who wait for their
-    /// seats do so no longer.
+    /// Accepts no more mail, because nobody will read it. People who wait for their seats stop
+    /// waiting.
     pub(super) fn close(&self) {
         let mut state = self.state();
         state.is_closed = true;
         let unread = take(&mut state.mail);
-        // Under no lock, for who waited leaves.
+        // Dropped without the lock: it makes people who waited leave, which takes the lock.
         drop(state);
         drop(unread);
     }
 
-    /// Posts this, unless nobody reads it.
+    /// Posts this, unless nobody reads it any more.
     fn post(&self, mut state: MutexGuard<'_, State>, mail: Mail) {
         if state.is_closed {
             drop(state);
@@ -166,7 +167,7 @@ impl Inbox {
         }
     }
 
-    /// Waits until there is something to hear.
+    /// Waits until something was posted.
     pub(super) async fn news(&self) {
         self.news.notified().await;
     }
@@ -201,8 +202,8 @@ impl Inbox {
 }
 
 impl Register for Inbox {
-    /// The same as before for the same rooms. A seat in others is another one, for its token
-    /// vouches for its rooms.
+    /// The same token as before for the same rooms. A seat in other rooms is another one, because
+    /// its token vouches for its rooms.
     fn token(&self, rooms: &[Name], before: Option<Token>) -> Token {
         let is_the_same = |before: &Token| {
             let vouched = self.read(&(*before).into(), rooms);
@@ -222,7 +223,7 @@ impl Register for Inbox {
         if state.seats.contains_key(&seat) {
             return Box::new(self.enter(state, token, rooms));
         }
-        // The other is told of both at once, or one person would be two for a moment.
+        // One message for both seats, or one person would briefly be two.
         let before = before.map(|before| place(before).seat);
         let before = before.filter(|before| state.seats.remove(before).is_some());
         let entry = self.enter(state, token, rooms.clone());
@@ -236,7 +237,7 @@ impl SeatEntry {
         self.seat
     }
 
-    /// The ticket to it.
+    /// The ticket to this seat.
     pub(super) fn ticket(&self, token: Token, rooms: &[Name]) -> Ticket {
         self.inbox.ticket(token, rooms)
     }
@@ -273,7 +274,7 @@ mod tests {
         inbox.clone().write(token, &rooms.iter().collect::<Vec<_>>(), before)
     }
 
-    /// What was said, in short.
+    /// What was posted, in short.
     fn said(inbox: &Inbox) -> Vec<(&'static str, SeatNumber, Option<SeatNumber>)> {
         let short = |mail| match mail {
             Mail::Join { seat, before, .. } => ("join", seat, before),

@@ -1,6 +1,6 @@
 //! A link to Redis: one connection, over which frames are heard and commands answered.
 //!
-//! It is never mended. Whoever has it opens another one.
+//! A broken link is never mended; its owner opens another one.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -28,14 +28,15 @@ use crate::cluster::{LEASE, LEFT_MEMORY, MEMORY, MOST_FRAMES, script};
 /// How long Redis may take to answer.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// How long a link may take until it is open.
+/// How long opening a link may take.
 const OPEN: Duration = Duration::from_millis(2500);
 
-/// How often a Redis Cluster may send us on.
+/// How often a Redis Cluster may redirect us.
 const REDIRECTIONS: usize = 3;
 
-/// How long a node that is new lets the others go first who may have lost Redis for a moment,
-/// and have clients with tokens: longer than they take to come back.
+/// How long a new node waits before it offers its secret to a Redis without one. Others that
+/// have clients with tokens may have lost Redis briefly, and go first: this is longer than
+/// they take to come back.
 const DEFERENCE: Duration = Duration::from_millis(500);
 
 static WRITE: LazyLock<Script> = LazyLock::new(|| Script::new(script::WRITE));
@@ -51,7 +52,7 @@ pub(super) struct Link {
 /// What comes through a link.
 pub(super) enum Heard {
     Input(Input),
-    /// The same, and why it is not what was asked for.
+    /// The input that stands for a failure, and why it failed.
     Failed(Input, LinkError),
     /// Nothing will come any more.
     Lost(LinkError),
@@ -67,8 +68,8 @@ pub(super) enum LinkError {
 }
 
 impl Link {
-    /// Opens a link to the server that has our keys, the nth of those that are known or one
-    /// that those name, and learns the secret that all nodes share.
+    /// Opens a link to the server that has our keys, which is the nth known one or one that it
+    /// redirects us to, and learns the secret that all nodes share.
     pub(super) async fn open(redis: &Redis, nth: usize, inbox: &Inbox) -> Result<Self, LinkError> {
         timeout(OPEN, Self::find(redis, nth, inbox)).await.unwrap_or(Err(LinkError::Late))
     }
@@ -95,7 +96,7 @@ impl Link {
         inbox: &Inbox,
     ) -> Result<Self, RedisError> {
         let (sender, frames) = mpsc::channel(MOST_FRAMES);
-        // What there is no room for is lost; that is noticed, and all is read anew.
+        // Frames that don't fit are lost; that is noticed, and everything is read anew.
         let sender = move |push| sender.try_send(push);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(OPEN))
@@ -114,7 +115,7 @@ impl Link {
     pub(super) async fn hear(&mut self) -> Heard {
         loop {
             let push = tokio::select! {
-                // Whoever is behind catches up with the frames first: an answer says no more.
+                // Frames first: a node that is behind learns no more from an answer.
                 biased;
                 push = self.frames.recv() => push,
                 Some(answer) = self.asked.join_next() => match answer {
@@ -136,7 +137,7 @@ impl Link {
         }
     }
 
-    /// Has a write carried out.
+    /// Sends a write to Redis.
     pub(super) fn write(&mut self, node: NodeId, write: &Write) {
         let (mut connection, prefix, seq) =
             (self.connection.clone(), self.prefix.clone(), write.seq);
@@ -158,7 +159,7 @@ impl Link {
         });
     }
 
-    /// Offers the secret again, to a Redis that has lost everything.
+    /// Offers the secret again to a Redis that may have lost it.
     pub(super) fn share_secret(&mut self, inbox: Arc<Inbox>) {
         let (mut connection, prefix) = (self.connection.clone(), self.prefix.clone());
         self.asked.spawn(async move {
@@ -167,7 +168,7 @@ impl Link {
         });
     }
 
-    /// Has the nodes listed.
+    /// Asks for the list of nodes.
     pub(super) fn list(&mut self, catch_up: u64) {
         let (mut connection, prefix) = (self.connection.clone(), self.prefix.clone());
         self.asked.spawn(async move {
@@ -180,7 +181,7 @@ impl Link {
         });
     }
 
-    /// Has the hash of a node read.
+    /// Asks for the hash of a node.
     pub(super) fn read(&mut self, catch_up: u64, node: NodeId) {
         let (mut connection, prefix) = (self.connection.clone(), self.prefix.clone());
         self.asked.spawn(async move {
@@ -195,7 +196,7 @@ impl Link {
     }
 }
 
-/// Has all nodes take the secret of the first of them that has given tokens out.
+/// Makes all nodes use the secret that the first of them has stored in Redis.
 async fn share_secret(
     connection: &mut MultiplexedConnection,
     prefix: &str,
@@ -233,8 +234,8 @@ fn millis(time: Duration) -> u64 {
 }
 
 impl LinkError {
-    /// Whether another link may do better. A server that takes its time has the commands, and
-    /// one that has no memory left will say so over any link.
+    /// Whether a new link may help. A slow server has the commands already, and one that is out
+    /// of memory says so over any link.
     fn is_of_link(&self) -> bool {
         let Self::Redis(error) = self else { return false };
         let says = |code| error.code() == Some(code);

@@ -1,10 +1,10 @@
 //! This process as one node of several that share their numbers through Redis.
 //!
-//! What the nodes say to each other is decided in [`cluster`](crate::cluster), which does no
-//! IO. The [`driver`] carries it to Redis over a [`link`], and into the rooms. The rest of
-//! the server posts to the [`inbox`] who has come and who has left, and has clients wait as
-//! [`arrival`]s who come back from another node with a token, which the shared [`secret`]
-//! shows to be genuine.
+//! [`cluster`](crate::cluster), which does no IO, decides what the nodes say to each other.
+//! The [`driver`] carries that to Redis over a [`link`], and into the rooms. The rest of the
+//! server posts to the [`inbox`] who has come and who has left. Clients that come back from
+//! another node wait as [`arrival`]s; the [`secret`] that the nodes share shows that their
+//! tokens are genuine.
 
 mod arrival;
 mod driver;
@@ -40,11 +40,11 @@ use inbox::Inbox;
 use secret::Vouched;
 use tally::NodeTally;
 
-/// How long a node waits at its start for the secret of the others.
+/// How long a node waits at its start for the others' secret.
 const INTRODUCTION: Duration = Duration::from_secs(1);
 
-/// This process as one node of several. A handle that is cheap to clone; the node is no more
-/// when the last one is dropped, and what it has written ends with its lease.
+/// This process as one node of several. The handle is cheap to clone. When the last one is
+/// dropped, the node stops, and what it has written ends with its lease.
 #[derive(Clone, Debug)]
 pub struct Node(Arc<Handle>);
 
@@ -57,15 +57,15 @@ struct Handle {
 }
 
 impl Node {
-    /// Begins to share the numbers of these rooms with all nodes of this Redis, whether that
-    /// can be reached or not. Nobody is in the rooms yet. The `name` is for people.
+    /// Begins to share the numbers of these rooms with all nodes of this Redis, even if it can't
+    /// be reached yet. The rooms must still be empty. The `name` is for people.
     ///
-    /// If no other node is there, nor the share that this one left when it stopped, clients may
-    /// be on their way back of whom nobody knows. The numbers are partial then until the
-    /// cluster has had the time to `settle`.
+    /// If there is no other node, and no share that this one left when it stopped, clients that
+    /// nobody knows of may be on their way back. The numbers are then partial until the cluster
+    /// has had time to `settle`.
     ///
     /// # Errors
-    /// If the system gives us no thread.
+    /// If the system can't start a thread.
     pub fn start(redis: Redis, name: String, settle: Duration, rooms: &Rooms) -> io::Result<Self> {
         let (inbox, tally) = (Inbox::new(NodeId(rand::random())), Arc::<NodeTally>::default());
         rooms.write_down(inbox.clone());
@@ -82,13 +82,14 @@ impl Node {
         Ok(Self(Arc::new(Handle { name, inbox, tally, _stop: stop.drop_guard() })))
     }
 
-    /// Waits until the other nodes know the tokens that this one gives out, but not for long:
-    /// it serves without Redis, too. Those who come before are counted anew at another node.
+    /// Waits until the other nodes know the tokens that this one gives out, but not for long,
+    /// because it must serve without Redis too. Clients that come before that are new to other
+    /// nodes.
     pub async fn meet(&self) {
         let _in_time = timeout(INTRODUCTION, self.0.inbox.is_known()).await;
     }
 
-    /// What people call it.
+    /// The node's name, for people.
     pub(crate) fn name(&self) -> &str {
         &self.0.name
     }
@@ -102,23 +103,23 @@ impl Node {
         &self.0.tally
     }
 
-    /// Whether a node gave this token out, and its seat can be had.
+    /// Whether a node gave this token out, and its seat can be claimed.
     pub(crate) fn knows(&self, token: Token) -> bool {
         self.0.inbox.knows(token)
     }
 
-    /// What the client of a seat in these rooms is given to come back with, here or to another
+    /// The ticket with which the client of a seat in these rooms comes back, here or to another
     /// node.
     pub(crate) fn ticket(&self, token: Token, rooms: &[Name]) -> Ticket {
         self.0.inbox.ticket(token, rooms)
     }
 
-    /// Has the seat of a client move here that comes with a ticket which a node gave out.
-    /// `None` if it can't be had, because this process stops or because the client
-    /// has come once more meanwhile.
+    /// Moves the seat of a client that brings another node's ticket here. `None` if that can't
+    /// be done, because the ticket isn't genuine, this process stops, or the client has come
+    /// once more meanwhile.
     ///
     /// # Errors
-    /// [`TooManyRooms`] if a room can't be had.
+    /// [`TooManyRooms`] if a room can't be opened.
     pub(crate) async fn claim(
         &self,
         rooms: &[Name],

@@ -9,14 +9,14 @@ use redis::{
     TlsCertificates,
 };
 
-/// A peer that doesn't answer for so long is gone, whatever TCP says.
+/// A peer that doesn't answer for this long is gone, whatever TCP says.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where Redis is: one server, or some nodes of a Redis Cluster.
 #[derive(Clone)]
 pub struct Redis {
     servers: Vec<ConnectionInfo>,
-    /// Certificates of those who sign for it, as PEM, in place of the system's.
+    /// The certificate authorities to trust, as PEM, in place of the system's.
     ca: Option<Vec<u8>>,
     prefix: String,
 }
@@ -26,11 +26,11 @@ pub struct Redis {
 pub struct BadRedis(String);
 
 impl Redis {
-    /// Of these addresses (`redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, or
+    /// Redis at these addresses (`redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]`, or
     /// `rediss://…` over TLS), with keys and a channel that begin with `{prefix}:`.
     ///
     /// # Errors
-    /// [`BadRedis`] if one of them is no such address, or the prefix has braces.
+    /// [`BadRedis`] if one of them is no such address, or the prefix is empty or has braces.
     pub fn new(addresses: &[String], prefix: &str) -> Result<Self, BadRedis> {
         if prefix.is_empty() || prefix.contains(['{', '}']) {
             return Err(BadRedis("expected a prefix without braces, and not an empty one".into()));
@@ -39,14 +39,14 @@ impl Redis {
         Ok(Self { servers, ca: None, prefix: format!("{{{prefix}}}:") })
     }
 
-    /// Believes only those certificates that one of these (as PEM) has signed.
+    /// Trusts only certificates that one of these authorities (as PEM) has signed.
     #[must_use]
     pub fn with_ca(mut self, pem: Vec<u8>) -> Self {
         self.ca = Some(pem);
         self
     }
 
-    /// Says this password to servers whose address has none, and this user.
+    /// Uses this password, and this user, for servers whose address has no password.
     #[must_use]
     pub fn with_password(mut self, user: Option<&str>, password: &str) -> Self {
         for server in &mut self.servers {
@@ -62,15 +62,15 @@ impl Redis {
         self
     }
 
-    /// What all keys and the channel begin with. In braces, so that a Redis Cluster has them
-    /// in one place.
+    /// What all keys and the channel begin with. It is in braces, so that a Redis Cluster keeps
+    /// them in one slot.
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// The nth of the servers, from the beginning again after the last; or the one that
-    /// another server has named (`HOST:PORT`, or `:PORT` for itself), which is reached in the
-    /// same way.
+    /// A client of the nth server, counting from the first again after the last; or of the
+    /// server that it has `named` (`HOST:PORT`, or `:PORT` on its own host), which is reached in
+    /// the same way.
     pub(super) fn client(&self, nth: usize, named: Option<&str>) -> Result<Client, RedisError> {
         let mut server = self.servers[nth % self.servers.len()].clone();
         if let Some((host, port)) = named.and_then(|named| named.rsplit_once(':')) {
@@ -90,7 +90,7 @@ impl Redis {
 
 fn server(address: &str) -> Result<ConnectionInfo, BadRedis> {
     let server = address.trim().into_connection_info().map_err(|error| {
-        // Not the address itself, which may have a password.
+        // Without the address, which may have a password.
         BadRedis(format!(
             "expected redis://HOST:PORT or rediss://HOST:PORT, perhaps with USER:PASSWORD@ \
              before the host ({error})"
@@ -104,7 +104,7 @@ fn server(address: &str) -> Result<ConnectionInfo, BadRedis> {
         .set_nodelay(true)
         .set_keepalive(keepalive)
         .set_user_timeout(PATIENCE);
-    // Frames and replies come over one connection.
+    // RESP3, so that frames and replies come over one connection.
     let settings = server.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
     Ok(server.set_tcp_settings(tcp).set_redis_settings(settings))
 }

@@ -1,4 +1,4 @@
-//! The secret that all nodes share, by which they know each other's tokens.
+//! The secret that all nodes share, by which they recognize each other's tokens.
 
 use std::iter;
 use std::slice;
@@ -12,34 +12,34 @@ use crate::name::Name;
 use crate::ticket::Ticket;
 use crate::token::Token;
 
-/// What a ticket says of the seat that it names, once it is known to be genuine.
+/// What a genuine ticket says about the seat that it names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Vouched {
     pub(super) place: Place,
-    /// Whether the seat is in these very rooms.
+    /// Whether the seat is in exactly the rooms that were asked for.
     pub(super) is_in_rooms: bool,
-    /// Those of them that it is in.
+    /// Those of the rooms asked for that the seat is in.
     pub(super) had: Arc<[Name]>,
 }
 
-/// A token of a node is its seat's place, and two codes (HMAC-SHA256, [RFC 2104], each cut to
-/// 32 bits): of the place, and of the place with its rooms. Nobody can make one up, nor have
-/// somebody counted out of a room that they are not in. A client of several rooms may come
-/// back for others, so its ticket has a code for each of them as well.
+/// A token is its seat's place and two codes (HMAC-SHA256, [RFC 2104], each cut to 32 bits):
+/// of the place, and of the place with its rooms. Nobody can make one up, or use one to take
+/// somebody away from a room that they are not in. A client of several rooms may come back
+/// for others, so its ticket has a code for each of its rooms as well.
 ///
 /// [RFC 2104]: https://www.rfc-editor.org/rfc/rfc2104
 #[derive(Clone, Debug)]
 pub(super) struct Secret {
     bytes: [u8; LENGTH],
     key: Key,
-    /// The one before it. Tokens that were given out with that are good still.
+    /// The secret before this one. Tokens that were given out with it are still good.
     before: Option<Key>,
 }
 
 const LENGTH: usize = 32;
 
 impl Secret {
-    /// One that nobody knows.
+    /// A secret that nobody knows.
     pub(super) fn random() -> Self {
         Self::new(random(), None)
     }
@@ -52,7 +52,7 @@ impl Secret {
         &self.bytes
     }
 
-    /// This one in its place, if it is one and another.
+    /// Uses this secret from now on, if it is well-formed and a different one.
     pub(super) fn follow(&mut self, bytes: &[u8]) {
         if let Ok(bytes) = <[u8; LENGTH]>::try_from(bytes)
             && bytes != self.bytes
@@ -78,11 +78,11 @@ impl Secret {
         Ticket { token, codes: several.iter().map(code).collect() }
     }
 
-    /// What a ticket says to one who asks for these rooms, if a node gave it out.
+    /// What a ticket says to a client that asks for these rooms, if a node gave it out.
     pub(super) fn read(&self, ticket: &Ticket, rooms: &[Name]) -> Option<Vouched> {
         let place = place(ticket.token);
         let [.., a, b, c, d, e, f, g, h] = ticket.token.bytes();
-        // As numbers, whose comparison takes the same time wherever they differ.
+        // Compared as numbers, which takes the same time wherever they differ.
         let of_place = u32::from_be_bytes([a, b, c, d]);
         let of_rooms = u32::from_be_bytes([e, f, g, h]);
         let mut keys = iter::once(&self.key).chain(&self.before);
@@ -101,10 +101,10 @@ pub(super) fn place(token: Token) -> Place {
     Place { node, seat: u32::from_be_bytes([e, f, g, h]) }
 }
 
-/// The code of a place, in these rooms or in general.
+/// The code of a place with these rooms, or of the place alone if there are none.
 fn code(key: &Key, place: Place, rooms: &[Name]) -> u32 {
     let mut rooms: Vec<_> = rooms.iter().map(Name::as_str).collect();
-    // In whatever order they are asked for.
+    // The order in which they are asked for doesn't matter.
     rooms.sort_unstable();
     let mut context = hmac::Context::with_key(key);
     context.update(&place.node.0.to_be_bytes());
@@ -148,12 +148,12 @@ mod tests {
         let ticket = secret.ticket(secret.token(PLACE, &rooms), &rooms);
         let vouched = secret.read(&ticket, &names(&["d", "c", "ab", "a"])).expect("it is genuine");
         assert_eq!((vouched.is_in_rooms, &vouched.had[..]), (false, &names(&["c", "a"])[..]));
-        // Those of another seat are worth nothing to it.
+        // The codes of another seat are worth nothing to it.
         let other = Place { seat: 13, ..PLACE };
         let codes = secret.ticket(secret.token(other, &rooms), &rooms).codes;
         let mixed = Ticket { codes, ..ticket };
         assert!(secret.read(&mixed, &names(&["a"])).is_some_and(|it| it.had.is_empty()));
-        // One room alone needs none.
+        // One room alone needs no codes.
         let alone = names(&["a"]);
         assert!(secret.ticket(secret.token(PLACE, &alone), &alone).codes.is_empty());
     }

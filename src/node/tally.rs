@@ -13,11 +13,11 @@ const MAX_OTHERS: usize = 64;
 pub(crate) struct NodeTally {
     /// 1 while there is a link to Redis.
     pub(crate) linked: Gauge,
-    /// The other nodes that are heard of.
+    /// How many other nodes are known.
     pub(crate) nodes: Gauge,
-    /// What has yet to be written.
+    /// How many items wait to be written, claimed or caught up with.
     pub(crate) backlog: Gauge,
-    /// How long the last write took until it was heard of, in microseconds.
+    /// How long it took until the last write was heard, in microseconds.
     pub(crate) lag_micros: Gauge,
     pub(crate) frames: Counter,
     pub(crate) writes: Counter,

@@ -13,16 +13,16 @@ use super::slots::{RoomSlot, Slots};
 use crate::name::Name;
 use crate::token::Token;
 
-/// Seats of a process that ended longer ago are nobody's: their clients have come back to
-/// nothing too often.
+/// Seats of a process that ended longer ago than this are given up: their clients have tried
+/// in vain for too long.
 pub(super) const TOO_OLD: Duration = Duration::from_secs(60);
 
-/// What a file has to say.
+/// What was found in a file.
 pub(super) enum Found {
     Nothing,
-    /// Those who were there, and whether that is all of them.
+    /// The seats of the people who were there, and whether those are all.
     Seats(Slots, Vec<FoundSeat>, bool),
-    /// It is ours, and says nothing that could be used.
+    /// It is ours, but nothing in it can be used.
     Useless(String),
     OtherVersion(u32),
     Foreign,
@@ -30,12 +30,12 @@ pub(super) enum Found {
 
 pub(super) struct FoundSeat {
     pub(super) token: Token,
-    /// Where it stands, for each of its rooms.
+    /// Its slot for each of its rooms.
     pub(super) slots: Vec<(u32, Name)>,
 }
 
-/// Reads what the last process has left. Notes in it since when everybody is away, and
-/// strikes out what is nobody's, or the next process would find damage where this one has.
+/// Reads what the last process has left. Notes in `bytes` since when everybody is away, and
+/// strikes out what can't be used, or the next process would report the same damage again.
 pub(super) fn read(bytes: &mut [u8], boot: &[u8; 36], now: Duration) -> Found {
     if bytes.is_empty() {
         return Found::Nothing;
@@ -56,7 +56,7 @@ pub(super) fn read(bytes: &mut [u8], boot: &[u8; 36], now: Duration) -> Found {
     let Some(alive) = Alive::read(bytes) else {
         return Found::Useless("they don't say of when they are".into());
     };
-    // A container may have a clock of its own, which starts with it.
+    // A container may have its own clock, which starts with the container.
     let Some(ago) = now.checked_sub(alive.since_boot) else {
         return Found::Useless("by this system's clock they are yet to come".into());
     };
@@ -71,11 +71,11 @@ pub(super) fn read(bytes: &mut [u8], boot: &[u8; 36], now: Duration) -> Found {
     Found::Seats(slots, seats, damaged == 0 && !alive.misses)
 }
 
-/// Every seat that stands there, once, and how many slots can't be read.
+/// Every seat in the file, once, and how many slots can't be read.
 fn read_slots(bytes: &mut [u8], away: Away, now: Duration) -> (Slots, Vec<FoundSeat>, usize) {
     let (mut slots, mut damaged) = (Slots::default(), 0);
     let (mut rooms, mut seats) = (HashMap::new(), Vec::new());
-    // One that was cut in the middle is nobody's.
+    // A slot that was cut off is not used.
     let end = bytes.len() / SLOT;
     let mut nth = 0;
     while nth < end {
@@ -84,7 +84,7 @@ fn read_slots(bytes: &mut [u8], away: Away, now: Duration) -> (Slots, Vec<FoundS
             SEAT_KIND if is_whole(offset(at), &slot[..SLOT]) => {
                 match Away::of(slot) {
                     None => away.note(at, &mut slot[..SLOT]),
-                    // However often the server was started meanwhile.
+                    // However often the server was restarted meanwhile.
                     Some(away) if away.until(now) > TOO_OLD => {
                         slots.free.push(at);
                         nth += 1;
@@ -121,7 +121,7 @@ fn read_slots(bytes: &mut [u8], away: Away, now: Duration) -> (Slots, Vec<FoundS
             continue;
         };
         let seat = found.entry(token).or_insert(FoundSeat { token, slots: Vec::new() });
-        // Whoever had just come back when the process died stands there twice.
+        // Somebody who had just come back when the process died is in the file twice.
         if seat.slots.iter().any(|(_, known)| known == name) {
             slots.free.push(at);
             continue;

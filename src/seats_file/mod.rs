@@ -1,10 +1,10 @@
 //! The file that says who sits where, for the process that comes after this one.
 //!
-//! It has fixed slots, each written by one small write when somebody joins, and struck out
-//! by another when they leave. What is written stays in the system's page cache when this
-//! process is killed; it need not survive the system.
+//! It has fixed slots. One small write fills a slot when somebody joins, and another strikes
+//! it out when they leave. What is written stays in the system's page cache when this
+//! process is killed; it need not survive a crash of the system.
 //!
-//! Tokens are secrets, so nobody else may read it.
+//! Tokens are secrets, so nobody else may read the file.
 
 mod found;
 mod record;
@@ -28,20 +28,20 @@ use found::{Found, FoundSeat, read};
 use record::{ALIVE_AT, Alive, SLOT, SLOTS_AT, array, header, offset, place, room_slot, seat_slot};
 use slots::Slots;
 
-/// The file says so often that this process is alive.
+/// How often this process notes in the file that it is alive.
 const ALIVE_EVERY: Duration = Duration::from_secs(1);
 
-/// An open file of seats, with those that the last process has left in it. Cheap to clone.
+/// An open file of seats, with the seats that the last process has left in it. Cheap to clone.
 #[derive(Clone)]
 pub struct SeatsFile {
     register: Arc<SeatsRegister>,
-    /// Until somebody takes them. Those whom nobody takes stay in the file: a process that
-    /// can't serve is not the last one.
+    /// The last process's seats, until they are taken. If nobody takes them they stay in the
+    /// file, because a process that never served doesn't count as the last one.
     left: Arc<Mutex<Vec<FoundSeat>>>,
     is_whole: bool,
 }
 
-/// A seat that the last process has left.
+/// A seat that the last process has left behind.
 pub(crate) struct LeftSeat {
     pub(crate) token: Token,
     pub(crate) rooms: Vec<Name>,
@@ -51,11 +51,11 @@ pub(crate) struct LeftSeat {
 /// Why there is no file of seats.
 #[derive(Debug)]
 pub enum SeatsError {
-    /// Another process has it.
+    /// Another process uses it.
     InUse,
-    /// It is something else, and is left as it is.
+    /// It is some other file, and was left as it is.
     Foreign,
-    /// The system says why not.
+    /// The system's error.
     Io(io::Error),
 }
 
@@ -63,13 +63,13 @@ pub enum SeatsError {
 struct SeatsRegister {
     file: File,
     slots: Mutex<Slots>,
-    /// Whether a write has failed, which is said once.
+    /// Whether a write has failed. This is logged once.
     fails: AtomicBool,
-    /// Whether somebody of the last process may be on their way back without a seat here.
+    /// Whether people of the last process who have no seat here may be on their way back.
     misses: AtomicBool,
 }
 
-/// What is written of one seat: a slot for each of its rooms.
+/// What is written about one seat: a slot for each of its rooms.
 #[derive(Debug)]
 struct SeatEntry {
     register: Arc<SeatsRegister>,
@@ -77,11 +77,11 @@ struct SeatEntry {
 }
 
 impl SeatsFile {
-    /// Opens the file, or makes it, and reads what the last process has left. What can't be
-    /// used is passed over with a word in the log.
+    /// Opens or creates the file, and reads what the last process has left. What can't be
+    /// used is ignored, with a line in the log.
     ///
     /// # Errors
-    /// [`SeatsError`], if it can't be this process' file.
+    /// [`SeatsError`] if this process can't use the file.
     pub fn open(path: &Path) -> Result<Self, SeatsError> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -112,7 +112,7 @@ impl SeatsFile {
             }
             Found::Foreign => return Err(SeatsError::Foreign),
         };
-        // It is ours, but may have been anybody's to read.
+        // The file is ours, but others may have been allowed to read it.
         file.set_permissions(Permissions::from_mode(0o600))?;
         let noted = if left.is_some() {
             file.write_all_at(bytes.get(place(SLOTS_AT)..).unwrap_or_default(), SLOTS_AT)
@@ -131,25 +131,25 @@ impl SeatsFile {
         Ok(Self { register, left, is_whole })
     }
 
-    /// Whether it has every seat of the last process: nobody is missing whose stream was
-    /// open when that ended.
+    /// Whether it has every seat of the last process: nobody whose stream was open when that
+    /// ended is missing.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.is_whole
     }
 
-    /// Notes that nobody is on their way back any more: from now on it has every seat.
+    /// Notes that nobody is on their way back any more: from now on the file has every seat.
     pub fn settle(&self) {
         self.register.misses.store(false, Ordering::Relaxed);
         self.register.note(self.register.write_alive());
     }
 
-    /// Where to write from now on.
+    /// The register to write to from now on.
     pub(crate) fn register(&self) -> Arc<dyn Register> {
         self.register.clone()
     }
 
-    /// Takes the seats that the last process has left. There are none the second time.
+    /// Takes the seats that the last process has left. The second time there are none.
     pub(crate) fn take_left(&self) -> Vec<LeftSeat> {
         let left = mem::take(&mut *self.left());
         left.into_iter().map(|found| LeftSeat::of(found, &self.register)).collect()
@@ -160,20 +160,20 @@ impl SeatsFile {
     }
 }
 
-/// Which of its starts the system is in.
+/// The id of the system's current boot.
 fn boot() -> io::Result<[u8; 36]> {
     let id = fs::read("/proc/sys/kernel/random/boot_id")?;
     id.get(..36).map(array).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// How long ago the system was started, by a clock that nobody sets.
+/// How long ago the system was started, by a clock that can't be set.
 fn since_boot() -> io::Result<Duration> {
     let uptime = fs::read_to_string("/proc/uptime")?;
     let seconds = uptime.split(' ').next().and_then(|seconds| seconds.parse().ok());
     seconds.map(Duration::from_secs_f64).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
-/// Keeps what stands in a file under another name.
+/// Keeps the content of a file under another name.
 fn set_aside(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     let mut aside = path.as_os_str().to_owned();
     aside.push(".old");
@@ -186,7 +186,7 @@ fn set_aside(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
-/// Has the file say that this process is alive, for as long as somebody writes to it.
+/// Notes in the file that this process is alive, for as long as the register is in use.
 fn tick(register: &Arc<SeatsRegister>) -> io::Result<()> {
     let register: Weak<SeatsRegister> = Arc::downgrade(register);
     let tick = move || {
@@ -207,7 +207,7 @@ impl SeatsRegister {
         self.file.write_all_at(&alive.record(), ALIVE_AT)
     }
 
-    /// Says the first time that writing fails: a full disk would fill the log, too.
+    /// Logs only the first failure to write: otherwise a full disk would fill the log too.
     fn note(&self, written: io::Result<()>) {
         if let Err(error) = written
             && !self.fails.swap(true, Ordering::Relaxed)
@@ -265,7 +265,7 @@ impl Drop for SeatEntry {
         for (at, _) in &self.slots {
             register.note(register.file.write_all_at(&[0; SLOT], offset(*at)));
         }
-        // Only now: whoever gets the slot writes after this.
+        // Only now, so that the next owner of the slot writes after this.
         let mut slots = register.slots();
         for (at, room) in mem::take(&mut self.slots) {
             slots.free.push(at);

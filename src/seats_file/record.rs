@@ -1,4 +1,4 @@
-//! What stands in the file, byte by byte.
+//! What is in the file, byte by byte.
 //!
 //! ```text
 //! 0     header: magic, version, boot, checksum
@@ -11,8 +11,8 @@
 //! ```
 //!
 //! Numbers are little-endian. A checksum is 64 bits of FNV-1a
-//! (<http://www.isthe.com/chongo/tech/comp/fnv/>) over the place and what stands before it:
-//! against accidents, not against forgers.
+//! (<http://www.isthe.com/chongo/tech/comp/fnv/>) over the record's offset and the bytes
+//! before the checksum: it protects against accidents, not against forgers.
 
 use std::hash::Hasher;
 use std::time::Duration;
@@ -42,7 +42,8 @@ const _: () = assert!(8 + name::MAX_BYTES + CHECKSUM <= SLOT * ROOM_SLOTS);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Alive {
     pub(super) since_boot: Duration,
-    /// A write has failed, or some had yet to come back when the process had begun.
+    /// Whether a write has failed, or people were still on their way back when the process
+    /// began.
     pub(super) misses: bool,
 }
 
@@ -64,9 +65,9 @@ impl Alive {
     }
 }
 
-/// Since when the client of a seat is away: in seconds since the system's start, from the
-/// last sign of life of the process that it had a stream of; 0 if it has one. Three bytes
-/// are enough for half a year, and then begin anew.
+/// Since when the client of a seat is away: the time of the last sign of life of the process
+/// that carried its stream, in seconds since the system's start; 0 if it has a stream. Three
+/// bytes are enough for half a year, and then start again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Away(u32);
 
@@ -81,13 +82,13 @@ impl Away {
         Some(u32::from_le_bytes([seat[1], seat[2], seat[3], 0])).filter(|away| *away > 0).map(Self)
     }
 
-    /// Writes it into the slot of a seat.
+    /// Writes this into the slot of a seat.
     pub(super) fn note(self, at: u32, seat: &mut [u8]) {
         seat[1..4].copy_from_slice(&self.0.to_le_bytes()[..3]);
         sum_up(offset(at), seat);
     }
 
-    /// How long that is until now.
+    /// How long the client has been away by now.
     pub(super) fn until(self, now: Duration) -> Duration {
         Duration::from_secs((now.as_secs() + Self::END - u64::from(self.0)) % Self::END)
     }
@@ -148,7 +149,7 @@ fn checksum(place: u64, content: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Where a slot stands in the file.
+/// Where a slot is in the file.
 pub(super) fn offset(slot: u32) -> u64 {
     SLOTS_AT + u64::from(slot) * SLOT as u64
 }

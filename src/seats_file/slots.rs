@@ -1,4 +1,4 @@
-//! Which slots of the file are free, and which rooms stand where.
+//! Which slots of the file are free, and which slots each room has.
 
 use std::collections::HashMap;
 
@@ -9,12 +9,12 @@ use crate::name::Name;
 pub(super) struct Slots {
     pub(super) free: Vec<u32>,
     pub(super) free_rooms: Vec<u32>,
-    /// The first slot after all others.
+    /// The first slot after all that were ever used.
     pub(super) end: u32,
     pub(super) rooms: HashMap<Name, RoomSlot>,
 }
 
-/// Where a room stands, and how many seats say so.
+/// Where a room is in the file, and how many seats refer to it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RoomSlot {
     pub(super) at: u32,
@@ -27,7 +27,7 @@ impl Slots {
         self.free.pop().unwrap_or_else(|| self.append(1))
     }
 
-    /// Where a room stands, for one more seat in it, and whether it is to be written there.
+    /// Where a room is, for one more seat in it, and whether it has to be written there first.
     pub(super) fn room(&mut self, name: &Name) -> (u32, bool) {
         if let Some(room) = self.rooms.get_mut(name) {
             room.seats += 1;

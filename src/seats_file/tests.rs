@@ -3,7 +3,7 @@ use super::record::{ROOM_SLOTS, sum_up};
 use super::*;
 use tempfile::TempDir;
 
-/// A file in a directory of its own.
+/// A file in its own directory.
 struct Scratch {
     directory: TempDir,
 }
@@ -17,7 +17,7 @@ impl Scratch {
         self.directory.path().join("seats")
     }
 
-    /// A process that has had the time for those of the last one to come back.
+    /// A process whose predecessor's clients have had the time to come back.
     fn open(&self) -> SeatsFile {
         let file = SeatsFile::open(&self.path()).expect("the file");
         file.settle();
@@ -38,7 +38,7 @@ fn write(file: &SeatsFile, token: Token, rooms: &[&str]) -> Box<dyn Entry> {
     file.register().write(token, &names.iter().collect::<Vec<_>>(), None)
 }
 
-/// Whoever is found in the file, in an order of its own.
+/// The seats that are found in the file, sorted.
 fn left(file: &SeatsFile) -> Vec<(String, Vec<String>)> {
     let left = file.left();
     let rooms = |left: &FoundSeat| {
@@ -64,7 +64,7 @@ fn kill(file: SeatsFile, entries: Vec<Box<dyn Entry>>) {
     entries.into_iter().for_each(Entry::stay);
     let register = Arc::downgrade(&file.register);
     drop(file);
-    // The thread that says that this process is alive may be saying so.
+    // The thread that notes that this process is alive may be doing so now.
     for _ in 0..10_000 {
         if register.strong_count() == 0 {
             return;
@@ -82,7 +82,7 @@ fn the_next_process_finds_who_was_there_and_not_who_had_left() {
     let stays = [write(&file, token(1), &["a"]), write(&file, token(2), &["a", &long])];
     drop(write(&file, token(3), &["b"]));
     let last = write(&file, token(4), &["c"]);
-    // Nobody gets this one's slot.
+    // Nobody reuses the slot of this one.
     drop(write(&file, token(8), &["a"]));
     kill(file, Vec::from(stays).into_iter().chain([last]).collect());
 
@@ -111,7 +111,7 @@ fn who_was_found_and_taken_by_nobody_is_found_again() {
     for _ in 0..2 {
         let file = scratch.open();
         assert_eq!(left(&file), [seat(1, &["a"])]);
-        // As a process ends whose port is another program's.
+        // A process ends like this if another program has its port.
         kill(file, Vec::new());
     }
 }
@@ -148,7 +148,7 @@ fn what_is_damaged_is_passed_over_and_the_rest_is_found() {
         found
     };
     assert_eq!(open(&good), (true, all.to_vec()));
-    // The room is in the slots from 1 to 5, the second seat in the sixth.
+    // The room is in slots 1 to 5, the second seat in slot 6.
     let damaged = |at: usize| {
         let mut bytes = good.clone();
         bytes[at] ^= 0x10;

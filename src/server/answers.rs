@@ -1,7 +1,7 @@
 //! The answers of one HTTP/2 connection: how many are under way, and how long each may
-//! be.
+//! take.
 //!
-//! A client that opens no window for an answer leaves it with us, and hyper waits. So
+//! If a client opens no window for an answer, the answer stays with us, and hyper waits. So
 //! each answer is run by a task of ours, which can give it up; dropping hyper's part
 //! resets the stream.
 
@@ -21,41 +21,40 @@ use super::gate::{Pass, Standing};
 use super::serving::{ANSWER_TIMEOUT, IDLE_TIMEOUT};
 use crate::http::Opened;
 
-/// So many answers of a connection are made at a time. The others wait for their turn as
-/// requests.
+/// How many answers of a connection are made at a time. Other requests wait for their turn.
 const TURNS: usize = 8;
 
-/// An answer that was not taken for so long is given up if others wait for a turn: a client
+/// An answer that was not taken for this long is given up if others wait for a turn: a client
 /// that takes what it asked for is quicker.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
 
 tokio::task_local! {
-    /// Where the answer that a task is for says that it is a stream.
+    /// How the answer that a task runs says that it is a stream.
     static STREAMING: RefCell<Option<oneshot::Sender<Opened>>>;
 }
 
-/// Runs what hyper does for each request.
+/// Runs hyper's future for each request.
 #[derive(Clone)]
 pub(super) struct Answers(Arc<Activity>);
 
 /// What is going on in a connection.
 pub(super) struct Activity {
     requests: Mutex<Requests>,
-    /// The last request that was open has ended.
+    /// Notified when the last open request has ended.
     ended: Notify,
     turns: Arc<Semaphore>,
 }
 
 struct Requests {
     pass: Box<Pass>,
-    /// Answers that are no streams, or are not known to be.
+    /// Answers that are not streams, or not known to be streams yet.
     answers: usize,
     streams: usize,
     /// When the last one began or ended.
     changed: Instant,
 }
 
-/// A request, until all of its answer was taken.
+/// A request, until its whole answer was taken.
 struct Open {
     activity: Arc<Activity>,
     is_stream: bool,
@@ -104,8 +103,8 @@ impl Activity {
         Self { requests: Mutex::new(requests), ended: Notify::new(), turns }
     }
 
-    /// Waits until no request has been open for the time that is allowed. Until none is,
-    /// no clock runs.
+    /// Waits until no request has been open for as long as is allowed. The clock doesn't run
+    /// while one is open.
     pub(super) async fn idle(&self) {
         loop {
             let idle_since = self.requests().idle_since();
@@ -123,7 +122,7 @@ impl Activity {
 }
 
 impl Requests {
-    /// Since when none has been open; `None` while one is.
+    /// Since when no request has been open; `None` while one is.
     fn idle_since(&self) -> Option<Instant> {
         (self.answers + self.streams == 0).then_some(self.changed)
     }
@@ -146,10 +145,10 @@ impl Open {
         Self { activity: activity.clone(), is_stream: false }
     }
 
-    /// Waits until the answer is to be given up. A stream may last, and have a moment
-    /// more when it is over.
+    /// Waits until the answer must be given up. A stream may last, and has a little more time
+    /// when it is over.
     async fn overdue(mut self, streaming: oneshot::Receiver<Opened>, turn: OwnedSemaphorePermit) {
-        // Boxed, both waits: a stream takes no memory for them while it lasts.
+        // Both waits are boxed, so that a stream takes no memory for them while it lasts.
         let Some(opened) = Box::pin(self.until_a_stream(streaming)).await else { return };
         drop(turn);
         self.is_a_stream();
@@ -157,7 +156,7 @@ impl Open {
         Box::pin(sleep(FAREWELL)).await;
     }
 
-    /// Waits until the answer turns out to be a stream; `None` if it is to be given up.
+    /// Waits until the answer turns out to be a stream; `None` if it must be given up.
     async fn until_a_stream(&self, mut streaming: oneshot::Receiver<Opened>) -> Option<Opened> {
         let asked = Instant::now();
         loop {

@@ -1,6 +1,5 @@
-//! The task of one stream of HTTP/1 after its first event. It sleeps until the
-//! client says something or leaves, the stream is over, or something could not be
-//! written at once.
+//! The task of one HTTP/1 stream after its first event. It sleeps until the client sends
+//! something or leaves, the stream is over, or something could not be written at once.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,13 +12,13 @@ use super::transport::Io;
 use super::wire::Wire;
 use crate::stream::Stream;
 
-/// How long a client that was told goodbye has to take it.
+/// How long a client has to take the farewell at the end of its stream.
 pub(super) const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Carries a stream on until it is over or its client has left.
+/// Carries a stream until it is over or its client has left.
 pub(super) struct Carrier {
     stream: Stream,
-    /// Since the stream is over.
+    /// How long the client still has, once the stream is over.
     patience: Option<Pin<Box<Sleep>>>,
     _pass: Pass,
 }
@@ -55,11 +54,11 @@ mod tests {
     use crate::server::socket::Socket;
     use tokio::net::TcpStream;
 
-    /// Beside the stream itself, and what tokio has of its task and its socket.
+    /// In addition to the stream itself, and to what tokio needs for its task and its socket.
     #[test]
     fn a_stream_over_http_1_takes_two_blocks_of_64_bytes_more() {
         assert!(size_of::<Carrier>() <= 64, "{}", size_of::<Carrier>());
-        // Of these tokio has 32; mio adds 8 to check how it is used, if this is a debug build.
+        // tokio uses 32 of these; mio adds 8 in a debug build, to check how it is used.
         let added = size_of::<Wire<Socket>>() - size_of::<TcpStream>();
         assert!(added <= 32, "{added}");
     }

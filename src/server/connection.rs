@@ -1,4 +1,4 @@
-//! One connection, from its accept to the protocol that it turns out to speak.
+//! One connection, from when it is accepted to the protocol that it turns out to speak.
 
 use std::future::pending;
 use std::io;
@@ -20,7 +20,7 @@ use super::transport::Io;
 use super::{http1, http2};
 use crate::ending::Ending;
 
-/// Serves a connection that was just accepted, in a task of its worker's.
+/// Serves a connection that was just accepted, in a task of its worker.
 pub(super) fn spawn(serving: Arc<Serving>, tcp: TcpStream, peer: SocketAddr, entered: Entered) {
     let worker = serving.clone();
     if worker.is_here() {
@@ -46,7 +46,7 @@ async fn serve(
     let close = async {
         match (&mut closed).await {
             Ok(()) => {}
-            // It stays as long as it likes.
+            // The gate won't close it any more.
             Err(_) => pending().await,
         }
     };
@@ -58,7 +58,7 @@ async fn serve(
     }
 }
 
-/// Sets the socket's options, and makes sure that it is encrypted if it shall be.
+/// Sets the socket's options, encrypts the connection if the server speaks TLS, and serves it.
 async fn prepare(
     serving: Arc<Serving>,
     tcp: TcpStream,
@@ -69,8 +69,8 @@ async fn prepare(
     let head_by = Instant::now() + HEAD_TIMEOUT;
     let peer = Peer { address, head_by, ending: ending.clone() };
     let socket = Socket::new(tcp, serving.terms.patience, ending)?;
-    // Boxed: what comes before a request takes more room than what is left of the
-    // connection's task then. The box is gone once the client has said what it speaks.
+    // Boxed, because what comes before a request takes more memory than the rest of the
+    // connection's task. The box is freed once the client's protocol is known.
     let served = match serving.tls.clone() {
         None => Box::pin(speak(serving, socket, peer, pass)).await?,
         Some(tls) => Box::pin(encrypt(serving, tls, socket, peer, pass)).await?,
@@ -81,11 +81,11 @@ async fn prepare(
     }
 }
 
-/// What is left of a connection's life once its protocol is known: each is boxed as what
-/// it is, and neither pays for the other.
+/// The rest of a connection's life once its protocol is known. Each protocol's future is
+/// boxed by itself, so that neither takes the memory of the other.
 type Served = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
 
-/// Shakes hands, and finds out what is spoken over what comes of it.
+/// Performs the TLS handshake, and speaks the client's protocol over the result.
 async fn encrypt(
     serving: Arc<Serving>,
     tls: Arc<Tls>,
@@ -116,7 +116,7 @@ async fn speak<T: Io>(
     }))
 }
 
-/// Does what comes before a request, unless the client takes too long over it or
+/// Does a step that comes before a request, unless the client takes too long over it or
 /// the server stops first.
 async fn in_time<T>(
     serving: &Serving,
@@ -142,7 +142,7 @@ mod tests {
     use super::super::workers::Workers;
     use crate::http::Options;
 
-    /// Thousands may wait at once, when all come at once.
+    /// Thousands may wait here if all clients come at once.
     #[tokio::test]
     async fn a_connection_that_has_said_nothing_yet_takes_little_memory() {
         let workers = Workers::start(NonZeroUsize::MIN).expect("no thread is started");

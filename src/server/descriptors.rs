@@ -1,4 +1,4 @@
-//! How many file descriptors the process may have: each stream takes one.
+//! How many file descriptors the process may have. Each stream takes one.
 
 use std::io;
 
@@ -11,23 +11,23 @@ pub struct Descriptors(pub u64);
 /// Raises the soft limit as far as the hard one allows.
 ///
 /// # Errors
-/// What the system says when it gives no answer.
+/// The system's error if it can't say what the limit is.
 pub fn raise() -> io::Result<Descriptors> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    // Refused in some containers; then the limit is what it was.
+    // Some containers refuse this; then the limit stays what it was.
     let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
     Ok(Descriptors(if raised { hard } else { soft }))
 }
 
 impl Descriptors {
-    /// How many streams fit, when an eighth of the descriptors (16 to 256) is
+    /// How many streams fit if an eighth of the descriptors (16 to 256) is
     /// kept for files, the listener, and clients that ask for something else.
     #[must_use]
     pub fn streams(self) -> usize {
         self.less(self.reserve())
     }
 
-    /// How many connections fit: streams, and half of what is kept beside them.
+    /// How many connections fit: those of the streams, and half of the reserve.
     #[must_use]
     pub fn connections(self) -> usize {
         self.less(self.reserve() / 2)

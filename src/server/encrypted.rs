@@ -1,9 +1,9 @@
 //! A connection that is encrypted with TLS, and small while nothing comes or goes.
 //!
-//! rustls does the work; this moves its bytes. In place of a buffer of 4 kB for each
-//! connection, it reads and writes through one that all connections of a thread share,
-//! and keeps of it only what it must: the first part of a record that has not come whole,
-//! what was decrypted and not yet read, and what the socket did not take.
+//! rustls does the work; this moves its bytes. Instead of a buffer of 4 kB for each
+//! connection, it reads and writes through one buffer that all connections of a thread
+//! share, and keeps only what it must: the first part of an incomplete record, what was
+//! decrypted but not yet read, and what the socket did not take.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -23,16 +23,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::socket::Socket;
 use super::transport::Io;
 
-/// How many bytes a record has at most, its head included (RFC 5246, section 6.2.3; less
-/// in TLS 1.3), and so the most that is kept of what has not come whole. A handshake
-/// message that is spread over several records must fit in too.
+/// How many bytes a record has at most, including its head (RFC 5246, section 6.2.3; less
+/// in TLS 1.3), and so the most that is kept of an incomplete one. A handshake message that
+/// is spread over several records must fit in too.
 const RECORD: usize = 5 + 16_384 + 2048;
 
-/// How many bytes are encrypted into one record (RFC 8446, section 5.1).
+/// How many bytes at most are encrypted into one record (RFC 8446, section 5.1).
 const PLAIN: usize = 16_384;
 
 thread_local! {
-    /// What records are received into and encrypted into, taken by who is at it.
+    /// The buffer that records are received and encrypted into, taken by whichever connection
+    /// is at work.
     static SHARED: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -42,13 +43,13 @@ pub(super) struct Encrypted<T> {
     session: UnbufferedServerConnection,
     /// The first part of a record.
     incoming: Vec<u8>,
-    /// What was decrypted and nobody has read.
+    /// What was decrypted and has not been read.
     read: BytesMut,
     /// What was encrypted and has not been sent.
     outgoing: BytesMut,
-    /// What the client will still say.
+    /// Whether the client may still say something.
     client: Client,
-    /// We have said that nothing more comes.
+    /// Whether we have said that nothing more comes (`close_notify`).
     closed: bool,
 }
 
@@ -57,15 +58,15 @@ enum Client {
     Speaks,
     /// It has said that nothing more comes (`close_notify`).
     Closed,
-    /// It does not keep to TLS, and rustls is not asked again.
+    /// It broke the rules of TLS, and rustls is not asked again.
     Failed,
 }
 
 impl<T: Io> Encrypted<T> {
-    /// Shakes hands.
+    /// Performs the handshake.
     pub(super) async fn accept(io: T, config: Arc<ServerConfig>) -> io::Result<Box<Self>> {
         let session = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
-        // Boxed: it is large, and is handed on from future to future, each of which would
+        // Boxed, because it is large and passed from future to future, each of which would
         // keep room for it.
         let mut new = Box::new(Self {
             io,
@@ -102,8 +103,9 @@ impl<T: Io> Encrypted<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Receives something, and decrypts what has come whole. Sends meanwhile what the
-    /// client may wait for, and does not wait for it: it may have something to say first.
+    /// Receives something, and decrypts the complete records. Also sends what the client may
+    /// be waiting for, but doesn't wait until it is sent: the client may have something to say
+    /// first.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut records = SHARED.take();
         records.resize(records.len().max(RECORD), 0);
@@ -128,7 +130,7 @@ impl<T: Io> Encrypted<T> {
         let mut free = ReadBuf::new(free);
         ready!(Pin::new(&mut self.io).poll_read(cx, &mut free))?;
         if free.filled().is_empty() {
-            // Whoever could cut the connection could cut a message short.
+            // Anybody who can cut the connection could cut a message short.
             return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
         }
         let end = begun.len() + free.filled().len();
@@ -143,7 +145,7 @@ impl<T: Io> Encrypted<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Decrypts what is whole of `records`. Answers how many bytes are done with.
+    /// Decrypts the complete ones of `records`. Returns how many bytes are done with.
     fn decrypt(&mut self, records: &mut [u8]) -> io::Result<usize> {
         let mut done = 0;
         loop {
@@ -185,7 +187,7 @@ impl<T: Io> Encrypted<T> {
         }
     }
 
-    /// Encodes what the client is to be told of its error.
+    /// Encodes the alert that tells the client about its error.
     fn encode_alert(&mut self, records: &mut [u8]) {
         while self.session.wants_write() {
             match self.session.process_tls_records(records).state {
@@ -195,8 +197,8 @@ impl<T: Io> Encrypted<T> {
         }
     }
 
-    /// Encrypts what it is given, or else the word that nothing more comes (`close_notify`).
-    /// Answers how many bytes of `record` that takes.
+    /// Encrypts `plain` or, if there is none, the message that nothing more comes
+    /// (`close_notify`). Returns how many bytes of `record` that takes.
     fn encrypt(&mut self, plain: Option<&[u8]>, record: &mut Vec<u8>) -> io::Result<usize> {
         if self.client == Client::Failed {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -287,7 +289,7 @@ impl<T: Io> AsyncRead for Encrypted<T> {
 }
 
 impl<T: Io> AsyncWrite for Encrypted<T> {
-    /// A record is taken whole, or not at all before the last one has left.
+    /// Takes a whole record, or nothing as long as the last one has not been sent.
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

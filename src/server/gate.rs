@@ -1,5 +1,6 @@
-//! How many connections there may be, and which is closed when there is no room for one
-//! more: the longest idle, or else answered for longest, and never one that has a stream.
+//! The gate: how many connections there may be, and which one is closed when there is no
+//! room for one more. That is the one that was idle for longest or, if none is idle, the one
+//! that was being answered for longest; never one that has a stream.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -13,15 +14,15 @@ use tokio::time::Instant;
 use crate::limits::Network;
 use crate::tally::Crowded;
 
-/// So long a connection may be idle before it goes sooner than those that are being
-/// answered: whoever was just let in has yet to ask.
+/// How long a connection may be idle before it is closed rather than one that is being
+/// answered: a client that was just let in has not had the time to ask.
 const NEW: Duration = Duration::from_secs(1);
 
-/// So long nobody is closed for another, whatever happens: a client shall have the time
-/// to shake hands and ask.
+/// No connection is closed for another before it has stayed this long, whatever happens, so
+/// that a client has time to shake hands and ask.
 const LEAST_STAY: Duration = Duration::from_millis(250);
 
-/// So many are closed at once, or this part of all that there may be.
+/// How many are closed at once, or which part of the limit if that is less.
 const AT_ONCE: usize = 8;
 const PART: usize = 64;
 
@@ -30,7 +31,7 @@ const PART: usize = 64;
 pub(super) struct Gate {
     max: usize,
     max_per_address: Option<usize>,
-    /// Whoever comes from there brings others.
+    /// Connections from these networks carry many clients, and have no limit of their own.
     proxies: Vec<IpNet>,
     crowded: Arc<Crowded>,
     inside: Mutex<Inside>,
@@ -39,13 +40,13 @@ pub(super) struct Gate {
 #[derive(Debug, Default)]
 struct Inside {
     connections: usize,
-    /// Those that are to go and are still there.
+    /// How many were told to go and are still there.
     closing: usize,
-    /// Those that may be closed for another, by how early they came to stand so.
+    /// Connections that may be closed for another, in the order in which they came to stand so.
     idle: BTreeMap<u64, Closable>,
     busy: BTreeMap<u64, Closable>,
     next: u64,
-    /// Kept only where there is a limit for an address.
+    /// Kept only if there is a limit for each address.
     by_address: HashMap<Network, OfAddress>,
 }
 
@@ -62,7 +63,7 @@ struct OfAddress {
     idle: BTreeSet<u64>,
 }
 
-/// How a connection stands when one must go.
+/// How a connection stands when one has to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// It has nothing under way. It goes first.
@@ -76,9 +77,9 @@ pub(super) enum Standing {
 /// A connection that was just let in.
 #[derive(Debug)]
 pub(super) struct Entered {
-    /// Boxed, for it is handed on from one step of the connection's life to the next.
+    /// Boxed, because it is passed from one step of the connection's life to the next.
     pub(super) pass: Box<Pass>,
-    /// Says when it is to go itself.
+    /// Resolves when this connection must go.
     pub(super) closed: oneshot::Receiver<()>,
 }
 
@@ -90,13 +91,13 @@ pub(super) struct Pass {
     place: Place,
 }
 
-/// Where the means to close it is.
+/// Where the sender that closes the connection is.
 #[derive(Debug)]
 enum Place {
     Idle(u64),
     Busy(u64),
     Streaming(oneshot::Sender<()>),
-    /// It was used.
+    /// It was used: the connection was told to go.
     Closed,
     /// It is not needed any more.
     Stays,
@@ -112,8 +113,8 @@ impl Gate {
         Arc::new(Self { max, max_per_address, proxies, crowded, inside: Mutex::default() })
     }
 
-    /// Whether there is room for one more. If not, some that have no stream are closed,
-    /// and there will be, unless [`is_full`](Self::is_full).
+    /// Whether there is room for one more. If not, this closes some that have no stream, so
+    /// there will be room, unless the gate [is full](Self::is_full).
     pub(super) fn has_room(&self) -> bool {
         let mut inside = self.lock();
         let room = inside.connections < self.max;
@@ -134,7 +135,7 @@ impl Gate {
         inside.connections >= self.max && stay
     }
 
-    /// Lets a connection in, for which another of its address may have to go; `None` if
+    /// Lets a connection in, for which another one of its address may have to go; `None` if
     /// there is no room.
     pub(super) fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Entered> {
         let peer = peer.to_canonical();
@@ -168,8 +169,7 @@ impl Gate {
         Some(Entered { pass: Box::new(Pass { gate: self.clone(), address, place }), closed })
     }
 
-    /// Closes some connections that have no stream, if there are any, and answers whether
-    /// there are.
+    /// Closes some connections that have no stream, and returns whether any are being closed.
     pub(super) fn make_room(&self) -> bool {
         let mut inside = self.lock();
         self.crowded.closed_by_descriptors.add(inside.close_some(self.at_once()));
@@ -211,8 +211,8 @@ impl Inside {
         Some(closable)
     }
 
-    /// Closes so many that have no stream, unless some are being closed already. Answers
-    /// how many it has closed.
+    /// Closes up to this many that have no stream, unless some are being closed already.
+    /// Returns how many it has closed.
     fn close_some(&mut self, number: usize) -> u64 {
         if self.closing > 0 {
             return 0;
@@ -221,7 +221,7 @@ impl Inside {
         self.closing as u64
     }
 
-    /// Closes one that has no stream, if there is one that stood so for long enough.
+    /// Closes one that has no stream, if one has stood so for long enough.
     fn close_one(&mut self) -> bool {
         let first = |all: &BTreeMap<u64, Closable>| {
             let (nth, closable) = all.first_key_value()?;
@@ -264,8 +264,8 @@ impl Pass {
         }
     }
 
-    /// The same, from now on even if the connection stood so before: it was something else
-    /// in between.
+    /// Notes how the connection stands from now on, even if it stood so before: it stood
+    /// otherwise in between.
     pub(super) fn stand_anew(&mut self, standing: Standing) {
         if let Place::Closed | Place::Stays = self.place {
             return;
@@ -288,7 +288,7 @@ impl Pass {
     pub(super) fn stays(&mut self) {
         self.stand(Standing::Streaming);
         if let Place::Closed = self.place {
-            // It was closed just as its stream left for a task of its own.
+            // It was told to go just as its stream moved to a task of its own.
             self.gate.lock().closing -= 1;
         }
         self.place = Place::Stays;
@@ -334,7 +334,7 @@ mod tests {
         entered.closed.try_recv().is_ok()
     }
 
-    /// Lets one more in when others have gone for it, if they do: which of `all` went?
+    /// Lets one more in, for which others may have to go. Which of `all` went?
     async fn one_more(gate: &Arc<Gate>, all: &mut Vec<Entered>) -> Vec<usize> {
         let mut gone = Vec::new();
         for _ in 0..100 {
@@ -370,7 +370,7 @@ mod tests {
         all[1].pass.stand(Standing::Idle);
         let _more = [enter(&gate), enter(&gate)];
         assert_eq!(all.iter_mut().map(is_closed).collect::<Vec<_>>(), [false, true, true]);
-        // It is being closed, and nothing can be done about it.
+        // It is being closed, and that can't be undone.
         all[1].pass.stand_anew(Standing::Idle);
         drop(all);
         assert_eq!(gate.lock().idle.len(), 2);

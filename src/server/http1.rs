@@ -1,5 +1,5 @@
-//! A connection of HTTP/1: hyper answers its requests, until one of them is for
-//! a stream; then the connection is taken back and the stream goes on alone.
+//! An HTTP/1 connection: hyper answers its requests, until one of them is for a
+//! stream; then the connection is taken back from hyper, and the stream goes on alone.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -29,31 +29,31 @@ use crate::ending::Reason;
 use crate::http::Opened;
 use crate::stream::Stream;
 
-/// What the driver of a connection wants to know of what passes through it.
+/// What the driver of a connection wants to know about what passes through it.
 #[derive(Default)]
 struct Traffic {
-    /// Everything that was to be sent has left.
+    /// Whether everything that was to be sent has been flushed.
     flushed: AtomicBool,
-    /// Something was read since the last request began.
+    /// Whether something was read since the last request began.
     heard: AtomicBool,
-    /// A request began since the driver last looked.
+    /// Whether a request began since the driver last looked.
     asked: AtomicBool,
-    /// How many answers hyper has yet to send, or wait for.
+    /// How many answers hyper is waiting for, or has not taken completely.
     unanswered: AtomicUsize,
-    /// The answer is a stream, and hyper has asked for what follows its first event.
+    /// Whether the answer is a stream, and hyper has asked for what follows its first event.
     first_is_taken: AtomicBool,
-    /// The last request can be answered with chunks.
+    /// Whether the last request can be answered with chunks.
     chunked: AtomicBool,
 }
 
-/// The body of an answer that is a stream, as far as hyper sends it: the first event.
+/// The part of a stream's answer that hyper sends: the first event.
 ///
-/// hyper keeps some 17 kB for a connection as long as its answer lasts, and stops
-/// watching for the client's end once it has read a byte too many. So the connection is
-/// taken back from it as soon as the head and the first event are sent. If it ends
+/// hyper keeps some 17 kB for a connection as long as its answer lasts, and no longer
+/// notices that the client leaves once it has read a byte too many. So the connection is
+/// taken back from hyper as soon as the head and the first event are sent. If it ends
 /// sooner, the stream is dropped with it.
 struct First {
-    /// Until it was asked for the first event.
+    /// The stream, until hyper has asked for its first event.
     stream: Option<Stream>,
     taken: Arc<Mutex<Option<Stream>>>,
     traffic: Arc<Traffic>,
@@ -77,7 +77,7 @@ impl HttpBody for First {
             self.traffic.first_is_taken.store(true, Ordering::Relaxed);
             return Poll::Pending;
         };
-        // It waits there since the stream was opened.
+        // The first event has waited there since the stream was opened.
         let first = stream.poll_next(cx);
         *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
         first.map(|frame| frame.map(|frame| Ok(Frame::data(frame.text()))))
@@ -94,7 +94,7 @@ impl Unanswered {
     }
 }
 
-/// The body of an answer, which is not over before this is dropped.
+/// The body of an answer. The answer counts as unanswered until this is dropped.
 struct AnswerBody {
     body: Body,
     _unanswered: Unanswered,
@@ -128,11 +128,11 @@ impl Drop for Unanswered {
 
 /// How hyper's part of a connection ends.
 enum Outcome {
-    /// Its part is over, and so is the connection.
+    /// hyper is done, and so is the connection.
     Over(hyper::Result<()>),
     /// What is left is a stream.
     Stream,
-    /// It took too long, or was asked to leave and had nothing to answer.
+    /// The client took too long, or the server stops and nothing had been asked.
     Dropped,
 }
 
@@ -171,7 +171,7 @@ pub(super) async fn serve<T: Io>(
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(IDLE_TIMEOUT);
     builder.max_header_size(MAX_HEAD).keep_alive(serving.keep);
-    // Who has said all that they have to say gets their answer.
+    // A client that has closed its sending side still gets its answer.
     builder.half_close(true);
     let io = TokioIo::new(Watched { io, traffic: traffic.clone() });
     let mut hyper = builder.serve_connection(io, service);
@@ -183,7 +183,7 @@ pub(super) async fn serve<T: Io>(
     let outcome = poll_fn(|cx| {
         if !draining && drained.as_mut().poll(cx).is_ready() {
             draining = true;
-            // Noted for a stream that isn't read: it can't say so itself.
+            // Noted here for a stream that isn't read, which can't say so itself.
             peer.ending.note(Reason::Shutdown);
         }
         loop {
@@ -194,7 +194,7 @@ pub(super) async fn serve<T: Io>(
             if is_last || !draining || !has_asked {
                 break;
             }
-            // What was asked is answered, and nothing after it.
+            // The current request is answered, and none after it.
             is_last = true;
             Pin::new(&mut hyper).graceful_shutdown();
         }
@@ -206,7 +206,7 @@ pub(super) async fn serve<T: Io>(
         let idle = answered || !has_asked;
         let standing = if idle { Standing::Idle } else { Standing::Busy };
         if traffic.asked.load(Ordering::Relaxed) {
-            // It may have been answered already, and is idle from now on.
+            // The request may have been answered already; then it is idle only since now.
             pass.stand_anew(standing);
         } else {
             pass.stand(standing);
@@ -231,7 +231,7 @@ pub(super) async fn serve<T: Io>(
             let io = hyper.into_parts().io.into_inner().io.into_inner();
             let stream = taken.lock().unwrap_or_else(PoisonError::into_inner).take();
             if let Some(stream) = stream {
-                // In a task of its own, which is small: this one held hyper.
+                // In a task of its own, which is small; this one held hyper.
                 let chunked = traffic.chunked.load(Ordering::Relaxed);
                 serving.carry(stream, io, chunked, *pass);
             }
@@ -240,11 +240,11 @@ pub(super) async fn serve<T: Io>(
     Ok(())
 }
 
-/// The limits on a client's time: for a request's head, from the first byte of it or
+/// The limits on a client's time: to send a request's head, from its first byte or
 /// from the start of the connection; and then to take the answer.
 struct Timer {
     sleep: Pin<Box<Sleep>>,
-    /// It is the head that is waited for.
+    /// Whether it limits the time for the head.
     of_head: bool,
 }
 
@@ -311,7 +311,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         self.io.is_write_vectored()
     }
 
-    /// hyper flushes once it has written all that it had.
+    /// hyper flushes once it has written everything that it had.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.io).poll_flush(cx))?;
         self.traffic.flushed.store(true, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! A connection of HTTP/2: many streams, all of them hyper's.
+//! An HTTP/2 connection: many streams, all of which hyper carries.
 
 use std::error::Error;
 use std::io;
@@ -17,11 +17,11 @@ use super::transport::Io;
 use crate::ending::{Ending, Reason};
 
 /// The most requests that one connection may have open. hyper's own limits on
-/// resets (CVE-2023-44487, CVE-2024-27316) hold besides.
+/// resets (CVE-2023-44487, CVE-2024-27316) apply as well.
 const MAX_STREAMS: u32 = 128;
 
-/// How many bytes hyper may keep for a stream that is not read, as the socket may
-/// (see `socket.rs`); by default 400 kB of old numbers.
+/// How many bytes hyper may keep for a stream that is not read, for the same reason as in
+/// `socket.rs`; by default it keeps 400 kB of old numbers.
 const UNSENT: usize = 2048;
 
 /// Answers the requests of one client until it leaves.
@@ -35,15 +35,15 @@ pub(super) async fn serve(
     let service = service_fn({
         let (app, peer) = (serving.app.clone(), peer.clone());
         move |mut request| {
-            // One stream's end is not the others'.
+            // Each stream ends for its own reason.
             peer.sign(&mut request, peer.ending.of_one_stream());
-            // Boxed: it is gone when the answer has begun, and the task of a stream stays.
+            // Boxed, so that it is freed when the answer begins, while the task of a stream stays.
             Box::pin(answering(app.clone().call(request)))
         }
     });
     let mut builder = http2::Builder::new(Answers::new(&activity));
     builder.timer(TokioTimer::new());
-    // So that a client whose network was away for no longer is heard in time.
+    // A client whose network was away for no longer than allowed is still heard in time.
     let terms = &serving.terms;
     builder.keep_alive_interval(terms.heartbeat().longest());
     builder.keep_alive_timeout(terms.patience.for_answer());
@@ -69,20 +69,20 @@ pub(super) async fn serve(
     over
 }
 
-/// Notes why a connection failed, for the streams that it carried. What the socket knows
-/// of it, it has noted already; a client that leaves in the middle of a frame has left.
+/// Notes why a connection failed, for the streams that it carried. The socket has noted
+/// what it knows already. A client that leaves in the middle of a frame has just left.
 fn note(error: &hyper::Error, ending: &Ending) {
     let of_io = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     if error.is_timeout() {
         ending.note(Reason::TimedOut);
     } else if of_io.is_none_or(|error| error.kind() == io::ErrorKind::InvalidData) {
-        // One of the two did not keep to HTTP/2, or to TLS.
+        // One side broke the rules of HTTP/2 or of TLS.
         ending.note(Reason::Error);
     }
 }
 
-/// Waits until the client is to be asked to leave: the server stops, or nothing
-/// was asked for long enough.
+/// Waits until the client must be asked to leave: the server stops, or no request was open
+/// for long enough.
 async fn leaving(serving: &Serving, activity: &Activity) {
     tokio::select! {
         () = serving.terms.drain.cancelled() => {}

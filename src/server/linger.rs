@@ -1,4 +1,4 @@
-//! How a connection is closed whose client may still be sending.
+//! How to close a connection whose client may still be sending.
 
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use super::transport::Io;
 /// How long a client has to take the last answer and to close its side.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Ends our side and waits until the client ends its own. Were the connection
-/// closed with something unread, the client would get a reset, and might lose
-/// the answer that it was closed with (RFC 9112, section 9.6).
+/// Ends our side and waits until the client ends its own. If the connection were closed
+/// with something unread, the client would get a reset, and might lose the last answer
+/// (RFC 9112, section 9.6).
 pub(super) async fn linger(mut io: impl Io) {
     let closed = async {
         io.shutdown().await?;

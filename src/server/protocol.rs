@@ -1,4 +1,4 @@
-//! Which protocol a client speaks, recognized by its first bytes.
+//! Recognizes the protocol that a client speaks by its first bytes.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,7 +15,7 @@ pub(super) enum Protocol {
     Http2,
 }
 
-/// A connection of which the first bytes were read already: they are read again.
+/// A connection whose first bytes were read already, and will be read again.
 #[derive(Debug)]
 pub(super) struct Rewound<T> {
     io: T,
@@ -24,8 +24,8 @@ pub(super) struct Rewound<T> {
     given: usize,
 }
 
-/// Reads from `io` until it is clear what is spoken; `None` if the client has
-/// left before it said anything.
+/// Reads from `io` until the protocol is clear; `None` if the client has left before it
+/// sent anything.
 pub(super) async fn recognize<T>(mut io: T) -> io::Result<Option<(Protocol, Rewound<T>)>>
 where
     T: AsyncRead + Unpin,
@@ -41,7 +41,7 @@ where
         }
         match io.read(&mut first[read..]).await? {
             0 if read == 0 => return Ok(None),
-            // Half a preface and no more: whatever it is, HTTP/1 answers it.
+            // Only a part of the preface: whatever it is, HTTP/1 answers it.
             0 => break Protocol::Http1,
             more => read += more,
         }
@@ -50,12 +50,12 @@ where
 }
 
 impl<T> Rewound<T> {
-    /// The connection, of which the first bytes may have been read already.
+    /// The connection, whose first bytes may have been read already.
     pub(super) fn get_ref(&self) -> &T {
         &self.io
     }
 
-    /// The connection as it was. Its first bytes must have been read again.
+    /// The connection itself. Its first bytes must have been read again.
     pub(super) fn into_inner(self) -> T {
         debug_assert_eq!(self.given, self.read, "the first bytes are lost");
         self.io
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt;
 
-    /// What these bytes are recognized as, sent one by one, and what is read afterwards.
+    /// What these bytes, sent one by one, are recognized as, and what is read afterwards.
     async fn recognized(bytes: &[u8]) -> Option<(Protocol, Vec<u8>)> {
         let (mut client, server) = tokio::io::duplex(1);
         let sent = bytes.to_vec();

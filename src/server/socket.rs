@@ -1,4 +1,4 @@
-//! An accepted socket: its options, and an ear for how its client leaves.
+//! An accepted socket: its options, and how its client leaves.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -15,28 +15,28 @@ use crate::ending::{Ending, Reason};
 use crate::stream::{Link, Patience};
 
 /// How many bytes may wait in the kernel to be sent (`TCP_NOTSENT_LOWAT`): some
-/// 50 events. By default megabytes may, and a reader that stopped for a while
-/// would first be sent thousands of old numbers. What doesn't fit waits as the
-/// newest number alone.
+/// 50 events. By default megabytes may wait, and a reader that stopped for a while
+/// would first be sent thousands of old numbers. Of what doesn't fit, only the newest
+/// number is kept.
 const UNSENT: u32 = 2048;
 
-/// The socket as its protocol uses it. What it learns of the connection's end it
-/// notes, so that the stream, which is only dropped, can tell why.
+/// The socket as its protocol uses it. It notes what it learns about the connection's end,
+/// so that the stream, which is only dropped, can tell why.
 #[derive(Debug)]
 pub(super) struct Socket {
     tcp: TcpStream,
     ending: Ending,
-    /// How long the system has patience with the client when no stream watches it, in
-    /// milliseconds. Known once one does.
+    /// The user timeout to restore when the stream no longer watches the client, in
+    /// milliseconds. Set once a stream watches it.
     unwatched: OnceLock<u32>,
 }
 
 impl Socket {
     /// Sets the options of a socket that was just accepted.
     pub(super) fn new(tcp: TcpStream, patience: Patience, ending: Ending) -> io::Result<Self> {
-        // An event is one small write; it shall not wait for the last one's ACK.
+        // An event is one small write, which must not wait for the last one's ACK.
         tcp.set_nodelay(true)?;
-        // Without it a peer that vanished is retransmitted to for 15 minutes.
+        // Without it the system retransmits to a peer that vanished for 15 minutes.
         let options = SockRef::from(&tcp);
         options.set_tcp_user_timeout(Some(patience.for_answer()))?;
         options.set_tcp_notsent_lowat(UNSENT)?;
@@ -44,13 +44,13 @@ impl Socket {
         Ok(Self { tcp, ending, unwatched: OnceLock::new() })
     }
 
-    /// What the system knows of the client; `None` where it does not tell.
+    /// What the system knows about the client; `None` if it doesn't say.
     pub(super) fn link(&self) -> Option<Link> {
         tcp::link(&self.tcp).ok()
     }
 
-    /// Leaves it to the stream's watch to find out that the client has vanished, if there
-    /// is something to be seen; the system ends it long after that, should that fail.
+    /// Leaves it to the stream's watch to notice that the client has vanished, if the system
+    /// says what it knows. If that fails, the system ends the connection long after.
     pub(super) fn leave_to_watch(&self, patience: Patience) {
         if self.link().is_some()
             && SockRef::from(&self.tcp).set_tcp_user_timeout(Some(patience.too_long())).is_ok()
@@ -60,7 +60,7 @@ impl Socket {
         }
     }
 
-    /// Notes an error of what is spoken over it: one of the two does not keep to TLS.
+    /// Notes an error of the protocol above: one side breaks the rules of TLS.
     pub(super) fn failed(&self, error: &io::Error) {
         if error.kind() == io::ErrorKind::InvalidData {
             self.ending.note(Reason::Error);
@@ -71,8 +71,8 @@ impl Socket {
         if let Err(error) = &result {
             self.ending.note(match error.kind() {
                 io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Reason::Reset,
-                // Unreachable is what the kernel says at the same time-out when a
-                // router, or its own neighbour table, has told it so meanwhile.
+                // At the same time-out the kernel says "unreachable" if a router, or its own
+                // neighbour table, has told it so meanwhile.
                 io::ErrorKind::TimedOut
                 | io::ErrorKind::HostUnreachable
                 | io::ErrorKind::NetworkUnreachable => Reason::TimedOut,
@@ -84,7 +84,7 @@ impl Socket {
 }
 
 impl Drop for Socket {
-    /// What is still to be sent is the system's to try, for no longer than usual.
+    /// The system goes on trying to send what is left, but no longer than usual.
     fn drop(&mut self) {
         if let Some(unwatched) = self.unwatched.get() {
             let unwatched = Duration::from_millis((*unwatched).into());

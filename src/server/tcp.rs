@@ -1,4 +1,4 @@
-//! What the system knows of a TCP connection, and what it shall do for it.
+//! What the system knows about a TCP connection, and how it retransmits.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -10,15 +10,15 @@ use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 use crate::stream::{Link, RETRY};
 
 /// `TCP_RTO_MAX_MS` of `<linux/tcp.h>`, from Linux 6.15: the longest time between two
-/// retransmissions, of which a second is the least. By default it doubles up to two
-/// minutes, and a client whose network is back would be tried too late.
+/// retransmissions, at least a second. By default the time doubles up to two minutes, and
+/// a client whose network is back would be tried too late.
 const TCP_RTO_MAX_MS: libc::c_int = 44;
 
 sockopt_impl!(RtoMax, SetOnly, libc::IPPROTO_TCP, TCP_RTO_MAX_MS, libc::c_int);
 sockopt_impl!(Info, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, TcpInfo);
 
 /// The beginning of `struct tcp_info` (`<linux/tcp.h>`); the system writes as much of
-/// it as there is room for.
+/// the struct as there is room for.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 #[expect(unreachable_pub, reason = "the option is public, for the macro makes it so")]
@@ -42,7 +42,7 @@ pub struct TcpInfo {
     _padding: u32,
 }
 
-/// Asks what the system knows of the client.
+/// Asks the system what it knows about the client.
 pub(super) fn link(socket: &impl AsFd) -> io::Result<Link> {
     let info = Info.get(socket)?;
     Ok(Link {
@@ -52,7 +52,7 @@ pub(super) fn link(socket: &impl AsFd) -> io::Result<Link> {
     })
 }
 
-/// Has what was sent tried again at least every second, where the system can do so.
+/// Makes the system retransmit at least every second, if it can.
 pub(super) fn retry_soon(socket: &impl AsFd) {
     let milliseconds = RETRY.as_millis().try_into().unwrap_or(libc::c_int::MAX);
     let _before_linux_6_15 = RtoMax.set(socket, &milliseconds);

@@ -1,4 +1,4 @@
-//! What HTTP is spoken over, and the socket under it.
+//! The transport: what HTTP is spoken over, and the socket under it.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -7,7 +7,7 @@ use super::socket::Socket;
 
 /// What HTTP is spoken over.
 pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {
-    /// The socket under it; `None` where there is none.
+    /// The socket under it; `None` if there is none.
     fn socket(&self) -> Option<&Socket>;
 }
 

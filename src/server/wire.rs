@@ -1,6 +1,6 @@
-//! A connection of HTTP/1 that is one stream's, after its first event: without hyper.
+//! An HTTP/1 connection that belongs to one stream, after its first event: without hyper.
 //!
-//! Whatever the client says on it is read and forgotten.
+//! Whatever the client sends on it is read and discarded.
 
 use std::io;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use tokio::io::ReadBuf;
 use super::transport::Io;
 use crate::stream::{Frame, Link, Patience, Sink};
 
-/// What a client says is read in pieces of this size, and forgotten.
+/// What a client sends is read in pieces of this size, and discarded.
 const UNHEARD: usize = 512;
 
 /// The connection, and what is being written to it.
@@ -20,10 +20,10 @@ pub(super) struct Wire<T> {
     io: T,
     /// Whether its head promised chunks.
     chunked: bool,
-    /// What could not be written at once. Empty, it is still to be flushed. Boxed, for
-    /// most streams have none, and what is touched for each event shall be small.
+    /// What could not be written at once. If it is empty, it must still be flushed. Boxed,
+    /// because most streams have none, and what each event touches should be small.
     writing: Option<Box<Bytes>>,
-    /// The end of the body was written, or is being.
+    /// Whether the end of the body was written, or is being written.
     ended: bool,
 }
 
@@ -35,8 +35,8 @@ impl<T: Io> Wire<T> {
         Self { io, chunked, writing: None, ended: false }
     }
 
-    /// Writes as much as the connection takes now. What is left, and a failure, is for
-    /// whoever polls it.
+    /// Writes as much as the connection takes now. The caller of `poll_ready` writes the rest,
+    /// and finds out if it failed.
     fn write_at_once(&mut self, bytes: &[u8]) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         let written = match Pin::new(&mut self.io).poll_write(&mut cx, bytes) {
@@ -61,7 +61,7 @@ impl<T: Io> Sink for Wire<T> {
         self.writing.is_none()
     }
 
-    /// Flushed too, for TLS takes some 64 kB of frames without having sent the first.
+    /// Flushes too, because TLS takes some 64 kB of frames before it has sent the first.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(writing) = &mut self.writing {
             while !writing.is_empty() {
@@ -114,10 +114,10 @@ mod tests {
     use crate::event::Event;
     use crate::http::Options;
 
-    /// As many bytes as an event of one digit has, with its chunk around it.
+    /// As many bytes as an event with a number of one digit has, including its chunk.
     const EVENT: usize = 33;
 
-    /// A connection that takes so many bytes until its client reads.
+    /// A connection that takes this many bytes until its client reads.
     fn wire(capacity: usize, chunked: bool) -> (Wire<DuplexStream>, DuplexStream) {
         let (client, server) = duplex(capacity);
         (Wire::new(server, chunked, Options::default().terms().patience), client)

@@ -1,6 +1,5 @@
-//! The threads that connections are dealt out to, one for each core: a runtime of
-//! its own on each, so that a task is woken where it runs and no thread waits for
-//! another's queue.
+//! The threads that serve connections, one for each core. Each has a runtime of its own, so
+//! that a task is woken where it runs and no thread waits for another's queue.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -10,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
-/// The threads. The first is the one that starts the others and accepts.
+/// The threads. The first one starts the others and accepts connections.
 pub(super) struct Workers {
     runtimes: Vec<Handle>,
     threads: Vec<JoinHandle<()>>,
@@ -18,11 +17,11 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    /// Starts so many, the calling thread among them.
+    /// Starts this many, counting the calling thread.
     ///
     /// # Errors
     /// If the system has no more threads, memory or file descriptors for this process.
-    /// Those that have started end.
+    /// The threads that have already started end.
     pub(super) fn start(number: NonZeroUsize) -> io::Result<Self> {
         let (runtimes, threads) = (vec![Handle::current()], Vec::new());
         let mut workers = Self { runtimes, threads, stop: CancellationToken::new() };
@@ -35,8 +34,8 @@ impl Workers {
     fn add(&mut self, name: String) -> io::Result<()> {
         let stop = self.stop.clone();
         let (report, started) = mpsc::channel();
-        // The runtime is made on its thread. If that can't start, no runtime is left here,
-        // where another runs and dropping one would panic.
+        // The runtime is made on its own thread. Otherwise, if the thread can't start, the
+        // runtime would be dropped here, within another runtime, which panics.
         let thread = thread::Builder::new().name(name).spawn(move || {
             match Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => {

@@ -1,9 +1,9 @@
-//! The fan-out: one task for a room, on each core, which fills the mailboxes of all of the
-//! room's streams there, and sees to what is due to them besides events.
+//! The fan-out: one task for each room on each core. It fills the mailboxes of all of the
+//! room's streams there, and takes care of what is due to them besides events.
 //!
 //! A room publishes an event to its channel once; this task takes it from there and hands
-//! it to one stream after the other. No stream's own task is woken for an event that can
-//! be written at once, which would make a delivery dearer (`bench/README.md`).
+//! it to one stream after the other. An event that can be written at once doesn't wake the
+//! stream's own task, which would make a delivery cost more (`bench/README.md`).
 
 use std::collections::HashMap;
 use std::iter;
@@ -31,9 +31,9 @@ use crate::event::{self, Event};
 use crate::pace;
 use crate::room::Subscription;
 
-/// So many streams may be ended in one moment when the server stops …
+/// How many streams may be ended all at once when the server stops …
 const HANDFUL: usize = 100;
-/// … and of more, each adds so much to the time over which they are spread.
+/// … and how much each stream adds to the time over which the ends of more are spread.
 const SPREAD_PER_STREAM: Duration = Duration::from_millis(1);
 
 /// The fan-outs of one core.
@@ -41,7 +41,7 @@ pub(super) struct Fanouts {
     /// By the room's id.
     by_room: Mutex<HashMap<NonZeroU64, Fanout>>,
     terms: Arc<Terms>,
-    /// How many reasons there are to take the numbers for partial.
+    /// How many reasons there are to consider the numbers partial.
     doubts: watch::Receiver<usize>,
 }
 
@@ -53,7 +53,7 @@ struct Fanout {
 /// The streams of one room on one core.
 struct Members {
     all: Mutex<All>,
-    /// Somebody came to whom something is due before the next look.
+    /// Notified when a stream joins to which something is due before the next look.
     sooner: Notify,
 }
 
@@ -62,7 +62,7 @@ struct All {
     look: Instant,
 }
 
-/// The task of a fan-out, whose end is the end of its streams.
+/// The task of a fan-out. If it fails, its streams end.
 struct Teller {
     members: Arc<Members>,
     fanouts: Weak<Fanouts>,
@@ -77,9 +77,9 @@ impl Fanouts {
         Arc::new(Self { by_room: Mutex::default(), terms, doubts })
     }
 
-    /// Has a stream told what it would hear by the subscriptions of its own, which
-    /// end here, and ended when it is so old. `partial` is what it was told of that, if it
-    /// wants to be told.
+    /// From now on, tells a stream what it would hear by its own subscriptions, which end here,
+    /// and ends it when it reaches this age. `partial` is what it was told of the numbers being
+    /// partial, if it wants to know.
     pub(super) fn join(
         self: &Arc<Self>,
         line: &Arc<Line>,
@@ -106,8 +106,8 @@ impl Fanouts {
         let (members, own) = self.enter(member, subscription);
         let mut told = Told::default();
         if let Some(mut own) = own {
-            // The fan-out may have told already what waits here; what it has yet to
-            // tell and was told here is no news then.
+            // The fan-out may have told some of what waits here already. What it has yet to
+            // tell is no longer news after this.
             while let Some(event) = own.try_next() {
                 told += members.tell(&line, nth, &News::new(&event, &own), &self.terms);
             }
@@ -118,8 +118,8 @@ impl Fanouts {
         told.count(room.tally());
     }
 
-    /// Finds the fan-out of a room, for one more stream that hears the room by a
-    /// subscription of its own; or starts it with that.
+    /// Adds a stream to the fan-out of a room, and returns the stream's own subscription; or
+    /// starts a fan-out with that.
     fn enter(
         self: &Arc<Self>,
         member: Member,
@@ -139,7 +139,7 @@ impl Fanouts {
         let mut doubts = self.doubts.clone();
         doubts.mark_unchanged();
         let teller = teller.tell(own, self.terms.clone(), doubts);
-        // Unconstrained: a batch is as much as one turn may do.
+        // Unconstrained, because a batch is already as much as one turn may do.
         let teller = AbortOnDropHandle::new(tokio::spawn(unconstrained(teller)));
         by_room.insert(room, Fanout { members: members.clone(), _teller: teller });
         (members, None)
@@ -151,7 +151,7 @@ impl Fanouts {
 }
 
 impl Membership {
-    /// Gives the places up. The last one to go ends the fan-out.
+    /// Gives up the places. The last stream to leave ends the fan-out.
     pub(super) fn leave(&self, line: &Arc<Line>) {
         let mut by_room = self.0.by_room();
         for (nth, room) in (0..).zip(line.rooms()) {
@@ -169,7 +169,7 @@ impl Members {
         let place = all.members.len();
         member.set_place(place);
         if place == all.members.capacity() && place >= BATCH {
-            // By less than it would by itself: of a crowd each place counts.
+            // By less than a `Vec` would grow by itself: in a crowd each place counts.
             all.members.reserve_exact(place / 8);
         }
         all.members.push(member);
@@ -179,7 +179,7 @@ impl Members {
         }
     }
 
-    /// Takes a stream out, and answers whether none is left.
+    /// Takes a stream out, and returns whether none is left.
     fn remove(&self, line: &Arc<Line>, nth: u8) -> bool {
         let members = &mut self.lock().members;
         let place = line.place(nth);
@@ -200,7 +200,7 @@ impl Members {
     }
 
     /// Tells one stream whether the numbers are partial, if it was told otherwise before it
-    /// was here.
+    /// joined.
     fn tell_partial_to(&self, line: &Arc<Line>, is_partial: bool, terms: &Terms) -> Told {
         let members = &mut self.lock().members;
         let member = members.get_mut(line.place(0)).filter(|member| member.is(line));
@@ -210,14 +210,14 @@ impl Members {
         member.map(tell).unwrap_or_default()
     }
 
-    /// Does something with everyone who is here all the while, a batch at a time.
+    /// Does something, a batch at a time, with every stream that is here from start to end.
     async fn for_each(&self, mut act: impl FnMut(&mut Member)) {
         self.for_each_batch(|batch| batch.iter_mut().for_each(&mut act)).await;
     }
 
     async fn for_each_batch(&self, mut act: impl FnMut(&mut [Member])) {
-        // From the last to the first: into the place of one who leaves meanwhile comes the
-        // last, so that nobody is missed.
+        // From the last to the first: when a stream leaves meanwhile, the last one takes its
+        // place, so nobody is missed.
         let mut left = usize::MAX;
         loop {
             {
@@ -239,7 +239,7 @@ impl Members {
 }
 
 impl Teller {
-    /// Tells everyone what the room publishes, and looks after those who heard nothing.
+    /// Tells every stream what the room publishes, and looks after those that heard nothing.
     async fn tell(
         self,
         mut subscription: Subscription,
@@ -252,7 +252,7 @@ impl Teller {
         let mut look = pin!(sleep_until(members.lock().look));
         loop {
             tokio::select! {
-                // However much happens, each of these has its turn before it.
+                // However many events there are, each of these has its turn before them.
                 biased;
                 () = &mut drained, if !is_drained => {
                     is_drained = true;
@@ -281,7 +281,8 @@ impl Teller {
 }
 
 impl Drop for Teller {
-    /// Streams that nobody tells anything must not stay: their clients come back.
+    /// After a panic, ends the streams that nobody tells anything any more: their clients come
+    /// back.
     fn drop(&mut self) {
         if !panicking() {
             return;
@@ -299,8 +300,8 @@ impl Drop for Teller {
 }
 
 impl Members {
-    /// The event to tell, `event` having been taken: a large crowd is told the newest. On a
-    /// core where a fan-out takes longer than the pause, others have been published since.
+    /// The event to tell after `event` was taken: a large crowd is told the newest. On a core
+    /// where a fan-out takes longer than the pause, others have been published since.
     fn newest(&self, event: Event, subscription: &mut Subscription) -> Event {
         if pace::is_small(self.lock().members.len()) {
             return event;
@@ -308,8 +309,8 @@ impl Members {
         iter::from_fn(|| subscription.try_next()).last().unwrap_or(event)
     }
 
-    /// Tells everyone to whom it is news, and the room how long that took. Answers with when
-    /// there is something to look for that was not before.
+    /// Tells an event to every stream to which it is news, and tells the room how long that
+    /// took. Returns when the first of the watches that this started is due.
     async fn publish(
         &self,
         event: &Event,
@@ -328,7 +329,7 @@ impl Members {
                     next = next.into_iter().chain(member.watch()).min();
                 }
             }
-            // What others are yet to write takes until they have had their turns.
+            // What other tasks have to write takes until they have had their turns.
             if !here.is_left() {
                 took.stop();
             }
@@ -337,7 +338,7 @@ impl Members {
         .await;
         told.count(subscription.tally());
         if told.is_left() && self.lock().members.len() > BATCH {
-            // Not for a few: a small crowd would miss steps on a busy core.
+            // Not in a small crowd, which would miss steps on a busy core.
             yield_now().await;
         }
         took.stop();
@@ -345,7 +346,7 @@ impl Members {
         next.map(|next| next.max(now + terms.heartbeat().look()))
     }
 
-    /// Tells those who want to know whether the numbers are partial.
+    /// Tells those streams that want to know whether the numbers are partial.
     async fn tell_partial(&self, is_partial: bool, subscription: &Subscription, terms: &Terms) {
         let (now, frame) = (Instant::now(), Frame::new(&event::partial(is_partial)));
         let mut told = Told::default();
@@ -353,12 +354,12 @@ impl Members {
         told.count(subscription.tally());
     }
 
-    /// Tells the number again to those who have heard nothing for too long, and ends those
-    /// whose time has come or whose clients are gone. Answers with when to look again.
+    /// Tells the number again to streams that have heard nothing for too long, and ends those
+    /// whose time has come or whose clients are gone. Returns when to look again.
     async fn look(&self, subscription: &Subscription, terms: &Terms) -> Instant {
         let (now, heartbeat) = (Instant::now(), terms.heartbeat());
         let news = News::new(subscription.told(), subscription);
-        // For those who come meanwhile, too.
+        // No later than is right for streams that join meanwhile.
         let (mut told, mut next) = (Told::default(), now + heartbeat.shortest());
         self.for_each(|member| {
             told += member.look(&news, now, terms);
@@ -371,7 +372,7 @@ impl Members {
         next
     }
 
-    /// Has everyone end within so long.
+    /// Ends all streams, spread over this time.
     async fn drain(&self, spread: Duration) {
         let now = Instant::now();
         self.for_each(|member| {
@@ -382,8 +383,8 @@ impl Members {
     }
 }
 
-/// The time over which a stop spreads the ends of so many streams, so that
-/// their clients don't all come back in one moment.
+/// The time over which a stop spreads the ends of this many streams, so that their clients
+/// don't all come back at once.
 fn spread(streams: usize, most: Duration) -> Duration {
     if streams <= HANDFUL {
         return Duration::ZERO;

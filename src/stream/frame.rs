@@ -1,12 +1,12 @@
-//! A piece of an event stream as it goes over the wire.
+//! A frame: a piece of an event stream as it goes over the wire.
 
 use bytes::Bytes;
 
-/// How long the end of a chunk is, in bytes.
+/// The length of a chunk's end, in bytes.
 const CRLF: usize = 2;
 
-/// A piece of an event stream, with the chunk of HTTP/1.1 already around it (RFC 9112,
-/// section 7.1): made once, and shared by reference with every stream that is told.
+/// A piece of an event stream, already wrapped in a chunk of HTTP/1.1 (RFC 9112, section
+/// 7.1). It is made once, and shared by reference with every stream that is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     chunk: Bytes,
@@ -23,12 +23,12 @@ impl Frame {
         Self { chunk: chunk.into(), text_at: size.len() }
     }
 
-    /// The text of the stream alone.
+    /// The text of the stream, without the chunk.
     pub(crate) fn text(&self) -> Bytes {
         self.chunk.slice(self.text_at..self.chunk.len() - CRLF)
     }
 
-    /// The bytes for a body that is chunked, or is not.
+    /// The bytes for a body that is or is not chunked.
     pub(crate) fn bytes(&self, chunked: bool) -> &[u8] {
         if chunked { &self.chunk } else { &self.chunk[self.text_at..self.chunk.len() - CRLF] }
     }

@@ -1,4 +1,4 @@
-//! Whose stream it is, and what becomes of their seat when it ends.
+//! The guest: whose stream it is, and what becomes of their seat when it ends.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -15,31 +15,31 @@ use crate::presence::{Observer, Presence};
 use crate::seat::Seat;
 use crate::tally::Tally;
 
-/// How long, in milliseconds, a client shall wait before it comes back. Random
-/// for each: no browser spreads its return by itself, so after a restart all
-/// of them would come in the same second.
+/// How long, in milliseconds, a client must wait before it comes back. It is random for
+/// each client, because browsers don't spread their returns themselves: after a restart
+/// all of them would come in the same second.
 pub(crate) const RETRY_MS: RangeInclusive<u64> = 2000..=5000;
 
 /// The same for a client whose stream only got too old: its seat is kept, so it
-/// had better be back soon.
+/// should be back soon.
 pub(crate) const SHORT_RETRY_MS: RangeInclusive<u64> = 100..=1000;
 
-/// One who has an open stream.
+/// Somebody who has an open stream.
 pub(crate) struct Guest {
     who: Option<Who>,
-    /// Where their seat waits when they leave, if it does.
+    /// Where their seat waits when they leave, if it is held.
     held: Arc<Held>,
     tally: Arc<Tally>,
 }
 
 pub(crate) enum Who {
-    /// Somebody who is counted, whose place among the limits is their seat's.
+    /// Somebody who is counted. Their seat has their place among the limits.
     Counted {
         presence: Presence,
-        /// Whether they have asked for their seat to wait when they leave.
+        /// Whether they have asked for their seat to be held when they leave.
         holds: bool,
     },
-    /// Somebody who is not.
+    /// Somebody who is not counted.
     #[expect(dead_code, reason = "their `Drop` is what they are for")]
     Observer(Observer, Permit),
 }
@@ -72,8 +72,7 @@ impl Guest {
         }
     }
 
-    /// Ends the stream for a reason of the server's own. A client that is sent away has
-    /// not left.
+    /// Ends the stream because the server wants to. A client that is sent away has not left.
     pub(crate) fn end(mut self, reason: Reason) {
         let held = &self.held;
         self.note(reason);
@@ -88,7 +87,7 @@ impl Guest {
 }
 
 impl Drop for Guest {
-    /// They have left, if the stream was not ended.
+    /// If the stream was not ended, its client has left.
     fn drop(&mut self) {
         self.tally.streams.down();
         if let Some(Who::Counted { presence, holds: true }) = self.who.take() {
@@ -106,7 +105,7 @@ pub(crate) fn farewell(reason: Reason) -> Option<Bytes> {
     }
 }
 
-/// How long a client shall wait before it comes back.
+/// How long a client must wait before it comes back.
 pub(crate) fn retry() -> Duration {
     random_ms(RETRY_MS)
 }

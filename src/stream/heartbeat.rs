@@ -1,18 +1,18 @@
-//! When a stream that has heard nothing is told the number again.
+//! The heartbeat: when a stream that has heard nothing is told the number again.
 
 use std::time::Duration;
 
-/// A heartbeat may come so much before the keep-alive is over, and is then on time
-/// whatever delays it …
+/// How long before the end of the keep-alive a heartbeat comes, so that it is on time even
+/// if something delays it …
 const MARGIN: Duration = Duration::from_millis(1500);
 
-/// … or by this part of the keep-alive, if that is less. And the heartbeats of those who
-/// heard the same event are spread over as much: thousands at once fill the queues on
-/// their way, and what doesn't fit is lost.
+/// … or this part of the keep-alive, if that is shorter. The heartbeats of streams that
+/// heard the same event are also spread over this part: thousands at once would fill the
+/// queues on their way, and what doesn't fit is lost.
 const PART: u32 = 8;
 
-/// A crowd is looked over at most so often for those who have heard nothing, or (a
-/// short keep-alive) this part of the keep-alive.
+/// The shortest time between two searches of a crowd for streams that have heard nothing;
+/// or this part of the keep-alive, if that is shorter.
 const LOOK: Duration = Duration::from_millis(100);
 const LOOKS: u32 = 128;
 
@@ -27,23 +27,23 @@ impl Heartbeat {
         Self { keep_alive }
     }
 
-    /// After how long a silence a stream is told the number again; `share`, from 0 to 1,
-    /// is its place among all.
+    /// How long a stream is silent before it is told the number again. `share`, from 0 to 1,
+    /// is its place among all streams.
     pub(crate) fn silence(self, share: f64) -> Duration {
         self.longest() - (self.keep_alive / PART).mul_f64(share)
     }
 
-    /// The longest silence that any stream has.
+    /// The longest such silence of any stream.
     pub(crate) fn longest(self) -> Duration {
         self.keep_alive - (self.keep_alive / PART).min(MARGIN)
     }
 
-    /// The shortest after which any stream is told the number again.
+    /// The shortest such silence of any stream.
     pub(crate) fn shortest(self) -> Duration {
         self.silence(1.0)
     }
 
-    /// How long to wait at least between two looks at a crowd.
+    /// The shortest time between two looks at a crowd.
     pub(crate) fn look(self) -> Duration {
         (self.keep_alive / LOOKS).min(LOOK)
     }

@@ -1,13 +1,12 @@
-//! Seats that outlive their streams for a moment, because their clients asked for it
-//! (`hold=1`).
+//! Seats that briefly outlive their streams, because their clients asked for it (`hold=1`).
 //!
-//! The tabs of a browser that is counted once have one stream. When the tab that has
+//! The tabs of a browser that is counted once share one stream. When the tab that has
 //! it is closed, another one comes at once to take the seat over, and a page that is
-//! loaded anew comes without knowing its seat. Were the seat gone in between, everyone
-//! would be told of a leave and a join that never were.
+//! reloaded comes back without knowing its seat. If the seat were given up in between,
+//! everyone would be told of a leave and a join that never happened.
 //!
-//! And seats whose clients the server itself has sent away: they are to come back, here or
-//! to whatever process comes next, and have not left.
+//! The seats of clients that the server itself has sent away are held too. These clients
+//! have not left: they are expected back, here or at the next process.
 
 use std::collections::HashMap;
 use std::mem::take;
@@ -27,32 +26,32 @@ use crate::presence::{Presence, Seated};
 use crate::seat::Seat;
 use crate::token::Token;
 
-/// How long a seat waits: some round trips of a slow network, and less than the two
-/// seconds within which a visitor who left is to be uncounted.
+/// How long a seat waits: several round trips of a slow network, and less than the two
+/// seconds within which a visitor who left must be uncounted.
 pub(crate) const HOLD: Duration = Duration::from_millis(1500);
 
-/// How long the seat of a stream that got too old is kept for its client, and one that the
-/// last process has left.
+/// How long a seat is kept for its client after its stream got too old, or after the last
+/// process has left it behind.
 pub(crate) const AGED_HOLD: Duration = Duration::from_secs(10);
 
 /// The seats that wait.
 #[derive(Debug)]
 pub(crate) struct Held {
     seats: Mutex<ByRoom>,
-    /// Those that the last process has left, until their clients are back.
+    /// The seats that the last process has left behind, until their clients are back.
     restored: Mutex<HashMap<Token, Seated>>,
-    /// Those that the stop has left behind. They stay counted until nothing of the server
-    /// is left.
+    /// The seats that are left behind because the server stops. They stay counted until
+    /// nothing of the server is left.
     left_behind: Mutex<Vec<Seated>>,
-    /// Nobody is waited for when the server stops.
+    /// Cancelled when the server stops; nobody is waited for any more then.
     drain: CancellationToken,
 }
 
-/// In each of their rooms.
+/// The waiting seats, listed under each of their rooms.
 type ByRoom = HashMap<Name, Vec<Arc<Seat>>>;
 
-/// The seat of a stream that got too old. Its client leaves when this is dropped, or is left
-/// behind if the server stops: also when the runtime ends before the drain is heard of.
+/// The seat of a stream that got too old. When this is dropped its client leaves or, if the
+/// server stops, is left behind, even if the runtime ends before the drain is noticed.
 struct Aged {
     held: Arc<Held>,
     presence: Option<Presence>,
@@ -64,9 +63,10 @@ impl Held {
         Arc::new(Self { seats, restored, left_behind, drain })
     }
 
-    /// Has a seat that waits in one of the `rooms` taken, for a client that does not know
-    /// its token: one that is `theirs` rather than another. Whoever left, the count is the
-    /// same as if one had gone and one had come. A seat whose taking is refused waits on.
+    /// Lets a client that doesn't know its token `take` a seat that waits in one of the
+    /// `rooms`, preferably one that is `theirs`. If the seat was somebody else's, the count is
+    /// the same as if they had gone and this client had come. A seat that can't be taken
+    /// because of an error goes on waiting.
     pub(crate) fn give<T, E>(
         &self,
         rooms: &[Name],
@@ -86,8 +86,8 @@ impl Held {
         Ok(None)
     }
 
-    /// Has the seat of a client that has left wait, unless it fell silent: nobody
-    /// comes for that one's.
+    /// Keeps the seat of a client that has left, unless it fell silent: nobody comes back for
+    /// such a seat.
     pub(crate) fn keep(self: Arc<Self>, presence: Presence) {
         let has_left = matches!(presence.ending().reason(), Reason::ClientClosed | Reason::Reset);
         if let (true, Ok(runtime)) = (has_left, Handle::try_current()) {
@@ -100,7 +100,7 @@ impl Held {
         }
     }
 
-    /// Has the seat of a client wait whose stream got too old.
+    /// Keeps the seat of a client whose stream got too old.
     pub(crate) fn keep_aged(self: Arc<Self>, presence: Presence) {
         let seat = presence.seat().clone();
         let aged = Aged { held: self, presence: Some(presence) };
@@ -110,7 +110,7 @@ impl Held {
         });
     }
 
-    /// Has the seats wait that the last process has left, and a doubt if those are not all.
+    /// Keeps the seats that the last process has left behind, and a doubt if some are missing.
     pub(crate) fn keep_restored(self: Arc<Self>, seats: Vec<Seated>, doubt: Option<Doubt>) {
         if seats.is_empty() && doubt.is_none() {
             return;
@@ -124,7 +124,7 @@ impl Held {
                 let left = take(&mut *self.restored());
                 for (nth, seated) in (1..).zip(left.into_values()) {
                     drop(seated);
-                    // There may be a million, and this thread has others to serve.
+                    // There may be a million, and this thread has others to serve too.
                     if nth % BATCH == 0 {
                         yield_now().await;
                     }
@@ -133,14 +133,14 @@ impl Held {
         });
     }
 
-    /// Has the client leave the rooms that it was in before the restart and has not come
-    /// back for, if it had this token then.
+    /// Takes the client with this token out of those rooms that it was in before the restart
+    /// and has not come back to.
     pub(crate) fn welcome_back(&self, token: Token) {
         let restored = self.restored().remove(&token);
         drop(restored);
     }
 
-    /// Leaves the seat of a client behind whose stream ends because the server stops.
+    /// Leaves behind the seat of a client whose stream ends because the server stops.
     pub(crate) fn leave_behind(&self, presence: Presence) {
         let left = presence.leave_behind();
         self.left_behind().push(left);
@@ -160,8 +160,8 @@ impl Held {
 }
 
 impl Drop for Held {
-    /// Those who were to come back have the next process for it: when this one stops, their
-    /// time is not over.
+    /// Clients that are still expected back may come to the next process: their time is not
+    /// over when this one stops.
     fn drop(&mut self) {
         if self.drain.is_cancelled() {
             for seated in take(&mut *self.restored()).values_mut() {
@@ -183,9 +183,9 @@ impl Drop for Aged {
     }
 }
 
-/// A seat that waits in one of the rooms: the last that is theirs; or else the last of all
-/// that waits in no other room, for whoever leaves that is to be told of it only if its
-/// client does not come.
+/// A seat that waits in one of the rooms: the last that is theirs; otherwise the last whose
+/// rooms are all among these, because people in any other room must be told that somebody
+/// left only if the seat's own client doesn't come back.
 fn find(waiting: &ByRoom, rooms: &[Name], theirs: &impl Fn(&Seat) -> bool) -> Option<Arc<Seat>> {
     let seats = || rooms.iter().filter_map(|room| waiting.get(room)).flatten();
     let waits_in = |seat: &Arc<Seat>| seats().filter(|other| Arc::ptr_eq(other, seat)).count();
@@ -202,8 +202,8 @@ fn remove(waiting: &mut ByRoom, room: &Name, seat: &Arc<Seat>) {
     }
 }
 
-/// Keeps the seat of a client that is to come back, for so long or until it has, or the
-/// server stops.
+/// Waits until the client of a seat has come back, this much time has passed, or the server
+/// stops.
 async fn wait(seat: &Seat, time: Duration, drain: &CancellationToken) {
     let taken = drain.run_until_cancelled(seat.taken());
     let _taken_or_not = timeout(time, taken).await;

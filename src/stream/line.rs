@@ -1,8 +1,8 @@
-//! One open stream, as those who tell it something or end it have it; as the one who empties
-//! it has it, it is a [`Stream`](super::Stream).
+//! The line: one open stream, as seen by those who tell it something or end it. The one who
+//! empties it has a [`Stream`](super::Stream).
 //!
-//! Whatever ends a stream, its guest is taken out of the line once, and what became of
-//! them is done before anybody can see that the stream is over.
+//! Whatever ends a stream, its guest is taken out of the line once, and what becomes of them
+//! is settled before anybody can see that the stream is over.
 
 use std::num::NonZeroU64;
 use std::ops::AddAssign;
@@ -22,31 +22,31 @@ use super::watch::Link;
 use crate::ending::Reason;
 use crate::tally::Tally;
 
-/// In the place of a room, for what is told of all: whether the numbers are partial.
+/// Stands in place of a room for what concerns all rooms: whether the numbers are partial.
 pub(super) const PARTIAL: u8 = u8::MAX;
 
-/// The same for another ticket.
+/// Stands in place of a room for a new ticket.
 pub(super) const TICKET: u8 = PARTIAL - 1;
 
 /// An open stream, until its owner drops it.
 pub(crate) struct Line {
-    /// Held for what does not wait.
+    /// Locked only for what doesn't wait.
     state: Mutex<State>,
     rooms: Rooms,
 }
 
 pub(super) struct State {
     pub(super) mailbox: Mailbox,
-    /// Where frames are written; without one they wait to be asked for.
+    /// Where frames are written. Without a sink they wait to be asked for.
     pub(super) sink: Option<Box<dyn Sink>>,
-    /// Until the stream is over.
+    /// Whose stream it is, until it is over.
     pub(super) guest: Option<Guest>,
-    /// Who empties the mailbox, and who waits for the end.
+    /// The task that empties the mailbox, and the one that waits for the end.
     pub(super) reader: Option<Waker>,
     pub(super) watcher: Option<Waker>,
 }
 
-/// What the fan-outs of its rooms keep with a stream.
+/// What the fan-outs of a stream's rooms store with it.
 enum Rooms {
     One(InRoom),
     Several(Box<Several>),
@@ -55,29 +55,29 @@ enum Rooms {
 struct InRoom {
     /// The room's id.
     room: NonZeroU64,
-    /// The stream's place in the room's fan-out, which alone uses it.
+    /// The stream's place in the room's fan-out. Only the fan-out uses it.
     place: AtomicUsize,
 }
 
 struct Several {
     rooms: Box<[InRoom]>,
-    /// When it was told of another room than its first.
+    /// When it was last told of a room other than its first.
     told: Mutex<Instant>,
 }
 
-/// What became of events that were told.
+/// What became of events that a stream was told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Told {
-    /// Those that were sent, or wait to be.
+    /// How many were sent, or wait to be.
     taken: u64,
-    /// Those that waited and were given up for a newer one.
+    /// How many waited and were given up for a newer one.
     given_up: u64,
-    /// Whether another task is yet to write some of them.
+    /// Whether another task has to write some of them.
     left: bool,
 }
 
 impl Line {
-    /// A stream of the rooms with these ids that has yet to be told its first frame.
+    /// A stream of the rooms with these ids, which has not been sent its first frame yet.
     pub(super) fn new(
         guest: Guest,
         first: Frame,
@@ -94,8 +94,8 @@ impl Line {
         let (state, rooms) = (Mutex::new(state), Rooms::new(rooms));
         let line = Arc::new(Self { state, rooms });
         if let Some(seat) = seat {
-            // Whoever takes the seat over ends this stream. The seat is the guest's, so
-            // the circle ends with the stream.
+            // When another stream takes the seat over, this one ends. The guest owns the seat,
+            // so the reference cycle ends with the stream.
             let ends = Waker::from(line.clone());
             if seat.poll_taken(&mut Context::from_waker(&ends)).is_ready() {
                 line.end(Reason::Replaced);
@@ -104,18 +104,18 @@ impl Line {
         line
     }
 
-    /// Tells the client of this of its rooms (or of [`PARTIAL`]), as soon as it takes it;
-    /// but nothing once the end has begun. By then its guest may have left, and other cores
-    /// tell of that.
+    /// Sends the client a frame about the room with this index (or [`PARTIAL`]) as soon as it
+    /// takes it; but nothing once the end has begun. By then its guest may have left, and other
+    /// cores tell of that.
     pub(super) fn tell(&self, room: u8, frame: &Frame) -> Told {
         let mut state = self.state();
         if state.guest.is_none() { Told::default() } else { state.send(room, frame) }
     }
 
-    /// Ends the stream for a reason of the server's own.
+    /// Ends the stream because the server wants to.
     pub(super) fn end(&self, reason: Reason) {
         let Some(guest) = self.state().guest.take() else { return };
-        // Before the farewell: one who never reads it is gone all the same.
+        // Before the farewell, because a client that never reads it is gone all the same.
         guest.end(reason);
         let mut state = self.state();
         state.mailbox.close(farewell(reason).map(|text| Frame::new(&text)));
@@ -132,12 +132,12 @@ impl Line {
         state.wake();
     }
 
-    /// What is known of the client; `None` if nothing is.
+    /// What is known about the client; `None` if nothing is.
     pub(super) fn link(&self) -> Option<Link> {
         let state = self.state();
         match &state.sink {
             Some(sink) => sink.link(),
-            // Who asks for frames is there, and takes them or doesn't.
+            // A reader that asks for frames is there, and takes them or doesn't.
             None => Some(Link {
                 waits: !state.mailbox.is_empty(),
                 taken: state.mailbox.taken(),
@@ -146,17 +146,17 @@ impl Line {
         }
     }
 
-    /// Whether it hears several rooms.
+    /// Whether the stream hears several rooms.
     pub(super) fn is_of_several(&self) -> bool {
         matches!(self.rooms, Rooms::Several(_))
     }
 
-    /// The ids of its rooms.
+    /// The ids of the stream's rooms.
     pub(super) fn rooms(&self) -> impl Iterator<Item = NonZeroU64> {
         self.rooms.all().iter().map(|in_room| in_room.room)
     }
 
-    /// Its place in the fan-out of this of its rooms.
+    /// Its place in the fan-out of the room with this index.
     pub(super) fn place(&self, room: u8) -> usize {
         self.rooms.all()[usize::from(room)].place.load(Ordering::Relaxed)
     }
@@ -165,7 +165,7 @@ impl Line {
         self.rooms.all()[usize::from(room)].place.store(place, Ordering::Relaxed);
     }
 
-    /// When it was told of another room than its first, if ever.
+    /// When it was last told of a room other than its first, if it has others.
     pub(super) fn told_of_another(&self) -> Option<Instant> {
         match &self.rooms {
             Rooms::One(_) => None,
@@ -173,7 +173,7 @@ impl Line {
         }
     }
 
-    /// Notes that it was told of another room than its first.
+    /// Notes that it was told of a room other than its first.
     pub(super) fn note_told_of_another(&self, now: Instant) {
         if let Rooms::Several(several) = &self.rooms {
             let mut told = several.told();
@@ -231,7 +231,7 @@ impl State {
                 }
                 false
             }
-            // The task that has the sink sees to it once that is ready.
+            // The task that has the sink takes the frame once the sink is ready.
             Some(_) => self.mailbox.put(room, frame.clone()),
             None => {
                 let gave_up = self.mailbox.put(room, frame.clone());

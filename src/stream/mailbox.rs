@@ -1,30 +1,29 @@
-//! What a stream has yet to be told.
+//! The mailbox: what a stream has not been told yet.
 
 use std::collections::VecDeque;
 
 use super::frame::Frame;
 use crate::room;
 
-/// The frames that wait for one client. Whoever falls behind is told some more steps and
-/// then the newest number of each room, never an old one after it.
+/// The frames that wait for one client. A client that falls behind is told some more steps
+/// and then the newest number of each room, never an older one after that.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
-    /// Boxed, for most streams have none, and what is touched for each event shall be
-    /// small.
+    /// Boxed, because most streams have nothing waiting, and what each event touches should
+    /// be small.
     #[expect(clippy::box_collection, reason = "three words more for each stream")]
     waiting: Option<Box<VecDeque<Letter>>>,
-    /// How many were taken out.
+    /// How many frames were taken out.
     taken: u64,
-    /// Whether the newest of a room takes the place of one that waits already, or only once
-    /// some wait.
+    /// Whether a room's newest frame replaces one that waits even if the mailbox is not full.
     only_newest: bool,
-    /// What waits is the last.
+    /// Whether nothing follows what waits.
     closed: bool,
-    /// The client is gone: there is no use in telling it anything.
+    /// Whether the client is gone, so that there is no use in telling it anything.
     lost: bool,
 }
 
-/// A frame, and of which of the stream's rooms it tells, if it is of one alone.
+/// A frame, and which of the stream's rooms it is about, if it is about a single one.
 type Letter = (Option<u8>, Frame);
 
 impl Mailbox {
@@ -34,18 +33,18 @@ impl Mailbox {
         Self { waiting, taken: 0, only_newest: false, closed: false, lost: false }
     }
 
-    /// Keeps only the newest of each room from now on: what empties it has another frame
-    /// in its hands.
+    /// Keeps only each room's newest frame from now on: the sink that empties this mailbox
+    /// buffers another frame itself.
     pub(crate) fn keep_newest(&mut self) {
         self.only_newest = true;
     }
 
-    /// Notes that the client was told something without waiting for it.
+    /// Notes that the client was sent a frame that didn't have to wait here.
     pub(crate) fn pass(&mut self) {
         self.taken += 1;
     }
 
-    /// Puts a frame in that tells of this of the stream's rooms. Answers whether another
+    /// Puts in a frame about the stream's room with this index. Returns whether another frame
     /// was given up for it.
     pub(crate) fn put(&mut self, room: u8, frame: Frame) -> bool {
         let depth = if self.only_newest { 0 } else { room::CAPACITY };
@@ -58,7 +57,7 @@ impl Mailbox {
         given_up.is_some()
     }
 
-    /// Puts the last frame in, if there is one, and takes no more.
+    /// Puts in the last frame, if there is one, and accepts no more.
     pub(crate) fn close(&mut self, farewell: Option<Frame>) {
         if let Some(farewell) = farewell {
             self.waiting.get_or_insert_default().push_back((None, farewell));
@@ -66,13 +65,13 @@ impl Mailbox {
         self.closed = true;
     }
 
-    /// Gives up what waits, and takes no more.
+    /// Gives up what waits, and accepts no more.
     pub(crate) fn lose(&mut self) {
         self.waiting = None;
         (self.closed, self.lost) = (true, true);
     }
 
-    /// Takes the next one out.
+    /// Takes out the next frame.
     pub(crate) fn take(&mut self) -> Option<Frame> {
         let letter = self.waiting.as_mut()?.pop_front();
         self.taken += u64::from(letter.is_some());

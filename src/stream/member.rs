@@ -1,8 +1,8 @@
-//! One stream in the fan-out of one of its rooms: what it was told of that room, and what
-//! is due to it besides events.
+//! A member: one stream in the fan-out of one of its rooms. It knows what the stream was told
+//! of that room, and what is due to it besides events.
 //!
-//! Of a stream's rooms, the fan-out of the first sees to all that is due to the stream as a
-//! whole: its heartbeat, its end and the watch over its client.
+//! The fan-out of a stream's first room takes care of what is due to the stream as a whole:
+//! its heartbeat, its end and the watch over its client.
 
 use std::sync::{Arc, OnceLock};
 
@@ -19,30 +19,30 @@ use crate::room::Subscription;
 /// One stream, as a member of a room.
 pub(super) struct Member {
     line: Arc<Line>,
-    /// Which of its rooms this one is.
+    /// Which of the stream's rooms this is.
     nth: u8,
-    /// The change that it was told of last.
+    /// The last change that it was told of.
     told: Change,
-    /// When something was sent to it last.
+    /// When something was last sent to it.
     sent: Instant,
-    /// When it is to end, and why. Boxed, for few have such a time.
+    /// When it must end, and why. Boxed, because few have such a time.
     ends: Option<Box<(Instant, Reason)>>,
     watch: Watch,
-    /// Whether it was told that the numbers are partial, if it wants to be told.
+    /// Whether the numbers are partial, as it was last told; `None` if it doesn't want to know.
     partial: Option<bool>,
 }
 
-/// An event to be told to many, made a frame once for all of them.
+/// An event for many streams, made into a frame once for all of them.
 pub(super) struct News<'a> {
     event: &'a Event,
     subscription: &'a Subscription,
     frame: Frame,
-    /// For the streams of several rooms, if there are any.
+    /// The frame that names the room, for streams of several rooms, if there are any.
     named: OnceLock<Frame>,
 }
 
 impl Member {
-    /// A stream whose first frame is on its way, and told it of a change of this room.
+    /// A stream whose first frame is on its way, and tells it of this change of the room.
     pub(super) fn new(
         line: Arc<Line>,
         nth: u8,
@@ -60,7 +60,7 @@ impl Member {
         member
     }
 
-    /// What it is found by.
+    /// The line and the room's index in it, by which a member is found.
     pub(super) fn id(&self) -> (Arc<Line>, u8) {
         (self.line.clone(), self.nth)
     }
@@ -77,7 +77,7 @@ impl Member {
         self.nth == 0
     }
 
-    /// Tells the stream, unless it is no news to it.
+    /// Tells the stream of an event that is news to it.
     pub(super) fn tell(&mut self, news: &News<'_>, now: Instant, terms: &Terms) -> Told {
         let change = news.event.change();
         if !change.is_news_after(self.told) {
@@ -92,7 +92,7 @@ impl Member {
         self.partial.is_some()
     }
 
-    /// Tells the stream whether the numbers are partial, if it wants to know and doesn't.
+    /// Tells the stream whether the numbers are partial, if it wants to know and doesn't yet.
     pub(super) fn tell_partial(
         &mut self,
         is_partial: bool,
@@ -127,16 +127,16 @@ impl Member {
     /// Notes that something was sent at this time.
     fn note_sent(&mut self, sent: Instant, now: Instant, terms: &Terms) {
         if self.watch.due().is_none() {
-            // Whoever left since the last time is to be found out in the time that is
-            // allowed since then; in a lively room that need not be looked for each time.
+            // The time allowed for noticing that the client has left began when something was
+            // last sent, so in a lively room there is no need to look after each event.
             let heartbeat = self.sent + terms.heartbeat().longest();
             self.watch.sent(heartbeat.min(now + terms.patience.silent()).max(now));
         }
         self.sent = sent;
     }
 
-    /// Does what is due: tells the number again, ends the stream whose time has come or
-    /// whose client is gone.
+    /// Does what is due: tells the number again, or ends the stream if its time has come or
+    /// its client is gone.
     pub(super) fn look(&mut self, news: &News<'_>, now: Instant, terms: &Terms) -> Told {
         if !self.is_first() {
             return Told::default();
@@ -146,7 +146,7 @@ impl Member {
             match self.line.told_of_another() {
                 Some(sent) if sent > self.sent => self.note_sent(sent, now, terms),
                 _ => {
-                    // If it is older than what the stream was told, news is on its way.
+                    // If this event is older than what the stream was told, news is on its way.
                     if !self.told.is_after(news.event.change()) {
                         self.told = news.event.change();
                         told = self.send(news, now, terms);
@@ -164,7 +164,7 @@ impl Member {
                     self.line.lose(Reason::TimedOut);
                 }
                 Some(_) => {}
-                // Then it is the system that ends it.
+                // Nothing is known of the client, so the system must end the stream.
                 None => self.watch = Watch::default(),
             }
         }
@@ -177,7 +177,7 @@ impl Member {
         heartbeat.into_iter().chain(self.ends()).chain(self.watch()).min()
     }
 
-    /// When it is to end.
+    /// When it must end.
     pub(super) fn ends(&self) -> Option<Instant> {
         self.ends.as_ref().map(|ends| ends.0)
     }
@@ -187,19 +187,19 @@ impl Member {
         self.watch.due()
     }
 
-    /// When its number is to be said again, if nothing is sent before.
+    /// When it must be told the number again, if nothing is sent before.
     fn heartbeat(&self, terms: &Terms) -> Instant {
         self.sent + terms.heartbeat().silence(share(self.line.place(self.nth)))
     }
 
-    /// Has the stream end then.
+    /// Ends the stream at this time.
     pub(super) fn end_at(&mut self, instant: Instant, reason: Reason) {
         if self.is_first() {
             self.ends = Some(Box::new((instant, reason)));
         }
     }
 
-    /// Gives the stream up: nothing can be told to it any more.
+    /// Gives up the stream: nothing can be told to it any more.
     pub(super) fn lose(&self, reason: Reason) {
         self.line.lose(reason);
     }
@@ -220,9 +220,9 @@ impl<'a> News<'a> {
     }
 }
 
-/// The place of a stream among all, from 0 to 1. Of however many that follow each other,
-/// the shares are spread evenly (Fibonacci hashing: Knuth, The Art of Computer
-/// Programming, volume 3, section 6.4).
+/// The share of a stream, from 0 to 1, by its place. Any number of successive places have
+/// evenly spread shares (Fibonacci hashing: Knuth, The Art of Computer Programming, volume 3,
+/// section 6.4).
 fn share(place: usize) -> f64 {
     const GOLDEN_RATIO: f64 = 0.618_033_988_749_894_9;
     #[expect(clippy::cast_precision_loss, reason = "there are not so many streams")]

@@ -1,11 +1,11 @@
-//! One open stream, whoever carries it: from the moment that it is asked for to its end.
+//! One open stream, whatever carries it, from the request for it to its end.
 //!
-//! [`Streams`] opens it: finds its place among the limits and its seat in each of its rooms.
-//! Its [`Guest`](guest::Guest) has both, and there is one way to lose them. The [`fanout`]s
-//! of its rooms fill its [`mailbox`] on its core; that of the first also sees to its
-//! heartbeat and [`watch`]es its client, and ends it when it is too old or the server stops.
-//! Who carries the [`Stream`] only empties the mailbox: by writing to a [`Sink`] or by being
-//! asked for the next [`Frame`].
+//! [`Streams`] opens it: it finds its place among the limits and its seat in each of its
+//! rooms. The stream's [`Guest`](guest::Guest) owns both, and there is one way to lose them.
+//! The [`fanout`]s of its rooms fill its [`mailbox`] on its core; the fan-out of its first
+//! room also takes care of its heartbeat, [`watch`]es its client, and ends it when it is too
+//! old or the server stops. The carrier of the [`Stream`] only empties the mailbox: it writes
+//! to a [`Sink`], or is asked for the next [`Frame`].
 
 mod fanout;
 mod frame;
@@ -39,10 +39,10 @@ pub(crate) use watch::Patience;
 #[cfg(feature = "server")]
 pub(crate) use watch::{Link, RETRY};
 
-/// So many streams or seats are seen to before other tasks of the core have a turn.
+/// How many streams or seats are handled before other tasks of the core have a turn.
 const BATCH: usize = 64;
 
-/// An open stream, until it is dropped: then its client has left, unless it was ended
+/// An open stream. When it is dropped, its client has left, unless the stream was ended
 /// before.
 pub(crate) struct Stream {
     membership: Membership,
@@ -72,15 +72,15 @@ impl Stream {
         }
     }
 
-    /// Has frames written from now on. [`poll_sent`](Self::poll_sent) is to be polled
-    /// then.
+    /// Writes frames to this sink from now on. The owner must then poll
+    /// [`poll_sent`](Self::poll_sent).
     pub(crate) fn attach(&mut self, sink: Box<dyn sink::Sink>) {
         let mut state = self.line.state();
         state.mailbox.keep_newest();
         state.sink = Some(sink);
     }
 
-    /// Writes what waits. Ready when the connection is done with: the client has left,
+    /// Writes what waits. Ready when the connection is no longer needed: the client has left,
     /// or the stream is over and all of it was sent.
     pub(crate) fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.line.state();
@@ -103,7 +103,7 @@ impl Stream {
         }
     }
 
-    /// Ready when the stream is over; what waits is its last.
+    /// Ready when the stream is over; nothing follows what still waits.
     pub(crate) fn poll_over(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.line.state();
         if state.mailbox.is_closed() {
@@ -121,7 +121,7 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        // First: who left is told nothing more.
+        // This comes first, so that a client that left is told nothing more.
         self.membership.leave(&self.line);
         let (guest, sink) = {
             let mut state = self.line.state();
@@ -138,8 +138,8 @@ mod tests {
     use super::member::Member;
     use super::*;
 
-    /// The allocator has blocks of 64, 80, 96, 112, 128, 160, 192 and 224 bytes. Elsewhere than
-    /// on Linux a lock may be larger.
+    /// The allocator has blocks of 64, 80, 96, 112, 128, 160, 192 and 224 bytes. On systems
+    /// other than Linux a lock may be larger.
     #[test]
     fn a_stream_takes_a_block_of_192_bytes_and_a_place_of_80_in_its_fan_out() {
         let counts = 2 * size_of::<usize>();

@@ -6,25 +6,25 @@ use std::task::{Context, Poll};
 use super::frame::Frame;
 use super::watch::Link;
 
-/// A connection that is a stream's alone. It decides nothing: what is sent, and when
-/// the stream is over, is the stream's business.
+/// A connection that belongs to a stream alone. It decides nothing: the stream decides what
+/// is sent, and when it is over.
 pub(crate) trait Sink: Send {
-    /// Sends as much of a frame as the client takes now, and keeps the rest. Answers
-    /// whether all of it has left.
+    /// Sends as much of a frame as the client takes now, and keeps the rest. Returns
+    /// whether all of it was sent.
     fn send(&mut self, frame: &Frame) -> bool;
 
-    /// Whether it has nothing left of the last frame.
+    /// Whether nothing of the last frame is left to send.
     fn is_ready(&self) -> bool;
 
-    /// Sends what is left. Ready when all of it has left.
+    /// Sends what is left. Ready when all of it was sent.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Ready when the client has left.
     fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Ends the connection, as HTTP wants it ended.
+    /// Ends the connection in the way that HTTP prescribes.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// What the system knows of the client; `None` where it does not tell.
+    /// What the system knows about the client; `None` if it doesn't say.
     fn link(&self) -> Option<Link>;
 }

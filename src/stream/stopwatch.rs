@@ -1,4 +1,4 @@
-//! How long something takes that is done bit by bit.
+//! A stopwatch: how long something takes that is done in several steps.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! All open streams of a router, and how one is opened.
+//! All open streams of a router, and how a stream is opened.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -44,17 +44,18 @@ pub(crate) struct Streams {
     /// This process among the others that count the same rooms.
     #[cfg(feature = "server")]
     node: OnceLock<Node>,
-    /// Those of each runtime, for a task is woken where it runs.
+    /// The fan-outs of each runtime: each runtime has its own, because a task is woken where
+    /// it runs.
     cores: Mutex<HashMap<runtime::Id, Arc<Fanouts>>>,
 }
 
-/// Who asks for a stream, and which.
+/// A request for a stream.
 pub(crate) struct Wish<'a> {
-    /// Each named once.
+    /// The rooms, each named once.
     pub(crate) rooms: &'a [Name],
-    /// Where limits apply to it.
+    /// The address whose limits apply to it.
     pub(crate) address: Option<IpAddr>,
-    /// Where others note why its connection ends.
+    /// Where the cause of the connection's end is noted.
     pub(crate) ending: Ending,
     pub(crate) kind: Kind,
     pub(crate) wants: Extras,
@@ -63,20 +64,20 @@ pub(crate) struct Wish<'a> {
 /// What a stream is told besides numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extras {
-    /// The keep-alive, once. A page can't see a header of its stream, and wants to know
-    /// how long silence is no fault.
+    /// The keep-alive, once. A page can't see the headers of its stream, and wants to know
+    /// how long a silence is normal.
     pub(crate) keep_alive: bool,
     /// Whether the numbers are partial, when that begins and when it ends.
     pub(crate) partial: bool,
 }
 
-/// Whether somebody is to be counted.
+/// Whether the client is counted.
 pub(crate) enum Kind {
     Observer,
     Visitor {
-        /// What they were given to come back with.
+        /// The ticket that they bring back, if they have one.
         ticket: Option<Ticket>,
-        /// Whether their seat is to wait when they leave.
+        /// Whether their seat should be held when they leave.
         holds: bool,
     },
 }
@@ -103,26 +104,26 @@ impl Streams {
         }
     }
 
-    /// Takes the clients of the other nodes over that come here.
+    /// Takes over clients of other nodes that come here.
     #[cfg(feature = "server")]
     pub(crate) fn take_from(&self, node: Node) {
         let _there_is_one = self.node.set(node);
     }
 
-    /// This process as one node of several, if it is.
+    /// This process as one node of several, if it is one.
     #[cfg(feature = "server")]
     pub(crate) fn node(&self) -> Option<&Node> {
         self.node.get()
     }
 
-    /// Writes down who sits where from now on, and counts those whom the last process has
-    /// left in that file, until they are back or have had the time for it.
+    /// From now on, writes down in this file who sits where. Counts the people whom the last
+    /// process has left in it until they are back, or their time to come back is over.
     #[cfg(feature = "server")]
     pub(crate) fn go_on_from(&self, file: &SeatsFile) {
         let left = file.take_left();
         let (all, mut seats) = (left.len(), Vec::with_capacity(left.len()));
         for LeftSeat { token, rooms, entry } in left {
-            // Its address is not known until it is back.
+            // The client's address is not known until it is back.
             let Ok(permit) = self.limits.admit(None, &rooms) else { continue };
             seats.extend(self.rooms.restore(&rooms, token, permit, entry));
         }
@@ -130,7 +131,7 @@ impl Streams {
         if all > 0 {
             info!(seats = seats.len(), of = all, "the seats of the last process are held");
         }
-        // Whose seat is not to be had may still be back, and is missing until then.
+        // Clients whose seat could not be restored may still come back, and are missing until then.
         let doubt = (seats.len() < all).then(|| self.rooms.doubt());
         self.held.clone().keep_restored(seats, doubt);
     }
@@ -154,9 +155,9 @@ impl Streams {
         self.limits.max_streams()
     }
 
-    /// Opens the stream that somebody wishes. Its first frame waits in it.
+    /// Opens the stream that was asked for. Its first frame waits in it.
     ///
-    /// This waits only for the seat of somebody who comes from another node, and not long.
+    /// This waits only for the seat of somebody who comes from another node, and not for long.
     pub(crate) async fn open(&self, wish: Wish<'_>) -> Result<Stream, NoStream> {
         if self.terms.drain.is_cancelled() {
             return Err(NoStream::Draining);
@@ -170,7 +171,7 @@ impl Streams {
         Ok(self.begin(&wish, who, ticket, heard))
     }
 
-    /// What the client of a seat in these rooms is given.
+    /// The ticket that the client of a seat in these rooms is given.
     fn ticket(&self, token: Token, rooms: &[Name]) -> Ticket {
         #[cfg(feature = "server")]
         if let Some(node) = self.node.get() {
@@ -180,7 +181,7 @@ impl Streams {
         token.into()
     }
 
-    /// Opens the stream of somebody who has their place, and is to come with this ticket the
+    /// Opens the stream of somebody who has their place, and who should bring this ticket the
     /// next time.
     fn begin(
         &self,
@@ -193,13 +194,13 @@ impl Streams {
         let partial = wish.wants.partial.then(|| self.rooms.is_partial());
         let first = self.first_frame(ticket.as_ref(), &heard, wish.wants, partial == Some(true));
         let line = Line::new(guest, first, heard.iter().map(Subscription::room_id));
-        // Jittered, or those who came together would go together.
+        // Jittered, or clients that came together would be sent away together.
         let age = self.terms.max_age.map(|age| age.mul_f64(random_range(0.8..=1.0)));
         let membership = self.fanouts().join(&line, heard, age, partial);
         Stream::new(line, membership)
     }
 
-    /// Opens the stream of somebody whose seat is another node's, or was, and moves here.
+    /// Opens the stream of somebody whose seat is or was another node's, and moves the seat here.
     #[cfg(feature = "server")]
     async fn claim(&self, wish: &Wish<'_>) -> Result<Option<Stream>, NoStream> {
         let Kind::Visitor { ticket: Some(ticket), holds } = &wish.kind else { return Ok(None) };
@@ -218,7 +219,7 @@ impl Streams {
         Ok(Some(stream))
     }
 
-    /// What a stream is told first: of each room that it hears.
+    /// What a stream is told first: the number of each room that it hears.
     fn first_frame(
         &self,
         ticket: Option<&Ticket>,
@@ -228,7 +229,7 @@ impl Streams {
     ) -> Frame {
         let mut first = event::preamble(guest::retry(), ticket).to_vec();
         if is_partial {
-            // Before the numbers, so that nobody takes them for whole.
+            // Before the numbers, so that nobody takes them for complete.
             first.extend(event::partial(true));
         }
         match heard {
@@ -249,7 +250,7 @@ impl Streams {
         wants.keep_alive.then_some(self.terms.keep_alive)
     }
 
-    /// Joins the rooms, or takes a seat over; or only listens.
+    /// Joins the rooms, takes over a seat, or only listens.
     fn find_place(&self, wish: &Wish<'_>) -> Result<(Who, Vec<Subscription>), NoStream> {
         let Wish { rooms, address, ref ending, .. } = *wish;
         let (token, holds) = match &wish.kind {
@@ -281,7 +282,7 @@ impl Streams {
         Ok((Who::Counted { presence, holds }, heard))
     }
 
-    /// The fan-outs of the runtime that asks.
+    /// The fan-outs of the current runtime.
     pub(super) fn fanouts(&self) -> Arc<Fanouts> {
         let mut cores = self.cores.lock().unwrap_or_else(PoisonError::into_inner);
         let here = cores.entry(Handle::current().id());
@@ -290,7 +291,7 @@ impl Streams {
     }
 }
 
-/// Gives a client its ticket once that is certain.
+/// Sends a client its ticket once its seat is confirmed.
 #[cfg(feature = "server")]
 fn tell_later(line: &Arc<Line>, ticket: oneshot::Receiver<Ticket>, keep_alive: Option<Duration>) {
     let line = Arc::downgrade(line);

@@ -1,4 +1,4 @@
-//! What holds for every stream.
+//! The terms that hold for every stream.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::heartbeat::Heartbeat;
 use super::watch::Patience;
 
-/// What holds for every stream, and for the connection that carries it.
+/// The terms that hold for every stream, and for the connection that carries it.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
     pub(crate) keep_alive: Duration,

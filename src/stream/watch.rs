@@ -1,40 +1,41 @@
-//! Whether the client of a stream is still there, and takes what it is sent.
+//! The watch: whether the client of a stream is still there, and takes what it is sent.
 //!
 //! A client that vanished without a word answers nothing. One that has stopped reading
-//! takes nothing, once its buffers are full, and its system says so again and again. Linux
-//! has one limit for both, `TCP_USER_TIMEOUT`. Here they are two, so the system is only
-//! asked what it knows.
+//! takes nothing once its buffers are full, and its system says so again and again. Linux
+//! has one limit for both, `TCP_USER_TIMEOUT`. Here there are two limits, so the system is
+//! only asked what it knows.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What is known of a client.
+/// What is known about a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Link {
-    /// Something waits for it: it was not acknowledged, or can't even be sent.
+    /// Whether something waits for it, which was not acknowledged or can't even be sent.
     pub(crate) waits: bool,
     /// How much it has taken so far.
     pub(crate) taken: u64,
-    /// How long ago its system was heard last. That of a client whose buffer is full
+    /// How long ago its system was last heard. If the client's buffer is full, its system
     /// says so again and again, and takes nothing.
     pub(crate) heard: Duration,
 }
 
-/// So long after something was sent it is looked for the first time whether it was
-/// acknowledged, and then again as long as it was not.
+/// How long after something was sent the watch first looks whether it was acknowledged, and
+/// how often it looks again until it was.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// The system tries again so often (`TCP_RTO_MAX_MS`, where it has that).
+/// How often the system tries again (`TCP_RTO_MAX_MS`, where it has that).
 pub(crate) const RETRY: Duration = Duration::from_secs(1);
 
-/// How much the system's own clock may be wrong: a tick of it, generously.
+/// How far the system's own clock may be off: a tick of it, generously.
 const TICK: Duration = Duration::from_millis(20);
 
-/// How long a client may leave unanswered what it was sent, and how long untaken.
+/// How long a client may leave what it was sent unacknowledged, and how long it may take
+/// nothing of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
-    /// In milliseconds, as the system has them.
+    /// In milliseconds, the unit that the system uses.
     silent: u32,
     stalled: u32,
 }
@@ -44,30 +45,30 @@ pub(crate) struct Patience {
 pub(crate) struct Watch {
     /// When to look next: from the first thing sent until it is acknowledged.
     look: Option<Instant>,
-    /// Boxed, for there are as many as streams, and hardly ever one of these.
+    /// Boxed, because every stream has a watch, and hardly any has something waiting.
     waiting: Option<Box<Waiting>>,
 }
 
-/// Something waits for a client.
+/// Since when something has waited for a client.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
-    /// Since when nothing at all was heard of it.
+    /// Since when its system was not heard at all.
     silent: Instant,
-    /// Since when it has taken no more than so many bytes.
+    /// Since when it has taken no more than `taken`.
     stalled: Instant,
     taken: u64,
 }
 
 impl Patience {
-    /// A little longer than the user timeout: a client whose network is back just in
-    /// time is to be heard when the system tries again.
+    /// A little longer than the user timeout: a client whose network is back just in time
+    /// must be heard when the system tries again.
     pub(crate) fn new(user_timeout: Duration, stall_timeout: Duration) -> Self {
         let grace = (user_timeout / 4).min(RETRY);
         let milliseconds = |time: Duration| time.as_millis().try_into().unwrap_or(u32::MAX);
         Self { silent: milliseconds(user_timeout + grace), stalled: milliseconds(stall_timeout) }
     }
 
-    /// So long nobody's patience lasts.
+    /// A time that is longer than any client is waited for.
     pub(crate) fn too_long(self) -> Duration {
         self.silent().max(self.stalled()) + RETRY * 10
     }
@@ -81,15 +82,15 @@ impl Patience {
         Duration::from_millis(self.stalled.into())
     }
 
-    /// How long to wait in all for an answer to something that was just sent.
+    /// How long to wait in total for an answer to something that was just sent.
     pub(crate) fn for_answer(self) -> Duration {
         self.silent() + LOOK
     }
 }
 
 impl Watch {
-    /// Notes that something was sent. `from` is when it matters first: that time, or
-    /// later if there will have been a heartbeat anyway by then.
+    /// Notes that something was sent. `from` is when an answer first matters: now, or
+    /// later if a heartbeat would have asked for one anyway.
     pub(crate) fn sent(&mut self, from: Instant) {
         self.look.get_or_insert(from + LOOK);
     }
@@ -99,7 +100,7 @@ impl Watch {
         self.look
     }
 
-    /// Looks, and answers whether the client is gone.
+    /// Looks at the client, and returns whether it is gone.
     pub(crate) fn look(&mut self, now: Instant, link: Link, patience: Patience) -> bool {
         if !link.waits {
             *self = Self::default();
@@ -128,7 +129,7 @@ mod tests {
     const STALL_TIMEOUT: Duration = Duration::from_secs(60);
     const ACKNOWLEDGED: Duration = Duration::from_millis(30);
 
-    /// A client, when it was heard last, and how much it has taken.
+    /// A client, when it was last heard, and how much it has taken.
     struct Client {
         now: Instant,
         watch: Watch,
@@ -151,7 +152,7 @@ mod tests {
             Self { now, watch: Watch::default(), heard: now, taken: 0 }
         }
 
-        /// Looks whenever it is due during `time`; after how long it was gone.
+        /// Looks whenever it is due during `time`, and returns after how long it was gone.
         fn passes(&mut self, time: Duration, does: Does) -> Option<Duration> {
             let start = self.now;
             while let Some(due) = self.watch.due().filter(|due| *due <= start + time) {

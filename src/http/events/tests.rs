@@ -15,7 +15,7 @@ use crate::room;
 use crate::rooms::Rooms;
 use crate::{Options, router};
 
-/// The counter as the tests use it: without a server, a stream at a time.
+/// The counter as the tests use it: without a server, one stream at a time.
 struct Counter {
     rooms: Rooms,
     options: Options,
@@ -64,7 +64,7 @@ impl Counter {
         self.rooms.count(&Name::default())
     }
 
-    /// Waits until so many are counted: a stream that was dropped is uncounted
+    /// Waits until this many are counted: a stream that was dropped is uncounted
     /// by its task, as soon as that runs.
     async fn becomes(&self, count: usize) {
         for _ in 0..1000 {
@@ -160,7 +160,7 @@ async fn who_asks_for_it_is_counted_a_moment_longer_and_can_come_back() {
     let mut observer = counter.join().await;
     observer.first().await;
     for _ in 0..3 {
-        // Whoever comes has the seat, with its token or without.
+        // The client that comes has the seat, with its token or without.
         drop(counter.join_by("/events?hold=1").await);
         sleep(HOLD - Duration::from_millis(10)).await;
         assert_eq!(counter.count(), 2);
@@ -284,7 +284,7 @@ async fn a_reader_that_takes_nothing_is_gone_after_the_stall_timeout() {
     let mut reader = counter.join().await;
     let _stopped = counter.join().await;
     reader.first().await;
-    // The first heartbeat waits from now on.
+    // From now on nobody reads, so the first heartbeat waits.
     assert_eq!(reader.next().await, Some(user_count(2)));
     let start = Instant::now();
     while reader.next().await != Some(user_count(1)) {
@@ -336,7 +336,7 @@ async fn while_the_server_stops_only_those_who_leave_have_left() {
     let drain_spread = Duration::from_secs(8);
     let options = Options { max_age: Some(age), drain_spread, ..Default::default() };
     let counter = Counter::new(options);
-    // Its stream ends for its age, and it is to be back soon.
+    // Its stream ends because of its age, and it should be back soon.
     let mut aged = counter.join().await;
     while aged.next().await.is_some() {}
     drop(aged);
@@ -379,7 +379,7 @@ async fn who_returns_with_the_token_has_the_seat_and_nobody_hears_of_it() {
     assert_eq!(old.next().await, None, "the old stream is ended");
     drop(old);
     assert_eq!(counter.count(), 2);
-    // What the observer hears next is of somebody else.
+    // What the observer hears next is about somebody else.
     let _third = counter.join().await;
     assert_eq!(observer.next().await, Some(user_count(3)));
     drop(new);
@@ -485,7 +485,7 @@ async fn a_full_server_refuses_new_visitors_but_not_those_who_return() {
     assert_eq!(counter.ask(None).await.0, StatusCode::OK);
 }
 
-/// What a stream was told of several rooms, as a map would have it.
+/// What a stream was told of several rooms: the name and the number of each.
 fn told(frame: &str) -> Vec<(String, u64)> {
     let data = frame.lines().filter_map(|line| line.strip_prefix("data: "));
     data.map(|data| {
@@ -553,7 +553,7 @@ async fn whoever_returns_for_other_rooms_keeps_the_seat_and_the_place() {
         rooms.map(|room| counter.rooms.count(&Name::new(room).expect("a good name")))
     };
     assert_eq!(counts(["a", "b", "c", "d"]), [0, 1, 1, 0]);
-    // And for one alone, of which it is told as anybody is.
+    // And for one room alone, of which it is told like anybody else.
     let mut alone = counter.join_by(&format!("/events?room=d&lastEventID={token}")).await;
     assert_eq!(alone.first().await.2, user_count(1));
     assert_eq!(back.next().await, None);
@@ -571,7 +571,7 @@ async fn a_seat_in_several_rooms_waits_in_each_of_them() {
     for (rooms, changed) in [
         ("room=a&room=b", of([("a", 1), ("b", 1)])),
         ("room=b&room=a", of([])),
-        // Whoever comes has the seat, and with it leaves a room and enters another.
+        // The client that comes has the seat, and with it leaves a room and enters another.
         ("room=b&room=c", of([("c", 1), ("a", 0)])),
         ("room=c", of([("b", 0)])),
     ] {

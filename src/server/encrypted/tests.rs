@@ -15,14 +15,14 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::super::tls::Tls;
 
-/// A record that nobody has encrypted.
+/// A record that was not encrypted.
 const GARBAGE: [u8; 37] = {
     let mut record = [0; 37];
     (record[0], record[1], record[2], record[4]) = (23, 3, 3, 32);
     record
 };
 
-/// What the record of an alert begins with, if it is not encrypted.
+/// What an unencrypted record of an alert begins with.
 const ALERT: u8 = 21;
 
 struct Configs {
@@ -59,7 +59,7 @@ fn connector(version: &'static SupportedProtocolVersion) -> TlsConnector {
     TlsConnector::from(Arc::new(config))
 }
 
-/// Both ends of a connection that has so much room on its way.
+/// Both ends of a connection that holds this many bytes on their way.
 async fn connected(
     version: &'static SupportedProtocolVersion,
     room: usize,
@@ -71,7 +71,7 @@ async fn connected(
     in_time(async { tokio::try_join!(accepted, connected) }).await.expect("no error")
 }
 
-/// So many bytes that are not all the same.
+/// This many bytes, which are not all the same.
 fn text(size: usize) -> Vec<u8> {
     (0..size).map(|at| (at % 251) as u8).collect()
 }
@@ -120,7 +120,7 @@ async fn both_sides_are_heard_however_their_words_are_cut_up() {
 
 #[tokio::test]
 async fn nothing_is_kept_while_nothing_comes_or_goes() {
-    // No record comes or goes at once.
+    // No record comes or goes in one piece.
     let (mut server, mut client) = connected(&TLS13, 16).await;
     let mut heard = [0; 5];
     let said = async { in_time(server.read_exact(&mut heard)).await.expect("it was said") };

@@ -26,7 +26,7 @@ struct Ear(Arc<Mutex<Heard>>);
 #[derive(Default)]
 struct Heard {
     numbers: Vec<usize>,
-    /// What was told of one of several rooms.
+    /// What it was told of one of several rooms.
     named: Vec<String>,
     times: Vec<Instant>,
     is_silent: bool,
@@ -125,7 +125,7 @@ impl Core {
         Guest::new(who, &self.streams.held, self.rooms().tally())
     }
 
-    /// A stream whose first frame was taken, and whose others wait to be.
+    /// A stream whose first frame was taken, and whose other frames wait to be taken.
     fn open(&self, (presence, heard): (Presence, Vec<Subscription>)) -> Stream {
         let guest = self.guest(presence);
         let line = Line::new(guest, Frame::new(b":\n\n"), ids(&heard));
@@ -245,7 +245,7 @@ async fn what_is_published_while_a_large_crowd_is_told_is_told_as_one() {
     let mut people: Vec<_> = (0..4 * BATCH).map(|_| core.join()).collect();
     sleep(Duration::from_secs(1)).await;
     let before = people[0].numbers().len();
-    // Longer than the pause, and shorter than the fan-out, which has four turns.
+    // Longer than the pause, and shorter than the fan-out, which takes four turns.
     for _ in 0..4 {
         drop(people.pop());
         advance(Duration::from_millis(3)).await;
@@ -283,7 +283,7 @@ async fn the_pause_is_three_times_what_the_last_fan_out_took_until_all_was_writt
         core.open((presence, vec![subscription]))
     })
     .await;
-    // Given a tick of tokio's timer.
+    // Allowing for a tick of tokio's timer.
     assert!((12..=13).contains(&pause.as_millis()), "{pause:?}");
 }
 
@@ -413,7 +413,7 @@ async fn when_a_fan_out_dies_its_streams_end_and_another_takes_its_place() {
 async fn what_a_fan_out_costs_follows_who_is_there_now() {
     let core = Core::new();
     let mut crowd: Vec<_> = (0..1000).map(|_| core.join()).collect();
-    // Whoever stays is found in the place where others were.
+    // Each stream that stays is found in the place where another was.
     let stay: Vec<_> = (0..3).map(|nth| crowd.swap_remove(nth * 300)).collect();
     drop(crowd);
     let fanouts = core.streams.fanouts();
@@ -458,7 +458,7 @@ async fn a_stream_of_several_rooms_has_one_heartbeat_when_all_are_silent() {
     assert!(named(&several).iter().all(|data| data == r#"{"room":"a","count":1}"#));
     assert!((4..=5).contains(&several.times().len()), "{:?}", several.times());
 
-    // While another room is lively, none is needed; and it is never silent for long.
+    // While another room is lively, no heartbeat is needed, and it is never silent for long.
     let other = core.join_all(["c"]);
     let since = several.times().len();
     let start = Instant::now();
