@@ -97,13 +97,14 @@ impl History {
         if let Some(path) = file {
             let of_writer = Arc::<Queue>::default();
             queue = Some(of_writer.clone());
+            let of_reader = tally.clone();
             let (recent, tally) = (recent.clone(), tally.clone());
             let writer = Writer::new(path.clone(), max_rooms, of_writer, recent, tally)?;
             threads.push(spawn("history-write", move || writer.run())?);
             let (ask, asked) = mpsc::sync_channel(reader::MAX_WAITING);
             questions = Some(ask);
             // It has nothing to finish, so nobody waits for it.
-            drop(spawn("history-read", move || reader::run(&path, &asked))?);
+            drop(spawn("history-read", move || reader::run(&path, &asked, &of_reader))?);
         }
         let (collects, stop) = mpsc::channel();
         let now = Instant::now();
@@ -144,7 +145,8 @@ impl History {
     /// since 1970, the oldest first. A step of which nothing is known is left out. `None` is
     /// all rooms together.
     ///
-    /// At most as many steps are answered as are [kept](Step::kept): the newest.
+    /// The first step is the one in which the time begins. At most as many are answered as are
+    /// [kept](Step::kept): the newest.
     ///
     /// # Errors
     /// [`NoPast`].
@@ -154,8 +156,11 @@ impl History {
         time: Range<u64>,
         step: Step,
     ) -> Result<Vec<Point>, NoPast> {
-        let first = time.end.saturating_sub(step.kept() * step.seconds());
-        let time = time.start.max(first)..time.end;
+        let length = step.seconds();
+        let first = time.end.saturating_sub(step.kept() * length);
+        let start = time.start.max(first);
+        // Who asks within the same step asks the same.
+        let time = start - start % length..time.end.next_multiple_of(length);
         if step == Step::Seconds {
             let mut points = self.last_minutes(room);
             points.retain(|point| time.contains(&point.at));

@@ -19,7 +19,7 @@ pub struct Point {
 }
 
 /// A length of time that has one [`Point`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// Five seconds, of the last five minutes.
     Seconds,

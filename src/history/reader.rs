@@ -1,7 +1,7 @@
 //! The thread that reads the file: questions wait for each other, and for nobody else. It has
 //! a connection of its own, which sees what is written and can change nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
@@ -12,7 +12,12 @@ use tracing::warn;
 
 use super::past::{NoPast, Point, Step};
 use super::store::{StoreError, connect};
+use super::tally::HistoryTally;
 use crate::name::Name;
+
+/// How many answers are kept until another minute is written: every visitor of a page with a
+/// chart asks the same. The largest takes 0.3 MB, most 50 kB.
+const MAX_ANSWERS: usize = 32;
 
 /// How many questions may wait.
 pub(super) const MAX_WAITING: usize = 32;
@@ -28,11 +33,22 @@ pub(super) struct Question {
 }
 
 /// Answers until nobody can ask any more.
-pub(super) fn run(path: &Path, questions: &Receiver<Question>) {
+pub(super) fn run(path: &Path, questions: &Receiver<Question>, tally: &HistoryTally) {
     let mut fails = false;
+    let mut written = 0;
+    let mut answers = HashMap::<(Option<Name>, Range<u64>, Step), Vec<Point>>::new();
     for question in questions {
         // Whoever asked may have gone.
         if question.answer.is_closed() {
+            continue;
+        }
+        if written != tally.written.get() || answers.len() == MAX_ANSWERS {
+            answers.clear();
+            written = tally.written.get();
+        }
+        let asked = (question.room.clone(), question.time.clone(), question.step);
+        if let Some(points) = answers.get(&asked) {
+            let _nobody_waits = question.answer.send(Ok(points.clone()));
             continue;
         }
         // Opened for each: it takes a tenth of a millisecond, and the file may be another.
@@ -45,6 +61,9 @@ pub(super) fn run(path: &Path, questions: &Receiver<Question>) {
             NoPast::Unreadable
         });
         fails = answer.is_err();
+        if let Ok(points) = &answer {
+            answers.insert(asked, points.clone());
+        }
         let _nobody_waits = question.answer.send(answer);
     }
 }

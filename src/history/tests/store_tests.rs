@@ -41,7 +41,7 @@ impl Place {
         let (room, path) = (room.map(name), self.path());
         ask.send(Question { room, time, step, answer }).expect("it waits");
         drop(ask);
-        reader::run(&path, &asked);
+        reader::run(&path, &asked, &HistoryTally::default());
         let points = answered.await.expect("an answer").expect("the file can be read");
         points.iter().map(|it| (it.at, it.least, it.mean, it.most)).collect()
     }
@@ -168,6 +168,28 @@ fn minutes_are_kept_for_two_days_and_hours_for_four_hundred() {
     assert_eq!(place.ask("SELECT min(at) FROM total_minute"), START + (10_000 - 2878) * 60);
     assert!(place.ask("SELECT count(*) FROM total_hour") > 9600);
     assert_eq!(place.ask("SELECT count(*) FROM total_minute WHERE at > 0"), 2881);
+}
+
+#[tokio::test]
+async fn the_same_question_is_answered_from_memory_until_another_minute_is_written() {
+    let place = Place::new();
+    let a = [("a", stretch(1, 60.0, 1))];
+    place.open().write(&batch(START, &a), 10).expect("it is written");
+    let start = || History::start(&Rooms::measured(10), Some(place.path()), 10);
+    let history = when_free(|| start().map_err(|_| StoreError::InUse));
+    let points = async |end| {
+        let past = history.past(Some(&name("a")), START..end, Step::Minute).await;
+        past.expect("the file can be read").len()
+    };
+    assert_eq!(points(START + 130).await, 1);
+    let db = rusqlite::Connection::open(place.path()).expect("it opens");
+    db.execute("INSERT INTO total_minute SELECT at + 60, 60, 0, 0, 0 FROM total_minute", [])
+        .expect("it is written");
+    // Another second of the same minute.
+    assert_eq!(points(START + 150).await, 1);
+    assert_eq!(points(START + 190).await, 2);
+    history.tally().written.count();
+    assert_eq!(points(START + 130).await, 2);
 }
 
 #[test]
