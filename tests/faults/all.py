@@ -13,7 +13,9 @@ import unittest
 HERE = pathlib.Path(__file__).parent
 
 #: Modules whose tests wait for time to pass, and leave the processor alone.
-WAITING = {"test_cable", "test_cluster", "test_history", "test_proxies", "test_restart"}
+WAITING = {
+    "test_cable", "test_cluster", "test_dashboard", "test_history", "test_proxies", "test_restart",
+}
 
 
 #: Those whose crowds want the processor for themselves: when the waiting is over.
