@@ -31,8 +31,7 @@ simulate: ## Simulate the cluster with more seeds: make simulate SEEDS=20000, or
 check: ## Check the format, the lints and the docs; a warning is an error
 	cargo fmt --all --check
 	cargo clippy --locked --package headcount --all-targets -- --deny warnings
-	cargo clippy --locked --package headcount --no-default-features --lib -- --deny warnings
-	cargo clippy --locked --package headcount --no-default-features --example nested -- --deny warnings
+	cargo clippy --locked --package headcount --no-default-features --lib --example nested -- --deny warnings
 	cargo clippy --locked --package headcount-bench --all-targets -- --deny warnings
 	cargo clippy --locked --package headcount-packaging --all-targets -- --deny warnings
 	cargo clippy --locked --package headcount-cluster --lib --test seeds --test twins -- --deny warnings

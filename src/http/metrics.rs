@@ -9,11 +9,11 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 use super::Shared;
 #[cfg(feature = "server")]
 use super::cluster;
+use super::exposition::Exposition;
 #[cfg(feature = "server")]
 use super::history;
 #[cfg(all(feature = "server", target_os = "linux"))]
@@ -36,92 +36,74 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 fn render(shared: &Shared) -> prometheus::Result<String> {
-    let page = Registry::new();
-    let counter = |name: &str, help: &str, value: u64| {
-        let counter = IntCounter::new(name, help)?;
-        counter.inc_by(value);
-        page.register(Box::new(counter))
-    };
-    let gauge = |name: &str, help: &str, value: usize| {
-        let gauge = IntGauge::new(name, help)?;
-        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        page.register(Box::new(gauge))
-    };
-    let by_reason = |name: &str, help: &str, values: &mut dyn Iterator<Item = (_, u64)>| {
-        let counters = IntCounterVec::new(Opts::new(name, help), &["reason"])?;
-        for (reason, value) in values {
-            counters.with_label_values(&[str::replace(reason, ' ', "_")]).inc_by(value);
-        }
-        page.register(Box::new(counters))
-    };
-
-    let build = Opts::new("headcount_build_info", "The version that runs, as a label; always 1.");
-    let build = IntGaugeVec::new(build, &["version"])?;
-    build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-    page.register(Box::new(build))?;
+    let page = Exposition::new();
+    page.info(
+        "headcount_build_info",
+        "The version that runs, as a label; always 1.",
+        "version",
+        env!("CARGO_PKG_VERSION"),
+    )?;
     let tally = shared.rooms().tally();
-    gauge("headcount_streams", "Streams that are open.", tally.streams.get())?;
-    gauge(
+    page.gauge("headcount_streams", "Streams that are open.", tally.streams.get())?;
+    page.gauge(
         "headcount_places",
         "Places for streams that are taken: by open ones, and by seats kept for their clients.",
         shared.streams.places(),
     )?;
-    gauge("headcount_rooms", "Rooms that have someone in them.", shared.rooms().len())?;
-    gauge(
+    page.gauge("headcount_rooms", "Rooms that have someone in them.", shared.rooms().len())?;
+    page.gauge(
         "headcount_partial",
         "1 while the numbers are partial: some people may be missing from them.",
         shared.rooms().is_partial().into(),
     )?;
-    counter("headcount_joins_total", "Streams that were opened.", tally.joins.get())?;
-    let mut ends = Reason::ALL.iter().map(|reason| (reason.as_str(), tally.ends(*reason).get()));
-    by_reason("headcount_ends_total", "Streams that ended, by reason.", &mut ends)?;
-    by_reason(
+    page.counter("headcount_joins_total", "Streams that were opened.", tally.joins.get())?;
+    let ends = Reason::ALL.iter().map(|reason| (reason.as_str(), tally.ends(*reason).get()));
+    page.by_reason("headcount_ends_total", "Streams that ended, by reason.", ends)?;
+    page.by_reason(
         "headcount_refusals_total",
         "Streams that were refused, by reason.",
-        &mut shared.refusals.by_reason(),
+        shared.refusals.by_reason(),
     )?;
-    counter("headcount_changes_total", "Changes of a room's count.", tally.changes.get())?;
-    counter(
+    page.counter("headcount_changes_total", "Changes of a room's count.", tally.changes.get())?;
+    page.counter(
         "headcount_events_published_total",
         "Events that told of one change or of several.",
         tally.published.get(),
     )?;
-    counter(
+    page.counter(
         "headcount_events_merged_total",
         "Changes without an event of their own: the event of an earlier change told them too, \
          or nobody was left to tell.",
         tally.merged.get(),
     )?;
-    counter(
+    page.counter(
         "headcount_deliveries_total",
         "Events that were handed to a stream.",
         tally.deliveries.get(),
     )?;
-    counter(
+    page.counter(
         "headcount_lagged_total",
         "Times that a stream had fallen behind and skipped to the newest number.",
         tally.lagged.get(),
     )?;
     #[cfg(feature = "server")]
     if let Some(crowded) = &shared.crowded {
-        by_reason(
+        page.by_reason(
             "headcount_connections_closed_total",
             "Connections without a stream that were closed for others, by the limit that bit.",
-            &mut [
+            [
                 ("max_connections", crowded.closed_by_max.get()),
                 ("max_connections_per_ip", crowded.closed_by_max_per_ip.get()),
                 ("file_descriptors", crowded.closed_by_descriptors.get()),
-            ]
-            .into_iter(),
+            ],
         )?;
-        by_reason(
+        page.by_reason(
             "headcount_connections_refused_total",
             "Connections that were not let in, by the limit that bit.",
-            &mut [
+            [
                 ("max_connections", crowded.refused_by_max.get()),
                 ("max_connections_per_ip", crowded.refused_by_max_per_ip.get()),
-            ]
-            .into_iter(),
+            ],
         )?;
     }
     #[cfg(feature = "server")]
@@ -133,8 +115,8 @@ fn render(shared: &Shared) -> prometheus::Result<String> {
         history::register(&page, history)?;
     }
     #[cfg(all(feature = "server", target_os = "linux"))]
-    page.register(Box::new(Process::now()?))?;
-    TextEncoder::new().encode_to_string(&page.gather())
+    page.add(Process::now()?)?;
+    page.text()
 }
 
 #[cfg(test)]

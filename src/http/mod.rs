@@ -12,6 +12,7 @@ mod count;
 mod directory;
 mod embedded;
 mod events;
+mod exposition;
 mod health;
 #[cfg(feature = "server")]
 mod history;

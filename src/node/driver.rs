@@ -7,7 +7,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
-use std::mem;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,9 +17,10 @@ use rand::random_range;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error};
 
 use super::arrival::Arrival;
+use super::certainty::Certainty;
 use super::inbox::{Inbox, Mail};
 use super::link::{Heard, Link, LinkError};
 use super::redis::Redis;
@@ -29,7 +29,6 @@ use crate::cluster::BEAT;
 use crate::cluster::member::{Input, Member, Output};
 use crate::cluster::place::{NodeId, SeatNumber};
 use crate::cluster::write::Answer;
-use crate::doubt::Doubt;
 use crate::exchange::Step;
 use crate::rooms::Rooms;
 use crate::ticket::Ticket;
@@ -38,14 +37,6 @@ use crate::ticket::Ticket;
 /// after one could not be opened. It is random, so that the nodes don't all come back at once.
 const PAUSE_MS: Range<u64> = 10..100;
 const LONG_PAUSE_MS: Range<u64> = 50..250;
-
-/// A doubt lasts at least this long. With a slow Redis each client that comes from another
-/// node brings one, and watchers would hear of nothing else.
-const LEAST_DOUBT: Duration = Duration::from_millis(500);
-
-/// A doubt shorter than this is not logged: with a slow Redis each client that comes from
-/// another node may bring one.
-const SHORT_DOUBT: Duration = Duration::from_secs(1);
 
 pub(super) struct Driver {
     member: Member,
@@ -62,14 +53,9 @@ pub(super) struct Driver {
     /// People who wait for their seats, and those who have a seat that is not confirmed yet.
     arrivals: HashMap<SeatNumber, Arrival>,
     unconfirmed: HashMap<SeatNumber, oneshot::Sender<Ticket>>,
-    doubt: Option<Doubt>,
-    doubted: Instant,
-    /// What the log said last: whether the numbers are partial.
-    said: Option<bool>,
+    certainty: Certainty,
     /// When the write that is on its way was sent, and its number.
     sent: (Instant, u64),
-    /// Whether the log says already that Redis can't be reached, or fails.
-    complained: bool,
     /// When the tally was last told how large the other nodes are.
     told: Instant,
 }
@@ -81,11 +67,17 @@ enum Wire {
     Up(Link),
 }
 
+/// What happens on it.
+enum Signal {
+    Opened(Result<Link, LinkError>),
+    Heard(Heard),
+}
+
 impl Wire {
-    async fn next(&mut self) -> Result<Heard, Result<Link, LinkError>> {
+    async fn next(&mut self) -> Signal {
         match self {
-            Self::Down(opening) => Err(opening.await),
-            Self::Up(link) => Ok(link.hear().await),
+            Self::Down(opening) => Signal::Opened(opening.await),
+            Self::Up(link) => Signal::Heard(link.hear().await),
         }
     }
 }
@@ -101,9 +93,7 @@ impl Driver {
         let wire = open(&redis, 0, &inbox, Duration::ZERO);
         Self {
             member: Member::new(inbox.id, Duration::ZERO),
-            doubt: Some(rooms.doubt()),
-            doubted: Instant::now(),
-            said: None,
+            certainty: Certainty::new(rooms.clone()),
             rooms,
             redis,
             inbox,
@@ -115,7 +105,6 @@ impl Driver {
             arrivals: HashMap::new(),
             unconfirmed: HashMap::new(),
             sent: (Instant::now(), 0),
-            complained: false,
             told: Instant::now(),
         }
     }
@@ -129,9 +118,9 @@ impl Driver {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = inbox.news() => {}
-                heard = self.wire.next() => match heard {
-                    Ok(heard) => self.hear(heard),
-                    Err(opened) => self.opened(opened),
+                signal = self.wire.next() => match signal {
+                    Signal::Heard(heard) => self.hear(heard),
+                    Signal::Opened(opened) => self.opened(opened),
                 },
                 () = sleep_until(due) => self.take(Input::Time),
             }
@@ -144,8 +133,7 @@ impl Driver {
     /// When it must look at the time.
     fn due(&self) -> Instant {
         let due = self.start + self.member.due();
-        let ends = self.doubted + LEAST_DOUBT;
-        if self.doubt.is_some() && ends > Instant::now() { due.min(ends) } else { due }
+        self.certainty.due().map_or(due, |end| due.min(end))
     }
 
     fn read(&mut self, mail: Mail) {
@@ -176,7 +164,7 @@ impl Driver {
                 self.take(Input::Opened);
             }
             Err(error) => {
-                self.complain("cannot reach Redis", &error);
+                self.certainty.complain("cannot reach Redis", &error);
                 self.server += 1;
                 self.reopen(LONG_PAUSE_MS);
             }
@@ -188,21 +176,14 @@ impl Driver {
             Heard::Input(input) => self.take(input),
             Heard::Failed(input, error) => {
                 self.tally.failures.count();
-                self.complain("Redis did not do as asked", &error);
+                self.certainty.complain("Redis did not do as asked", &error);
                 self.take(input);
             }
             Heard::Lost(error) => {
-                self.complain("lost the connection to Redis", &error);
+                self.certainty.complain("lost the connection to Redis", &error);
                 self.reopen(PAUSE_MS);
                 self.take(Input::Lost);
             }
-        }
-    }
-
-    /// Logs what is wrong, once until it is mended.
-    fn complain(&mut self, what: &str, error: &LinkError) {
-        if !mem::replace(&mut self.complained, true) {
-            warn!(%error, "{what}");
         }
     }
 
@@ -239,20 +220,16 @@ impl Driver {
                 Output::Elsewhere(room, count) => {
                     step.elsewhere.insert(room, count.try_into().unwrap_or(usize::MAX));
                 }
-                Output::Partial(true) => self.doubt(),
+                Output::Partial(true) => self.certainty.doubt(),
                 // The doubt ends below, after the rooms have changed.
                 Output::Partial(false) => {}
             }
         }
         self.carry_out(step, coming, confirmed);
-        // The first doubt may be short: nobody was told another number before it.
-        let is_long = self.said.is_none() || self.doubted.elapsed() >= LEAST_DOUBT;
-        if !self.member.is_partial() && self.is_settled() && is_long {
-            self.end_of_doubt();
+        if !self.member.is_partial() && self.is_settled() {
+            self.certainty.is_whole(self.member.others() + 1);
         }
-        if self.doubt.is_some() && self.doubted.elapsed() >= SHORT_DOUBT {
-            self.say(true);
-        }
+        self.certainty.log_doubt();
         self.tally.backlog.set(self.member.backlog());
         self.tally.nodes.set(self.member.others());
         if self.told.elapsed() >= BEAT {
@@ -290,38 +267,12 @@ impl Driver {
         }
     }
 
-    fn doubt(&mut self) {
-        if self.doubt.is_none() {
-            self.doubt = Some(self.rooms.doubt());
-            self.doubted = Instant::now();
-        }
-    }
-
-    /// Logs whether the numbers are partial, unless the log says so already.
-    fn say(&mut self, is_partial: bool) {
-        if self.said.replace(is_partial) == Some(is_partial) {
-            return;
-        }
-        if is_partial {
-            info!("the numbers are partial: some people at other nodes may be missing");
-        } else {
-            info!(nodes = self.member.others() + 1, "the numbers are those of all nodes");
-        }
-    }
-
     /// Whether it is known who was here before this process started.
     fn is_settled(&mut self) -> bool {
         if self.member.others() > 0 || self.start.elapsed() >= self.settle {
             self.settle = Duration::ZERO;
         }
         self.settle.is_zero()
-    }
-
-    fn end_of_doubt(&mut self) {
-        if self.doubt.take().is_some() {
-            self.say(false);
-            self.complained = false;
-        }
     }
 
     fn note(&mut self, input: &Input) {
@@ -338,9 +289,7 @@ impl Driver {
                 let inbox = self.inbox.clone();
                 self.ask(|link, _| link.share_secret(inbox));
             }
-            Input::Written { answer: Some(_), .. } if self.doubt.is_none() => {
-                self.complained = false;
-            }
+            Input::Written { answer: Some(_), .. } => self.certainty.is_served(),
             _ => {}
         }
     }
@@ -361,13 +310,11 @@ impl Driver {
 }
 
 impl Drop for Driver {
-    /// Numbers that nobody keeps right any more stay in doubt for ever, and people who wait for
-    /// a seat stop waiting.
+    /// People who wait for a seat stop waiting.
     fn drop(&mut self) {
         if thread::panicking() {
             error!("what this node shares with the others has failed: it counts alone");
         }
-        mem::forget(self.rooms.doubt());
         self.inbox.close();
     }
 }

@@ -7,6 +7,7 @@
 //! tokens are genuine.
 
 mod arrival;
+mod certainty;
 mod driver;
 mod inbox;
 mod link;

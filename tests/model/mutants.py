@@ -22,7 +22,7 @@ COPIES = ROOT / "target" / "mutants"
 COPIED = ["Cargo.toml", "Cargo.lock", "src", "public", "examples", "tests/main.rs"]
 COPIED += ["tests/cluster", "tests/model"]
 # A workspace has all of its members.
-COPIED += ["bench/Cargo.toml", "bench/src", "bench/benches"]
+COPIED += ["bench/Cargo.toml", "bench/src", "bench/benches", "packaging"]
 
 # Seconds that a build or a run of tests may take.
 PATIENCE = 600
