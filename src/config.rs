@@ -33,7 +33,7 @@ pub struct Config {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// The address to listen on, as IP:PORT; port 0 picks a free port [default: 127.0.0.1:3000]
+    /// The IP:PORT to listen on; port 0 picks a free one [default: 127.0.0.1:3000]
     ///
     /// The default is reachable only from this machine, such as by a proxy. To accept
     /// connections from others, use 0.0.0.0:3000 or `[::]:3000`. With socket activation, the
