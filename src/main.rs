@@ -125,6 +125,10 @@ async fn serve(config: Config, listener: Option<TcpListener>) -> Result<(), Stri
     let Some(tls) = drain.run_until_cancelled(tls(&config)).await.transpose()? else {
         return Ok(());
     };
+    let Some((redis, token)) = drain.run_until_cancelled(secrets(&config)).await.transpose()?
+    else {
+        return Ok(());
+    };
     let descriptors = server::raise_descriptors()
         .map_err(|error| format!("cannot learn how many files may be open: {error}"))?;
     let max_streams = config.max_streams.unwrap_or(descriptors.streams());
@@ -138,8 +142,7 @@ async fn serve(config: Config, listener: Option<TcpListener>) -> Result<(), Stri
 
     // Before it listens: two processes can't have the same seats.
     let seats = config.seats.as_deref().map_or(Ok(None), open_seats)?;
-    let redis = redis(&config)?;
-    let admin = admin(&config)?;
+    let admin = admin(&config, token)?;
     let (rooms, history) = rooms(&config)?;
     let threads = config.threads.unwrap_or_else(cores);
     let settings = Settings {
@@ -289,9 +292,8 @@ fn rooms(config: &Config) -> Result<(Rooms, Option<History>), String> {
 }
 
 /// The operator's listener, if there is to be one.
-fn admin(config: &Config) -> Result<Option<Admin>, String> {
+fn admin(config: &Config, token: Option<AdminToken>) -> Result<Option<Admin>, String> {
     let Some(address) = &config.admin_listen else { return Ok(None) };
-    let token = admin_token(config)?;
     if token.is_none() && !address.is_local() {
         return Err(format!(
             "{address} is reached by others than this machine: --admin-listen needs \
@@ -307,6 +309,14 @@ fn admin(config: &Config) -> Result<Option<Admin>, String> {
     })?;
     info!("the operator is answered on {}", admin.address());
     Ok(Some(admin))
+}
+
+/// The Redis that all nodes share and the token of the operator, if there are to be any. Files
+/// have their secrets.
+async fn secrets(config: &Config) -> Result<(Option<Redis>, Option<AdminToken>), String> {
+    let config = config.clone();
+    let read = spawn_blocking(move || Ok((redis(&config)?, admin_token(&config)?)));
+    read.await.map_err(|error| error.to_string())?
 }
 
 /// The token of the operator, if there is to be one.

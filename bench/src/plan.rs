@@ -155,6 +155,8 @@ pub enum Act {
     Rooms(usize),
     /// The same, where it is written down who sits where.
     Seats(usize),
+    /// The same, where a history is kept and dashboards are open.
+    Watched(usize),
     /// On these cores.
     Cores(Placement),
     /// As many as there can be.
@@ -253,6 +255,7 @@ pub fn steps(sizes: &Sizes, peers: &[&'static Peer], scenarios: &[Scenario]) -> 
                 add(headcount, Act::Rooms(rooms));
             }
             add(headcount, Act::Seats(sizes.rooms[0]));
+            add(headcount, Act::Watched(sizes.rooms[1]));
         }
         if wanted(Scenario::Cores) {
             for placement in [Placement::Apart, Placement::Together] {
@@ -373,7 +376,7 @@ impl Step {
                     + if *leave { 0.5 } else { 0.0 }
             }
             Act::Storm(streams) => gather(*streams),
-            Act::Rooms(rooms) | Act::Seats(rooms) => {
+            Act::Rooms(rooms) | Act::Seats(rooms) | Act::Watched(rooms) => {
                 *rooms as f64 / 2000.0 + sizes.changes as f64 / f64::from(sizes.changes_per_second)
             }
             Act::Cores(_) => {
@@ -405,6 +408,7 @@ impl Step {
             Act::Storm(streams) => format!("a storm of {streams}"),
             Act::Rooms(rooms) => format!("{rooms} rooms"),
             Act::Seats(rooms) => format!("{rooms} rooms, written down"),
+            Act::Watched(rooms) => format!("{rooms} rooms, watched"),
             Act::Cores(Placement::Apart) => "one core".into(),
             Act::Cores(Placement::Together) => "two cores".into(),
             Act::Million => "HTTP/2 streams".into(),

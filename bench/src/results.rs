@@ -155,6 +155,17 @@ pub struct Idle {
     pub server_cpu_s: f64,
 }
 
+/// What a server does besides counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Besides {
+    /// Nothing.
+    Nothing,
+    /// It writes down who sits where (`--seats`).
+    Seats,
+    /// It keeps a history, and three dashboards are open.
+    Watched,
+}
+
 /// Coming and going in many small rooms.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Rooms {
@@ -163,6 +174,9 @@ pub struct Rooms {
     /// Whether it is written down who sits where (`--seats`).
     #[serde(default)]
     pub seats: bool,
+    /// Whether a history is kept and three dashboards are open.
+    #[serde(default)]
+    pub watched: bool,
     /// How many people in each.
     pub people: usize,
     /// How many joins and leaves.
@@ -337,6 +351,16 @@ impl Deliver {
 }
 
 impl Rooms {
+    /// What the server does besides.
+    #[must_use]
+    pub fn besides(&self) -> Besides {
+        match (self.seats, self.watched) {
+            (_, true) => Besides::Watched,
+            (true, false) => Besides::Seats,
+            (false, false) => Besides::Nothing,
+        }
+    }
+
     /// The server's CPU time for one join or leave, in microseconds.
     #[must_use]
     pub fn server_cpu_us(&self) -> f64 {

@@ -143,7 +143,7 @@ fn running(act: impl FnOnce(&mut Vec<Pid>)) {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> anyhow::Result<SocketAddr> {
+pub(crate) fn free_port() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
     Ok(listener.local_addr()?)
 }

@@ -4,10 +4,14 @@ use std::fmt;
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+
+use socket2::SockRef;
+
+use super::lease::TERM;
 
 /// Who may connect to the Unix socket: its owner and their group.
 const MODE: u32 = 0o660;
@@ -47,6 +51,8 @@ impl AdminAddress {
         match self {
             Self::Tcp(address) => {
                 let listener = TcpListener::bind(address)?;
+                // Its connections have this from it: a watcher that sleeps is gone in time.
+                SockRef::from(&listener).set_tcp_user_timeout(Some(TERM))?;
                 listener.set_nonblocking(true)?;
                 let address = listener.local_addr()?;
                 Ok((Listener::Tcp(listener), Self::Tcp(address)))
@@ -60,6 +66,34 @@ impl AdminAddress {
             }
         }
     }
+}
+
+/// The file of a Unix socket that this process listens on. It outlives the socket, so it is
+/// removed with this, unless another process has put its own in its place.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    /// The device and the number of the file.
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    pub(super) fn new(path: PathBuf) -> io::Result<Self> {
+        Ok(Self { identity: identity(&path)?, path })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|identity| identity == self.identity) {
+            let _it_is_gone = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let file = fs::symlink_metadata(path)?;
+    Ok((file.dev(), file.ino()))
 }
 
 /// Removes a socket that nobody listens on: a process that was killed leaves its own.

@@ -104,7 +104,9 @@ async fn locked_out(lock: &Lock, is_wrong: bool, request: Request, next: Next) -
         // The form's styles.
         "/style.css" | "/dashboard.css" if is_safe => return next.run(request).await,
         "/" if is_safe && !is_wrong => return login::form(&request),
-        "/login" | "/logout" if !is_safe => return login::answer(lock, request).await,
+        "/login" if !is_safe => return login::answer(lock, request).await,
+        // Without the cookie's name, by which a token could be guessed in private.
+        "/logout" if !is_safe => return login::leave(),
         _ => {}
     }
     if is_wrong {

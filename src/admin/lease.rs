@@ -17,13 +17,25 @@ pub(super) struct Lease(Arc<State>);
 #[derive(Debug)]
 struct State {
     until: Mutex<Instant>,
+    has_asked: AtomicBool,
     is_feed: AtomicBool,
 }
 
 impl Lease {
     pub(super) fn new() -> Self {
         let until = Mutex::new(Instant::now() + TERM);
-        Self(Arc::new(State { until, is_feed: AtomicBool::default() }))
+        let (has_asked, is_feed) = (AtomicBool::default(), AtomicBool::default());
+        Self(Arc::new(State { until, has_asked, is_feed }))
+    }
+
+    /// Notes that its request has arrived.
+    pub(super) fn ask(&self) {
+        self.0.has_asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its request has arrived, and is being answered.
+    pub(super) fn has_asked(&self) -> bool {
+        self.0.has_asked.load(Ordering::Relaxed)
     }
 
     /// Makes it that of a feed, for another term from now on.

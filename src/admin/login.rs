@@ -61,7 +61,7 @@ pub(super) async fn answer(lock: &Lock, request: Request) -> Response {
         return answer;
     }
     if request.uri().path() == "/logout" {
-        return to_page("./", &lock.sessions.end());
+        return to_page("./", Some(&lock.sessions.end()));
     }
     let Some(given) = token(request.into_body()).await else {
         return error(StatusCode::BAD_REQUEST, "a login is a form with the field token");
@@ -69,10 +69,15 @@ pub(super) async fn answer(lock: &Lock, request: Request) -> Response {
     // Before the token is checked: otherwise a quick answer would give it away.
     lock.brake.hold().await;
     if lock.token.is(given.trim().as_bytes()) {
-        return to_page(&format!("./?{SIGNED_IN}"), &lock.sessions.begin());
+        return to_page(&format!("./?{SIGNED_IN}"), Some(&lock.sessions.begin()));
     }
     lock.brake.wrong();
     answer_with(WRONG, false)
+}
+
+/// Answers somebody who signs out without having signed in.
+pub(super) fn leave() -> Response {
+    to_page("./", None)
 }
 
 async fn token(body: Body) -> Option<String> {
@@ -92,10 +97,11 @@ fn answer_with(word: &str, reload: bool) -> Response {
     with_policy((StatusCode::UNAUTHORIZED, headers, page).into_response())
 }
 
-fn to_page(place: &str, cookie: &str) -> Response {
+fn to_page(place: &str, cookie: Option<&str>) -> Response {
     let mut answer = StatusCode::SEE_OTHER.into_response();
     let headers = answer.headers_mut();
-    for (name, value) in [(LOCATION, place), (SET_COOKIE, cookie)] {
+    let cookie = cookie.map(|cookie| (SET_COOKIE, cookie));
+    for (name, value) in [(LOCATION, place)].into_iter().chain(cookie) {
         if let Ok(value) = HeaderValue::from_str(value) {
             headers.insert(name, value);
         }

@@ -27,7 +27,6 @@ mod session;
 mod token;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -39,8 +38,8 @@ use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 use tower_http::compression::CompressionLayer;
 
-use address::Listener;
 pub use address::{AdminAddress, BadAddress};
+use address::{Listener, SocketFile};
 use board::Board;
 use feed::Feeds;
 use guard::Door;
@@ -61,8 +60,7 @@ pub struct Admin {
 pub struct Answering {
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
-    /// The Unix socket's file, which would outlive it.
-    file: Option<PathBuf>,
+    _file: Option<SocketFile>,
 }
 
 impl Admin {
@@ -103,10 +101,10 @@ impl Admin {
             runtime.shutdown_background();
         })?;
         let file = match address {
-            AdminAddress::Unix(path) => Some(path),
+            AdminAddress::Unix(path) => Some(SocketFile::new(path)?),
             AdminAddress::Tcp(_) => None,
         };
-        Ok(Answering { stop, thread: Some(thread), file })
+        Ok(Answering { stop, thread: Some(thread), _file: file })
     }
 }
 
@@ -131,9 +129,6 @@ impl Drop for Answering {
         self.stop.cancel();
         if let Some(thread) = self.thread.take() {
             let _panicked = thread.join();
-        }
-        if let Some(file) = &self.file {
-            let _it_is_gone = std::fs::remove_file(file);
         }
     }
 }

@@ -20,6 +20,9 @@ use crate::name::Name;
 /// How far back the answer goes by default, in seconds.
 const SPAN: u64 = 300;
 
+/// How far ahead of the clock an answer may end, in seconds: the clock may be set back.
+const AHEAD: u64 = 24 * 60 * 60;
+
 /// The answer. All times are in seconds since 1970.
 #[derive(Serialize)]
 struct Past<'a> {
@@ -58,7 +61,8 @@ async fn past(board: &Board, room: Option<Name>, uri: &Uri) -> Result<Response, 
         text.map(|text| text.parse::<u64>().map_err(|_| why())).transpose()
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let to = seconds("to", to)?.unwrap_or(now);
+    // Nothing is known of what is to come.
+    let to = seconds("to", to)?.unwrap_or(now).min(now + AHEAD);
     let from = seconds("from", from)?.unwrap_or(to.saturating_sub(SPAN));
     if from >= to {
         return Err(Refused::bad("from is a time before to, in seconds since 1970"));

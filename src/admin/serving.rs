@@ -12,13 +12,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, yield_now};
 use tower::Service;
 
 use super::address::Listener;
 use super::lease::Lease;
 
-/// How many connections may be open, besides feeds; for one more the oldest is closed.
+/// How many connections may be open, besides feeds. For one more the oldest is closed that has
+/// not sent its request, or else the oldest.
 const MAX_CONNECTIONS: usize = 32;
 
 /// How long a client may take to send the head of its request.
@@ -46,14 +47,17 @@ async fn accept(mut listener: impl axum::serve::Listener, app: Router) {
         // Feeds have a limit of their own: new connections don't close them, and they don't
         // keep others out.
         open.retain(|(connection, lease)| !connection.is_finished() && !lease.is_feed());
-        if open.len() == MAX_CONNECTIONS
-            && let Some((oldest, _)) = open.pop_front()
-        {
-            oldest.abort();
+        if open.len() == MAX_CONNECTIONS {
+            let idle = open.iter().position(|(_, lease)| !lease.has_asked());
+            if let Some((closed, _)) = open.remove(idle.unwrap_or_default()) {
+                closed.abort();
+            }
         }
         let lease = Lease::new();
         let answering = answer(io, app.clone(), lease.clone());
         open.push_back((tokio::spawn(answering).abort_handle(), lease));
+        // Whoever has asked is to be known as such before the next one comes.
+        yield_now().await;
     }
 }
 
@@ -64,6 +68,7 @@ async fn answer(
 ) {
     let of_request = lease.clone();
     let service = service_fn(move |mut request: Request<_>| {
+        of_request.ask();
         request.extensions_mut().insert(of_request.clone());
         app.clone().call(request)
     });

@@ -8,7 +8,7 @@ use crate::figures::median;
 use crate::load::Handshake;
 use crate::peers::{FLOOR, PEERS, Peer};
 use crate::results::{
-    Deliver, Figures, Idle, Joins, Leave, Memory, Million, Nodes, OfWay, Results, Rooms,
+    Besides, Deliver, Figures, Idle, Joins, Leave, Memory, Million, Nodes, OfWay, Results, Rooms,
     RoomsOfNodes, Storm, Writes,
 };
 use crate::way::Way;
@@ -145,15 +145,15 @@ impl<'a> Medians<'a> {
         })
     }
 
-    /// A figure of so many rooms, with seats that are written down or without.
+    /// A figure of so many rooms.
     pub(super) fn rooms(
         &self,
         peer: &str,
         count: usize,
-        seats: bool,
+        besides: Besides,
         figure: impl Fn(&Rooms) -> f64,
     ) -> Option<f64> {
-        let is_it = |rooms: &&Rooms| (rooms.rooms, rooms.seats) == (count, seats);
+        let is_it = |rooms: &&Rooms| (rooms.rooms, rooms.besides()) == (count, besides);
         self.median(peer, |figures| rooms(figures).filter(is_it).map(&figure))
     }
 

@@ -9,7 +9,7 @@ use crate::cores::Placement;
 use crate::load::Handshake;
 use crate::peers::{FLOOR, HEADCOUNT, NCHAN, Peer, peer};
 use crate::results::{
-    Deliver, Joins, Memory, Nodes, OfWay, Redis, Results, Rooms, RoomsOfNodes, Writes,
+    Besides, Deliver, Joins, Memory, Nodes, OfWay, Redis, Results, Rooms, RoomsOfNodes, Writes,
 };
 use crate::way::Way;
 
@@ -104,12 +104,19 @@ pub(super) fn rooms(medians: &Medians) -> String {
     let header =
         ["server", "rooms", "people in each", "joins and leaves a second", "µs of CPU for each"];
     let counts = medians.room_counts(HEADCOUNT);
-    let rows = counts.into_iter().flat_map(|rooms| [(rooms, false), (rooms, true)]);
-    let rows = rows.filter_map(|(rooms, seats)| {
-        let of = |figure: fn(&Rooms) -> f64| medians.rooms(HEADCOUNT, rooms, seats, figure);
+    let rows = counts.into_iter().flat_map(|rooms| {
+        [Besides::Nothing, Besides::Seats, Besides::Watched].map(|besides| (rooms, besides))
+    });
+    let rows = rows.filter_map(|(rooms, besides)| {
+        let of = |figure: fn(&Rooms) -> f64| medians.rooms(HEADCOUNT, rooms, besides, figure);
         let rate = of(|rooms| rooms.changes as f64 / rooms.seconds)?;
         Some(vec![
-            title(HEADCOUNT) + if seats { ", `--seats`" } else { "" },
+            title(HEADCOUNT)
+                + match besides {
+                    Besides::Nothing => "",
+                    Besides::Seats => ", `--seats`",
+                    Besides::Watched => ", `--history` and three dashboards",
+                },
             thousands(rooms),
             of(|rooms| rooms.people as f64).map_or("–".into(), |people| format!("{people:.0}")),
             thousands(rate.round() as usize),

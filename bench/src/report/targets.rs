@@ -6,7 +6,7 @@ use super::medians::Medians;
 use crate::certificate::Key;
 use crate::cores::Placement;
 use crate::peers::{FLOOR, HEADCOUNT, NCHAN, peer};
-use crate::results::{Deliver, Leave, Million, OfWay, Rooms};
+use crate::results::{Besides, Deliver, Leave, Million, OfWay, Rooms};
 use crate::way::Way;
 
 /// One target, and what was measured, if it was.
@@ -42,12 +42,16 @@ pub(super) fn all(medians: &Medians) -> Vec<Target> {
     let cores = |placement| medians.cores(HEADCOUNT, placement, Deliver::server_cpu_us);
     let cores = || Some(cores(Placement::Together)? / cores(Placement::Apart)?);
     let rooms = first_and_last(medians.room_counts(HEADCOUNT)).and_then(|(few, many)| {
-        let of = |rooms| medians.rooms(HEADCOUNT, rooms, false, Rooms::server_cpu_us);
+        let of = |rooms| medians.rooms(HEADCOUNT, rooms, Besides::Nothing, Rooms::server_cpu_us);
         Some(of(many)? / of(few)?)
     });
     let seats = medians.room_counts(HEADCOUNT).first().and_then(|few| {
-        let of = |seats| medians.rooms(HEADCOUNT, *few, seats, Rooms::server_cpu_us);
-        Some(of(true)? / of(false)?)
+        let of = |besides| medians.rooms(HEADCOUNT, *few, besides, Rooms::server_cpu_us);
+        Some(of(Besides::Seats)? / of(Besides::Nothing)?)
+    });
+    let watched = medians.room_counts(HEADCOUNT).last().and_then(|many| {
+        let of = |besides| medians.rooms(HEADCOUNT, *many, besides, Rooms::server_cpu_us);
+        Some(of(Besides::Watched)? / of(Besides::Nothing)?)
     });
     let million = first_and_last(medians.million_sizes(HEADCOUNT));
     let flat = million.and_then(|(least, most)| {
@@ -96,6 +100,11 @@ pub(super) fn all(medians: &Medians) -> Vec<Target> {
         ),
         target("CPU per join or leave in many rooms, against few", 1.10, rooms),
         target("CPU per join or leave with `--seats`, against without", 1.03, seats),
+        target(
+            "CPU per join or leave with `--history` and three dashboards, against without",
+            1.03,
+            watched,
+        ),
         target(
             "CPU per delivered event over TLS and HTTP/1.1, against HTTP/1.1 alone",
             1.15,

@@ -7,6 +7,7 @@ mod joins;
 mod million;
 mod rooms;
 mod storm;
+mod watched;
 mod ways;
 
 use std::process::Command;
@@ -26,6 +27,7 @@ use crate::process::Tree;
 use crate::results::{self, Figures, Memory};
 use crate::server::Server;
 use crate::way::Way;
+use watched::Watched;
 
 /// Where the stream is.
 const PATH: &str = "/events";
@@ -98,6 +100,18 @@ pub fn run(
             });
             let _was_never_made = std::fs::remove_file(&file);
             done
+        }
+        Act::Watched(rooms) => {
+            let watched = Watched::new()?;
+            let more = watched.options();
+            let mut options = vec!["--keep-alive", "10m", ANY_ROOMS];
+            options.extend(more.iter().map(String::as_str));
+            Stage { options: &options, ..stage(3 * rooms) }.with(|load, server| {
+                let _watchers = watched.watch()?;
+                let rooms = rooms::run(load, from_ref(server), *rooms, sizes)?;
+                keep(Figures::Rooms(results::Rooms { watched: true, ..rooms }));
+                Ok(())
+            })
         }
         Act::Cores(placement) => {
             let streams = *sizes.large.last().context("a crowd of no size")?;

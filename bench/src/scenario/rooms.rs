@@ -87,6 +87,7 @@ pub(super) fn change(
     Ok(Rooms {
         rooms,
         seats: false,
+        watched: false,
         people: PEOPLE,
         changes: sizes.changes,
         seconds: start.elapsed().as_secs_f64(),
