@@ -41,6 +41,9 @@ use writer::Writer;
 /// How many rooms are kept unless another limit is set.
 pub(crate) const MAX_ROOMS: usize = 10_000;
 
+/// No time later than this is asked for: 34,000 years on, and far from what overflows.
+const LATEST: u64 = 1 << 40;
+
 /// How long a stop waits for what is yet to be written.
 const STOP: Duration = Duration::from_secs(5);
 
@@ -79,7 +82,7 @@ pub enum HistoryError {
 impl History {
     /// Begins to remember the last five minutes of these `rooms`, which have to be
     /// [`Rooms::measured`], and to write what was to a `file`, if there is to be one. At most
-    /// `max_rooms` are kept in either; those that had nobody for the longest time go first.
+    /// `max_rooms` are kept in either; those whose highest number is the smallest go first.
     ///
     /// A file that is damaged is set aside, and another is begun. One that can't be written
     /// for another reason, such as a full disk, is tried again every minute.
@@ -157,6 +160,7 @@ impl History {
         step: Step,
     ) -> Result<Vec<Point>, NoPast> {
         let length = step.seconds();
+        let time = time.start.min(LATEST)..time.end.min(LATEST);
         let first = time.end.saturating_sub(step.kept() * length);
         let start = time.start.max(first);
         // Who asks within the same step asks the same.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 
@@ -52,8 +53,12 @@ pub(super) fn run(path: &Path, questions: &Receiver<Question>, tally: &HistoryTa
             continue;
         }
         // Opened for each: it takes a tenth of a millisecond, and the file may be another.
-        let read = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
-            .and_then(|db| Ok(read(&db, &question)?));
+        let read = || {
+            connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|db| Ok(read(&db, &question)?))
+        };
+        // Whatever is wrong with one question, the others are answered.
+        let read = panic::catch_unwind(AssertUnwindSafe(read))
+            .unwrap_or_else(|_| Err(StoreError::Damaged("reading it failed".into())));
         let answer = read.map_err(|error: StoreError| {
             if !fails {
                 warn!(file = %path.display(), "the history can't be read: {error}");
@@ -87,7 +92,11 @@ fn read(db: &Connection, question: &Question) -> rusqlite::Result<Vec<Point>> {
             let find = "SELECT id FROM room WHERE name = ?";
             let id: Option<i64> =
                 db.query_row(find, [name.as_str()], |row| row.get(0)).optional()?;
-            // No room has this one: nobody was there.
+            // A room that was given up may have had people; any other had nobody.
+            if id.is_none() && gave_up_rooms(&db)? {
+                return Ok(Vec::new());
+            }
+            // No room has this one.
             Some(id.unwrap_or(-1))
         }
     };
@@ -104,11 +113,19 @@ fn read(db: &Connection, question: &Question) -> rusqlite::Result<Vec<Point>> {
     }
     let point = |(at, Sum { seconds, least, area, most }): (u64, Sum)| {
         let (least, most) = (least as usize, most as usize);
-        // What was measured is rounded.
-        let mean = (area as f64 / seconds).clamp(least as f64, most as f64);
+        // What was measured is rounded. (Not `clamp`: in a damaged file the least may be more
+        // than the most.)
+        let mean = (area as f64 / seconds).max(least as f64).min(most as f64);
         Point { at, least, mean: (mean * 100.0).round() / 100.0, most }
     };
     Ok(sums.into_iter().map(point).collect())
+}
+
+/// Whether rooms were ever given up: each has had a number of its own.
+fn gave_up_rooms(db: &Connection) -> rusqlite::Result<bool> {
+    let gave_up = "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'room')
+                       > (SELECT count(*) FROM room WHERE id > 0)";
+    db.query_row(gave_up, [], |row| row.get(0))
 }
 
 /// Adds what a table has, to the steps that it is of.
@@ -127,7 +144,7 @@ fn add(
         let sum = sums.entry(at - at % step.seconds()).or_insert_with(new);
         sum.seconds += row.get::<_, f64>(1)?;
         sum.least = sum.least.min(least);
-        sum.area += row.get::<_, u64>(3)?;
+        sum.area = sum.area.saturating_add(row.get(3)?);
         sum.most = sum.most.max(most);
         Ok::<_, rusqlite::Error>(())
     };

@@ -5,6 +5,7 @@
 //! restarted within a minute, a minute is written twice, and is both together: its seconds
 //! and its people's seconds are added up.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
@@ -113,7 +114,7 @@ impl Store {
         total.reach(&write, batch.at, batch.total.most)?;
         let known = add_rooms(&write, batch, goes_on, &self.rooms)?;
         let surplus = (self.rooms.len() + known.new).saturating_sub(max_rooms);
-        let given_up = least_used(&self.rooms, surplus, &known.kept);
+        let given_up = smallest(&self.rooms, &known.kept, surplus);
         let mut remove = write.prepare("DELETE FROM room WHERE id = ?")?;
         for (_, id) in &given_up {
             remove.execute([id])?;
@@ -123,10 +124,10 @@ impl Store {
         write.commit()?;
         // Only what is in the file is known to be.
         (self.hour, self.total) = (Some(hour), total);
+        self.rooms.extend(known.kept);
         for (name, _) in &given_up {
             self.rooms.remove(name);
         }
-        self.rooms.extend(known.kept);
         Ok(given_up.len())
     }
 
@@ -219,7 +220,8 @@ impl Kept {
 /// Connects to a database that is there.
 pub(super) fn connect(path: &Path, how: OpenFlags) -> Result<Connection, StoreError> {
     let flags = how | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags)?;
+    // SQLite takes no absolute path for one of its special names, such as `:memory:`.
+    let db = Connection::open_with_flags(std::path::absolute(path)?, flags)?;
     db.busy_timeout(PATIENCE)?;
     // There may be no directory for temporary files.
     db.pragma_update(None, "temp_store", "MEMORY")?;
@@ -326,20 +328,25 @@ fn join_parts(
     Ok(())
 }
 
-/// Those of the rooms that had nobody for the longest time. What the file has of them stays
-/// there, with nobody's name, until it is too old: to look for it would take long.
-fn least_used(
-    rooms: &HashMap<Name, Kept>,
+/// Those of the rooms whose highest number is the smallest, and of equal ones those that had
+/// nobody for the longest time, then the newest: whoever visits thousands of rooms alone
+/// pushes out no room that had more people. What the file has of them stays there, with
+/// nobody's name, until it is too old: to look for it would take long.
+fn smallest(
+    before: &HashMap<Name, Kept>,
+    now: &HashMap<Name, Kept>,
     number: usize,
-    used: &HashMap<Name, Kept>,
 ) -> Vec<(Name, i64)> {
     if number == 0 {
         return Vec::new();
     }
-    let unused = rooms.iter().filter(|(name, _)| !used.contains_key(*name));
-    let mut unused: Vec<_> = unused.map(|(name, kept)| (kept.seen_at, kept.id, name)).collect();
-    unused.sort_unstable_by_key(|(seen_at, id, _)| (*seen_at, *id));
-    unused.into_iter().take(number).map(|(_, id, name)| (name.clone(), id)).collect()
+    let before = before.iter().filter(|(name, _)| !now.contains_key(*name));
+    let rank = |kept: &Kept| (kept.most, kept.seen_at, Reverse(kept.id));
+    let mut rooms: Vec<_> = before.chain(now).collect();
+    if number < rooms.len() {
+        rooms.select_nth_unstable_by_key(number, |(_, kept)| rank(kept));
+    }
+    rooms.into_iter().take(number).map(|(name, kept)| (name.clone(), kept.id)).collect()
 }
 
 /// Makes an hour of its minutes.
@@ -365,7 +372,7 @@ fn put_together(write: &Transaction<'_>, hour: u64) -> rusqlite::Result<()> {
     while let Some(row) = rows.next()? {
         let (least, most) = (row.get(1)?, row.get(3)?);
         let sum = rooms.entry(row.get(0)?).or_insert((0, least, 0, most));
-        *sum = (sum.0 + 1, sum.1.min(least), sum.2 + row.get::<_, u64>(2)?, sum.3.max(most));
+        *sum = (sum.0 + 1, sum.1.min(least), sum.2.saturating_add(row.get(2)?), sum.3.max(most));
     }
     let mut rooms: Vec<_> = rooms.into_iter().collect();
     rooms.sort_unstable_by_key(|(id, _)| *id);
@@ -415,9 +422,17 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::Damaged(error.to_string())
             }
+            _ if contradicts_schema(&error) => Self::Damaged(error.to_string()),
             _ => Self::Sql(error),
         }
     }
+}
+
+/// Whether the file has what this program never writes: to try again would not help.
+fn contradicts_schema(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{IntegralValueOutOfRange, InvalidColumnType};
+    matches!(error, IntegralValueOutOfRange(..) | InvalidColumnType(..))
+        || error.to_string().contains("no such table")
 }
 
 impl From<io::Error> for StoreError {

@@ -192,8 +192,68 @@ async fn the_same_question_is_answered_from_memory_until_another_minute_is_writt
     assert_eq!(points(START + 130).await, 2);
 }
 
+#[tokio::test]
+async fn a_stranger_who_visits_any_number_of_rooms_alone_pushes_out_none_that_had_more() {
+    let place = Place::new();
+    let mut store = place.open();
+    let past = [("lobby", stretch(0, 90.0, 2)), ("alone", stretch(1, 60.0, 1))];
+    store.write(&batch(START, &past), 3).expect("it is written");
+    let mut visit = |minute: u64, rooms: &[&str]| {
+        let rooms: Vec<_> = rooms.iter().map(|room| (*room, stretch(0, 5.0, 1))).collect();
+        store.write(&batch(START + minute * 60, &rooms), 3).expect("it is written")
+    };
+    assert_eq!(visit(1, &["1", "2", "3"]), 2);
+    assert_eq!(visit(2, &["4", "5", "6"]), 3);
+    assert_eq!(place.ask("SELECT count(*) FROM room WHERE name = 'lobby'"), 1);
+    assert_eq!(place.ask("SELECT count(*) FROM room WHERE id > 0"), 3);
+    let time = START..START + 60;
+    assert_eq!(place.past(Some("lobby"), time.clone(), Step::Minute).await.len(), 1);
+    let of_forgotten = place.past(Some("alone"), time, Step::Minute).await;
+    assert_eq!(of_forgotten, [], "it had somebody, and nobody knows any more");
+}
+
+#[tokio::test]
+async fn a_file_that_makes_no_sense_is_read_as_well_as_it_can_be_or_is_damaged() {
+    let place = Place::new();
+    let write = |sql: &str| {
+        let db = rusqlite::Connection::open(place.path()).expect("it opens");
+        db.execute_batch(sql).expect("it is written");
+    };
+    place.open().write(&batch(START, &[("a", stretch(1, 60.0, 1))]), 10).expect("it is written");
+    write("UPDATE total_minute SET least = 5");
+    let past = place.past(None, START..START + 60, Step::Minute).await;
+    assert_eq!(past, [(START, 5, 1.0, 1)]);
+    for damage in ["UPDATE room SET most = -1", "UPDATE room SET most = 1; DROP TABLE room_hour"] {
+        write(damage);
+        let opened = Store::open(&place.path());
+        let written = opened.and_then(|mut store| store.write(&batch(START + 2 * HOUR, &[]), 10));
+        assert!(matches!(written, Err(StoreError::Damaged(_))), "{damage}: {written:?}");
+    }
+}
+
+#[tokio::test]
+async fn any_time_can_be_asked_for() {
+    let place = Place::new();
+    let start = || History::start(&Rooms::measured(10), Some(place.path()), 10);
+    let history = when_free(|| start().map_err(|_| StoreError::InUse));
+    for time in [0..u64::MAX, u64::MAX - 1..u64::MAX, u64::MAX..0] {
+        for step in [Step::Seconds, Step::Minute, Step::Hour] {
+            let past = history.past(None, time.clone(), step).await;
+            assert_eq!(past, Ok(vec![]), "{time:?}");
+        }
+    }
+}
+
 #[test]
-fn of_too_many_rooms_the_least_recently_used_are_forgotten() {
+fn no_name_of_a_file_is_one_of_sqlites_special_names() {
+    for name in [":memory:", "file:nowhere.db?mode=memory"] {
+        let opened = store::connect(Path::new(name), rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE);
+        assert!(opened.is_err(), "{name}: there is no such file");
+    }
+}
+
+#[test]
+fn of_equal_rooms_that_are_too_many_the_least_recently_used_are_forgotten() {
     let place = Place::new();
     let mut store = place.open();
     let one = stretch(1, 60.0, 1);
