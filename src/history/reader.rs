@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::mpsc::Receiver;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::warn;
 
 use super::past::{NoPast, Point, Step};
@@ -23,6 +23,9 @@ const MAX_ANSWERS: usize = 32;
 /// How many questions may wait.
 pub(super) const MAX_WAITING: usize = 32;
 
+/// How many of them, with the one that is being answered, may be visitors'.
+pub(super) const MAX_OF_VISITORS: usize = MAX_WAITING / 2;
+
 /// One question.
 pub(super) struct Question {
     /// None is all rooms together.
@@ -31,6 +34,8 @@ pub(super) struct Question {
     pub(super) time: Range<u64>,
     pub(super) step: Step,
     pub(super) answer: oneshot::Sender<Result<Vec<Point>, NoPast>>,
+    /// What a visitor's question needs until it has been answered, whoever still waits for it.
+    pub(super) _permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Answers until nobody can ask any more.
@@ -86,6 +91,11 @@ fn read(db: &Connection, question: &Question) -> rusqlite::Result<Vec<Point>> {
     let Question { room, time, step, .. } = question;
     // Both tables as they are at one time.
     let db = db.unchecked_transaction()?;
+    // A file that is new has nothing, for a moment not even tables.
+    let is_new = "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)";
+    if db.query_row(is_new, [], |row| row.get(0))? {
+        return Ok(Vec::new());
+    }
     let id = match room {
         None => None,
         Some(name) => {

@@ -11,6 +11,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
 
 use super::minute::Batch;
@@ -56,9 +57,11 @@ struct Kept {
 pub(super) enum StoreError {
     /// Another process has it.
     InUse,
-    /// It is another program's database.
+    /// It is another program's.
     Foreign,
-    /// It is damaged, or no database.
+    /// It is a directory, a pipe or a device.
+    NotAFile,
+    /// It is damaged.
     Damaged(String),
     /// It is of another version of this program.
     Version(i64),
@@ -228,19 +231,18 @@ pub(super) fn connect(path: &Path, how: OpenFlags) -> Result<Connection, StoreEr
     Ok(db)
 }
 
-/// Makes the tables of a database that is new, and looks whether one that is not is ours.
+/// Whether the file is another's, as far as can be seen at once and without writing to it.
+pub(super) fn check(path: &Path) -> Result<(), StoreError> {
+    let db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    db.busy_timeout(Duration::ZERO)?;
+    // What the last process left beside the file is put into it later.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    is_new(&db).map(drop)
+}
+
+/// Makes the tables of a database that is new.
 fn prepare(db: &mut Connection) -> Result<(), StoreError> {
-    let number = |db: &Connection, name| db.pragma_query_value(None, name, |row| row.get(0));
-    let application: i64 = number(db, "application_id")?;
-    let version: i64 = number(db, "user_version")?;
-    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    let is_new = tables == 0;
-    if !is_new && application != APPLICATION {
-        return Err(StoreError::Foreign);
-    }
-    if !is_new && version != VERSION {
-        return Err(StoreError::Version(version));
-    }
+    let is_new = is_new(db)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     // What is written survives the process, and a power cut damages nothing, but may take the
     // last minutes with it.
@@ -254,6 +256,26 @@ fn prepare(db: &mut Connection) -> Result<(), StoreError> {
         write.commit()?;
     }
     Ok(())
+}
+
+/// Whether a database is new. One that is not has to be ours.
+fn is_new(db: &Connection) -> Result<bool, StoreError> {
+    let number = |db: &Connection, name| db.pragma_query_value(None, name, |row| row.get(0));
+    let application: i64 = number(db, "application_id")?;
+    let version: i64 = number(db, "user_version")?;
+    let tables = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
+    let is_new = match tables.map_err(StoreError::from) {
+        // Another program's is left alone when it is damaged, too.
+        Err(StoreError::Damaged(_)) if application != APPLICATION => false,
+        tables => tables? == 0,
+    };
+    if !is_new && application != APPLICATION {
+        return Err(StoreError::Foreign);
+    }
+    if !is_new && version != VERSION {
+        return Err(StoreError::Version(version));
+    }
+    Ok(is_new)
 }
 
 fn add_total(write: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
@@ -445,7 +467,8 @@ impl std::fmt::Display for StoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::InUse => f.write_str("another process has it"),
-            Self::Foreign => f.write_str("it is another program's database"),
+            Self::Foreign => f.write_str("it is another program's file"),
+            Self::NotAFile => f.write_str("it is not a regular file"),
             Self::Damaged(why) => write!(f, "it is damaged ({why})"),
             Self::Version(version) => write!(f, "it is of another version ({version})"),
             Self::Io(error) => error.fmt(f),
