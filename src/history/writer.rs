@@ -42,9 +42,9 @@ impl Writer {
         recent: Arc<Mutex<Recent>>,
         tally: Arc<HistoryTally>,
     ) -> Result<Self, StoreError> {
+        use StoreError::{Foreign, InUse, NotAFile, Version};
         let (store, lock, fails) = (None, None, false);
         let mut writer = Self { path, max_rooms, store, lock, queue, recent, tally, fails };
-        use StoreError::{Foreign, InUse, NotAFile, Version};
         match writer.lock().and_then(|()| store::check(&writer.path)) {
             Err(error @ (InUse | Foreign | NotAFile | Version(_))) => Err(error),
             _ => Ok(writer),

@@ -160,6 +160,8 @@ class History(FaultTest):
         self.assertEqual(aside.read_bytes(), damaged)
         self.assertIn("the history begins anew: it is damaged", said)
         self.assertIn(str(aside), said)
+        views = lambda: self.ask("SELECT count(*) FROM sqlite_schema WHERE name = 'minutes'")
+        eventually("the new file's views", views, [(1,)])
         self.assertEqual(self.ask("SELECT count(*) FROM minutes"), [(0,)])
         # Where it can't be made, the server counts all the same.
         server = self.server("--history", self.directory / "nowhere" / "history.db")
@@ -200,7 +202,7 @@ class History(FaultTest):
         for path in ("/history", "/history.svg?last=5m", "/history?last=24h"):
             answer = private.get(path)
             self.assertEqual(answer.status, 403)
-            self.assertIn("--private-history", answer.json()["error"])
+            self.assertEqual(answer.json()["error"], "the history of this server is private")
         # Without a file there is no more than five minutes, and without any of it nothing.
         for server in (self.server(), self.server("--admin-listen", "127.0.0.1:0")):
             self.assertEqual(server.get("/history").json(),
