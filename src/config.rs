@@ -123,7 +123,7 @@ pub struct Config {
     #[arg(long, env = "HEADCOUNT_HISTORY", value_name = "FILE")]
     pub history: Option<PathBuf>,
 
-    /// How many rooms the history keeps; those empty for the longest time go first
+    /// How many rooms the history keeps; the smallest go first
     #[arg(long, env = "HEADCOUNT_HISTORY_MAX_ROOMS", value_name = "NUMBER",
           value_parser = at_least_1, default_value_t = history::MAX_ROOMS)]
     pub history_max_rooms: usize,

@@ -283,10 +283,10 @@ fn rooms(config: &Config) -> Result<(Rooms, Option<History>), String> {
     let file = config.history.clone();
     let history = History::start(&rooms, file, config.history_max_rooms);
     let history = history.map_err(|error| match (error, &config.history) {
-        (error @ (HistoryError::InUse | HistoryError::Foreign), Some(file)) => {
-            format!("cannot use the history file {}: {error}", file.display())
+        (error @ HistoryError::Thread(_), _) | (error, None) => {
+            format!("cannot keep a history: {error}")
         }
-        (error, _) => format!("cannot keep a history: {error}"),
+        (error, Some(file)) => format!("cannot use the history file {}: {error}", file.display()),
     })?;
     Ok((rooms, Some(history)))
 }

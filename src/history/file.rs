@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::store::StoreError;
@@ -16,6 +16,9 @@ use crate::regular_file;
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o640);
+    if fs::metadata(path).is_ok_and(|is| !is.is_file()) {
+        return Err(StoreError::NotAFile);
+    }
     let file = regular_file::open_with(&mut options, path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -28,6 +31,14 @@ pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
 pub(super) fn is_at(file: &File, path: &Path) -> bool {
     let same = |(a, b): (Metadata, Metadata)| (a.dev(), a.ino()) == (b.dev(), b.ino());
     fs::metadata(path).and_then(|is| Ok((is, file.metadata()?))).is_ok_and(same)
+}
+
+/// Whether it is a database, or empty and may become one. What is neither isn't ours.
+pub(super) fn is_database(file: &File) -> io::Result<bool> {
+    const BEGIN: &[u8] = b"SQLite format 3\0";
+    let mut begin = [0; BEGIN.len()];
+    let length = file.read_at(&mut begin, 0)?;
+    Ok(length == 0 || begin[..length] == *BEGIN)
 }
 
 /// Gives the file a name that no other has, and answers which.

@@ -25,7 +25,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{fmt, io};
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::name::Name;
 use crate::rooms::Rooms;
@@ -41,6 +41,9 @@ use writer::Writer;
 /// How many rooms are kept unless another limit is set.
 pub(crate) const MAX_ROOMS: usize = 10_000;
 
+/// No time later than this is asked for: 34,000 years on, and far from what overflows.
+const LATEST: u64 = 1 << 40;
+
 /// How long a stop waits for what is yet to be written.
 const STOP: Duration = Duration::from_secs(5);
 
@@ -53,6 +56,8 @@ pub struct History(Arc<Handle>);
 struct Handle {
     recent: Arc<Mutex<Recent>>,
     questions: Option<SyncSender<Question>>,
+    /// A permit for each question of visitors that may wait.
+    for_visitors: Arc<Semaphore>,
     tally: Arc<HistoryTally>,
     stopping: Mutex<Stopping>,
 }
@@ -70,8 +75,12 @@ struct Stopping {
 pub enum HistoryError {
     /// Another process writes to the file.
     InUse,
-    /// The file is another program's database, and is left as it is.
+    /// The file is another program's, and is left as it is.
     Foreign,
+    /// The file is of another version of this program, and is left as it is.
+    Version(i64),
+    /// It is a directory, a pipe or a device.
+    NotAFile,
     /// The system has no thread for it.
     Thread(io::Error),
 }
@@ -79,7 +88,7 @@ pub enum HistoryError {
 impl History {
     /// Begins to remember the last five minutes of these `rooms`, which have to be
     /// [`Rooms::measured`], and to write what was to a `file`, if there is to be one. At most
-    /// `max_rooms` are kept in either; those that had nobody for the longest time go first.
+    /// `max_rooms` are kept in either; those whose highest number is the smallest go first.
     ///
     /// A file that is damaged is set aside, and another is begun. One that can't be written
     /// for another reason, such as a full disk, is tried again every minute.
@@ -112,7 +121,8 @@ impl History {
         let rooms = rooms.clone();
         threads.push(spawn("history", move || collector.run(&rooms, &stop))?);
         let stopping = Mutex::new(Stopping { collects: Some(collects), threads });
-        Ok(Self(Arc::new(Handle { recent, questions, tally, stopping })))
+        let for_visitors = Arc::new(Semaphore::new(reader::MAX_OF_VISITORS));
+        Ok(Self(Arc::new(Handle { recent, questions, for_visitors, tally, stopping })))
     }
 
     /// How many people were in a room over each step of 5 s of the last five minutes, the
@@ -156,7 +166,33 @@ impl History {
         time: Range<u64>,
         step: Step,
     ) -> Result<Vec<Point>, NoPast> {
+        self.ask(room, time, step, || Ok(None)).await
+    }
+
+    /// The same for visitors, whose questions are at most half of those that wait: however many
+    /// they ask, the operator is answered.
+    ///
+    /// # Errors
+    /// [`NoPast`].
+    pub async fn past_for_visitors(
+        &self,
+        room: Option<&Name>,
+        time: Range<u64>,
+        step: Step,
+    ) -> Result<Vec<Point>, NoPast> {
+        let permit = || self.0.for_visitors.clone().try_acquire_owned();
+        self.ask(room, time, step, || permit().map(Some).map_err(|_| self.0.busy())).await
+    }
+
+    async fn ask(
+        &self,
+        room: Option<&Name>,
+        time: Range<u64>,
+        step: Step,
+        permit: impl FnOnce() -> Result<Option<OwnedSemaphorePermit>, NoPast>,
+    ) -> Result<Vec<Point>, NoPast> {
         let length = step.seconds();
+        let time = time.start.min(LATEST)..time.end.min(LATEST);
         let first = time.end.saturating_sub(step.kept() * length);
         let start = time.start.max(first);
         // Who asks within the same step asks the same.
@@ -168,12 +204,9 @@ impl History {
         }
         let questions = self.0.questions.as_ref().ok_or(NoPast::NoFile)?;
         let (answer, answered) = oneshot::channel();
-        let question = Question { room: room.cloned(), time, step, answer };
+        let question = Question { room: room.cloned(), time, step, answer, _permit: permit()? };
         questions.try_send(question).map_err(|error| match error {
-            TrySendError::Full(_) => {
-                self.0.tally.busy.count();
-                NoPast::Busy
-            }
+            TrySendError::Full(_) => self.0.busy(),
             TrySendError::Disconnected(_) => NoPast::Unreadable,
         })?;
         answered.await.unwrap_or(Err(NoPast::Unreadable))
@@ -208,6 +241,11 @@ impl History {
 }
 
 impl Handle {
+    fn busy(&self) -> NoPast {
+        self.tally.busy.count();
+        NoPast::Busy
+    }
+
     fn stopping(&self) -> MutexGuard<'_, Stopping> {
         self.stopping.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -247,6 +285,8 @@ impl From<StoreError> for HistoryError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Foreign => Self::Foreign,
+            StoreError::Version(version) => Self::Version(version),
+            StoreError::NotAFile => Self::NotAFile,
             _ => Self::InUse,
         }
     }
@@ -256,7 +296,13 @@ impl fmt::Display for HistoryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InUse => f.write_str("another process writes to it"),
-            Self::Foreign => f.write_str("it is another program's database, and is left as it is"),
+            Self::Foreign => f.write_str("it is another program's file, and is left as it is"),
+            Self::Version(version) => write!(
+                f,
+                "it was written by another version of headcount (its format is {version}), and is \
+                 left as it is"
+            ),
+            Self::NotAFile => f.write_str("it is not a regular file"),
             Self::Thread(error) => write!(f, "there is no thread for it: {error}"),
         }
     }

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::mpsc::Receiver;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::warn;
 
 use super::past::{NoPast, Point, Step};
@@ -22,6 +23,9 @@ const MAX_ANSWERS: usize = 32;
 /// How many questions may wait.
 pub(super) const MAX_WAITING: usize = 32;
 
+/// How many of them, with the one that is being answered, may be visitors'.
+pub(super) const MAX_OF_VISITORS: usize = MAX_WAITING / 2;
+
 /// One question.
 pub(super) struct Question {
     /// None is all rooms together.
@@ -30,6 +34,8 @@ pub(super) struct Question {
     pub(super) time: Range<u64>,
     pub(super) step: Step,
     pub(super) answer: oneshot::Sender<Result<Vec<Point>, NoPast>>,
+    /// What a visitor's question needs until it has been answered, whoever still waits for it.
+    pub(super) _permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Answers until nobody can ask any more.
@@ -52,8 +58,12 @@ pub(super) fn run(path: &Path, questions: &Receiver<Question>, tally: &HistoryTa
             continue;
         }
         // Opened for each: it takes a tenth of a millisecond, and the file may be another.
-        let read = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
-            .and_then(|db| Ok(read(&db, &question)?));
+        let read = || {
+            connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|db| Ok(read(&db, &question)?))
+        };
+        // Whatever is wrong with one question, the others are answered.
+        let read = panic::catch_unwind(AssertUnwindSafe(read))
+            .unwrap_or_else(|_| Err(StoreError::Damaged("reading it failed".into())));
         let answer = read.map_err(|error: StoreError| {
             if !fails {
                 warn!(file = %path.display(), "the history can't be read: {error}");
@@ -81,13 +91,22 @@ fn read(db: &Connection, question: &Question) -> rusqlite::Result<Vec<Point>> {
     let Question { room, time, step, .. } = question;
     // Both tables as they are at one time.
     let db = db.unchecked_transaction()?;
+    // A file that is new has nothing, for a moment not even tables.
+    let is_new = "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)";
+    if db.query_row(is_new, [], |row| row.get(0))? {
+        return Ok(Vec::new());
+    }
     let id = match room {
         None => None,
         Some(name) => {
             let find = "SELECT id FROM room WHERE name = ?";
             let id: Option<i64> =
                 db.query_row(find, [name.as_str()], |row| row.get(0)).optional()?;
-            // No room has this one: nobody was there.
+            // A room that was given up may have had people; any other had nobody.
+            if id.is_none() && gave_up_rooms(&db)? {
+                return Ok(Vec::new());
+            }
+            // No room has this one.
             Some(id.unwrap_or(-1))
         }
     };
@@ -104,11 +123,19 @@ fn read(db: &Connection, question: &Question) -> rusqlite::Result<Vec<Point>> {
     }
     let point = |(at, Sum { seconds, least, area, most }): (u64, Sum)| {
         let (least, most) = (least as usize, most as usize);
-        // What was measured is rounded.
-        let mean = (area as f64 / seconds).clamp(least as f64, most as f64);
+        // What was measured is rounded. (Not `clamp`: in a damaged file the least may be more
+        // than the most.)
+        let mean = (area as f64 / seconds).max(least as f64).min(most as f64);
         Point { at, least, mean: (mean * 100.0).round() / 100.0, most }
     };
     Ok(sums.into_iter().map(point).collect())
+}
+
+/// Whether rooms were ever given up: each has had a number of its own.
+fn gave_up_rooms(db: &Connection) -> rusqlite::Result<bool> {
+    let gave_up = "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'room')
+                       > (SELECT count(*) FROM room WHERE id > 0)";
+    db.query_row(gave_up, [], |row| row.get(0))
 }
 
 /// Adds what a table has, to the steps that it is of.
@@ -127,7 +154,7 @@ fn add(
         let sum = sums.entry(at - at % step.seconds()).or_insert_with(new);
         sum.seconds += row.get::<_, f64>(1)?;
         sum.least = sum.least.min(least);
-        sum.area += row.get::<_, u64>(3)?;
+        sum.area = sum.area.saturating_add(row.get(3)?);
         sum.most = sum.most.max(most);
         Ok::<_, rusqlite::Error>(())
     };

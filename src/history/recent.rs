@@ -15,8 +15,8 @@ const DAY: u64 = 24 * 3600;
 /// What each room was in the last steps.
 #[derive(Debug)]
 pub(super) struct Recent {
-    /// At most so many rooms are remembered; the ones that had people the longest ago go
-    /// first.
+    /// At most so many rooms are remembered; the ones whose highest number is the smallest go
+    /// first, and of equal ones those that had people the longest ago.
     max_rooms: usize,
     /// The number of the newest step. They are counted by a clock that nobody sets.
     latest: u32,
@@ -26,6 +26,9 @@ pub(super) struct Recent {
     known: VecDeque<u32>,
     total: Track,
     rooms: HashMap<Name, Track>,
+    /// The first step of which rooms that are not here are known to have had nobody: one
+    /// that was forgotten may have had people before.
+    known_from: u32,
 }
 
 /// One step of time, whose stretches are still to come.
@@ -51,6 +54,8 @@ struct Reading {
 struct Track {
     /// What it was from which step on.
     runs: VecDeque<(u32, Reading)>,
+    /// The first step of which it says anything.
+    known_from: u32,
     /// The last step in which it had someone.
     seen: u32,
     /// The highest number of a day, and which day that is.
@@ -69,6 +74,7 @@ impl Recent {
             known: VecDeque::new(),
             total: Track::default(),
             rooms: HashMap::new(),
+            known_from: 0,
         }
     }
 
@@ -79,7 +85,7 @@ impl Recent {
             if let Some(track) = self.rooms.get_mut(name) {
                 track.note(tick, stretch);
             } else {
-                let mut track = Track::default();
+                let mut track = Track::new(self.known_from);
                 track.note(tick, stretch);
                 self.rooms.insert(name.clone(), track);
             }
@@ -106,19 +112,23 @@ impl Recent {
             return;
         }
         let mut rooms: Vec<_> =
-            self.rooms.iter().map(|(name, track)| ((track.seen, track.ever), name)).collect();
-        rooms.select_nth_unstable_by_key(surplus - 1, |(used, _)| *used);
+            self.rooms.iter().map(|(name, track)| ((track.ever, track.seen), name)).collect();
+        rooms.select_nth_unstable_by_key(surplus - 1, |(rank, _)| *rank);
         let surplus: Vec<_> = rooms[..surplus].iter().map(|(_, name)| (*name).clone()).collect();
         for name in surplus {
             self.rooms.remove(&name);
         }
+        self.known_from = self.latest + 1;
     }
 
     /// Takes what a file says of how high the numbers once were.
     pub(super) fn learn(&mut self, room: Option<&Name>, peak: Peak, day: u64) {
         let track = match room {
             None => &mut self.total,
-            Some(name) => self.rooms.entry(name.clone()).or_default(),
+            Some(name) => {
+                let new = || Track::new(self.known_from);
+                self.rooms.entry(name.clone()).or_insert_with(new)
+            }
         };
         if peak.ever > track.ever {
             (track.ever, track.ever_at) = (peak.ever, peak.ever_at);
@@ -130,6 +140,7 @@ impl Recent {
     /// rooms together.
     pub(super) fn points(&self, room: Option<&Name>) -> Vec<Point> {
         let track = self.track(room);
+        let known_from = track.map_or(self.known_from, |track| track.known_from);
         let mut runs = track.into_iter().flat_map(|track| &track.runs).copied().peekable();
         let mut reading = Reading::default();
         let point = |step: &u32| {
@@ -142,7 +153,7 @@ impl Recent {
             let mean = (f64::from(mean) * 100.0).round() / 100.0;
             Point { at: self.at.saturating_sub(ago), least, mean, most }
         };
-        self.known.iter().map(point).collect()
+        self.known.iter().filter(|step| **step >= known_from).map(point).collect()
     }
 
     /// The highest numbers of a room; `None` is all rooms together. `day` is today.
@@ -160,6 +171,10 @@ impl Recent {
 }
 
 impl Track {
+    fn new(known_from: u32) -> Self {
+        Self { known_from, ..Self::default() }
+    }
+
     fn note(&mut self, tick: Tick, stretch: &Stretch) {
         let small = |count| u32::try_from(count).unwrap_or(u32::MAX);
         let (least, most) = (small(stretch.least), small(stretch.most));

@@ -5,11 +5,13 @@
 //! restarted within a minute, a minute is written twice, and is both together: its seconds
 //! and its people's seconds are added up.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
 
 use super::minute::Batch;
@@ -55,9 +57,11 @@ struct Kept {
 pub(super) enum StoreError {
     /// Another process has it.
     InUse,
-    /// It is another program's database.
+    /// It is another program's.
     Foreign,
-    /// It is damaged, or no database.
+    /// It is a directory, a pipe or a device.
+    NotAFile,
+    /// It is damaged.
     Damaged(String),
     /// It is of another version of this program.
     Version(i64),
@@ -113,7 +117,7 @@ impl Store {
         total.reach(&write, batch.at, batch.total.most)?;
         let known = add_rooms(&write, batch, goes_on, &self.rooms)?;
         let surplus = (self.rooms.len() + known.new).saturating_sub(max_rooms);
-        let given_up = least_used(&self.rooms, surplus, &known.kept);
+        let given_up = smallest(&self.rooms, &known.kept, surplus);
         let mut remove = write.prepare("DELETE FROM room WHERE id = ?")?;
         for (_, id) in &given_up {
             remove.execute([id])?;
@@ -123,10 +127,10 @@ impl Store {
         write.commit()?;
         // Only what is in the file is known to be.
         (self.hour, self.total) = (Some(hour), total);
+        self.rooms.extend(known.kept);
         for (name, _) in &given_up {
             self.rooms.remove(name);
         }
-        self.rooms.extend(known.kept);
         Ok(given_up.len())
     }
 
@@ -219,26 +223,26 @@ impl Kept {
 /// Connects to a database that is there.
 pub(super) fn connect(path: &Path, how: OpenFlags) -> Result<Connection, StoreError> {
     let flags = how | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags)?;
+    // SQLite takes no absolute path for one of its special names, such as `:memory:`.
+    let db = Connection::open_with_flags(std::path::absolute(path)?, flags)?;
     db.busy_timeout(PATIENCE)?;
     // There may be no directory for temporary files.
     db.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(db)
 }
 
-/// Makes the tables of a database that is new, and looks whether one that is not is ours.
+/// Whether the file is another's, as far as can be seen at once and without writing to it.
+pub(super) fn check(path: &Path) -> Result<(), StoreError> {
+    let db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    db.busy_timeout(Duration::ZERO)?;
+    // What the last process left beside the file is put into it later.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    is_new(&db).map(drop)
+}
+
+/// Makes the tables of a database that is new.
 fn prepare(db: &mut Connection) -> Result<(), StoreError> {
-    let number = |db: &Connection, name| db.pragma_query_value(None, name, |row| row.get(0));
-    let application: i64 = number(db, "application_id")?;
-    let version: i64 = number(db, "user_version")?;
-    let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    let is_new = tables == 0;
-    if !is_new && application != APPLICATION {
-        return Err(StoreError::Foreign);
-    }
-    if !is_new && version != VERSION {
-        return Err(StoreError::Version(version));
-    }
+    let is_new = is_new(db)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     // What is written survives the process, and a power cut damages nothing, but may take the
     // last minutes with it.
@@ -252,6 +256,26 @@ fn prepare(db: &mut Connection) -> Result<(), StoreError> {
         write.commit()?;
     }
     Ok(())
+}
+
+/// Whether a database is new. One that is not has to be ours.
+fn is_new(db: &Connection) -> Result<bool, StoreError> {
+    let number = |db: &Connection, name| db.pragma_query_value(None, name, |row| row.get(0));
+    let application: i64 = number(db, "application_id")?;
+    let version: i64 = number(db, "user_version")?;
+    let tables = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
+    let is_new = match tables.map_err(StoreError::from) {
+        // Another program's is left alone when it is damaged, too.
+        Err(StoreError::Damaged(_)) if application != APPLICATION => false,
+        tables => tables? == 0,
+    };
+    if !is_new && application != APPLICATION {
+        return Err(StoreError::Foreign);
+    }
+    if !is_new && version != VERSION {
+        return Err(StoreError::Version(version));
+    }
+    Ok(is_new)
 }
 
 fn add_total(write: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
@@ -326,20 +350,25 @@ fn join_parts(
     Ok(())
 }
 
-/// Those of the rooms that had nobody for the longest time. What the file has of them stays
-/// there, with nobody's name, until it is too old: to look for it would take long.
-fn least_used(
-    rooms: &HashMap<Name, Kept>,
+/// Those of the rooms whose highest number is the smallest, and of equal ones those that had
+/// nobody for the longest time, then the newest: whoever visits thousands of rooms alone
+/// pushes out no room that had more people. What the file has of them stays there, with
+/// nobody's name, until it is too old: to look for it would take long.
+fn smallest(
+    before: &HashMap<Name, Kept>,
+    now: &HashMap<Name, Kept>,
     number: usize,
-    used: &HashMap<Name, Kept>,
 ) -> Vec<(Name, i64)> {
     if number == 0 {
         return Vec::new();
     }
-    let unused = rooms.iter().filter(|(name, _)| !used.contains_key(*name));
-    let mut unused: Vec<_> = unused.map(|(name, kept)| (kept.seen_at, kept.id, name)).collect();
-    unused.sort_unstable_by_key(|(seen_at, id, _)| (*seen_at, *id));
-    unused.into_iter().take(number).map(|(_, id, name)| (name.clone(), id)).collect()
+    let before = before.iter().filter(|(name, _)| !now.contains_key(*name));
+    let rank = |kept: &Kept| (kept.most, kept.seen_at, Reverse(kept.id));
+    let mut rooms: Vec<_> = before.chain(now).collect();
+    if number < rooms.len() {
+        rooms.select_nth_unstable_by_key(number, |(_, kept)| rank(kept));
+    }
+    rooms.into_iter().take(number).map(|(name, kept)| (name.clone(), kept.id)).collect()
 }
 
 /// Makes an hour of its minutes.
@@ -365,7 +394,7 @@ fn put_together(write: &Transaction<'_>, hour: u64) -> rusqlite::Result<()> {
     while let Some(row) = rows.next()? {
         let (least, most) = (row.get(1)?, row.get(3)?);
         let sum = rooms.entry(row.get(0)?).or_insert((0, least, 0, most));
-        *sum = (sum.0 + 1, sum.1.min(least), sum.2 + row.get::<_, u64>(2)?, sum.3.max(most));
+        *sum = (sum.0 + 1, sum.1.min(least), sum.2.saturating_add(row.get(2)?), sum.3.max(most));
     }
     let mut rooms: Vec<_> = rooms.into_iter().collect();
     rooms.sort_unstable_by_key(|(id, _)| *id);
@@ -415,9 +444,17 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
                 Self::Damaged(error.to_string())
             }
+            _ if contradicts_schema(&error) => Self::Damaged(error.to_string()),
             _ => Self::Sql(error),
         }
     }
+}
+
+/// Whether the file has what this program never writes: to try again would not help.
+fn contradicts_schema(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{IntegralValueOutOfRange, InvalidColumnType};
+    matches!(error, IntegralValueOutOfRange(..) | InvalidColumnType(..))
+        || error.to_string().contains("no such table")
 }
 
 impl From<io::Error> for StoreError {
@@ -430,7 +467,8 @@ impl std::fmt::Display for StoreError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::InUse => f.write_str("another process has it"),
-            Self::Foreign => f.write_str("it is another program's database"),
+            Self::Foreign => f.write_str("it is another program's file"),
+            Self::NotAFile => f.write_str("it is not a regular file"),
             Self::Damaged(why) => write!(f, "it is damaged ({why})"),
             Self::Version(version) => write!(f, "it is of another version ({version})"),
             Self::Io(error) => error.fmt(f),

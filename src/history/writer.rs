@@ -10,7 +10,7 @@ use tracing::{debug, error, info, warn};
 use super::minute::Batch;
 use super::queue::Queue;
 use super::recent::Recent;
-use super::store::{Store, StoreError};
+use super::store::{self, Store, StoreError};
 use super::tally::HistoryTally;
 use super::{file, now, recent};
 
@@ -33,8 +33,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Opens the file. Only if it is another's there is no writer; else it is tried again
-    /// with each minute.
+    /// Takes the file, unless it is another's. Whatever else is wrong with it is found, and
+    /// tried again, once the writer runs: the start of the server waits for none of it.
     pub(super) fn new(
         path: PathBuf,
         max_rooms: usize,
@@ -42,19 +42,21 @@ impl Writer {
         recent: Arc<Mutex<Recent>>,
         tally: Arc<HistoryTally>,
     ) -> Result<Self, StoreError> {
+        use StoreError::{Foreign, InUse, NotAFile, Version};
         let (store, lock, fails) = (None, None, false);
         let mut writer = Self { path, max_rooms, store, lock, queue, recent, tally, fails };
-        match writer.open() {
-            Err(error @ (StoreError::InUse | StoreError::Foreign)) => return Err(error),
-            Err(error) => writer.note_failure(&error),
-            Ok(()) => {}
+        match writer.lock().and_then(|()| store::check(&writer.path)) {
+            Err(error @ (InUse | Foreign | NotAFile | Version(_))) => Err(error),
+            _ => Ok(writer),
         }
-        Ok(writer)
     }
 
     /// Writes until nothing more comes.
     pub(super) fn run(mut self) {
-        self.learn();
+        match self.open() {
+            Ok(()) => self.learn(),
+            Err(error) => self.note_failure(&error),
+        }
         let mut seen = Some(0);
         while let Some(before) = seen {
             seen = self.queue.wait(before, RETRY);
@@ -74,7 +76,7 @@ impl Writer {
     fn open(&mut self) -> Result<(), StoreError> {
         self.lock()?;
         let opened = match Store::open(&self.path) {
-            Err(why @ (StoreError::Damaged(_) | StoreError::Version(_))) => {
+            Err(why @ StoreError::Damaged(_)) => {
                 self.set_aside(&why)?;
                 self.lock()?;
                 Store::open(&self.path)
@@ -86,14 +88,19 @@ impl Writer {
     }
 
     fn lock(&mut self) -> Result<(), StoreError> {
-        if self.lock.is_none() {
-            self.lock = Some(file::lock(&self.path)?);
-        }
-        Ok(())
+        let lock = match self.lock.take() {
+            Some(lock) => lock,
+            None => file::lock(&self.path)?,
+        };
+        let is_database = file::is_database(&lock);
+        self.lock = Some(lock);
+        if is_database? { Ok(()) } else { Err(StoreError::Foreign) }
     }
 
     fn set_aside(&mut self, why: &StoreError) -> Result<(), StoreError> {
         self.store = None;
+        // Somebody may have written something else there.
+        self.lock()?;
         let aside = file::set_aside(&self.path)?;
         self.lock = None;
         self.tally.set_aside.count();

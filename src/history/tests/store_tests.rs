@@ -39,7 +39,7 @@ impl Place {
         let (ask, asked) = mpsc::sync_channel(1);
         let (answer, answered) = oneshot::channel();
         let (room, path) = (room.map(name), self.path());
-        ask.send(Question { room, time, step, answer }).expect("it waits");
+        ask.send(Question { room, time, step, answer, _permit: None }).expect("it waits");
         drop(ask);
         reader::run(&path, &asked, &HistoryTally::default());
         let points = answered.await.expect("an answer").expect("the file can be read");
@@ -192,8 +192,68 @@ async fn the_same_question_is_answered_from_memory_until_another_minute_is_writt
     assert_eq!(points(START + 130).await, 2);
 }
 
+#[tokio::test]
+async fn a_stranger_who_visits_any_number_of_rooms_alone_pushes_out_none_that_had_more() {
+    let place = Place::new();
+    let mut store = place.open();
+    let past = [("lobby", stretch(0, 90.0, 2)), ("alone", stretch(1, 60.0, 1))];
+    store.write(&batch(START, &past), 3).expect("it is written");
+    let mut visit = |minute: u64, rooms: &[&str]| {
+        let rooms: Vec<_> = rooms.iter().map(|room| (*room, stretch(0, 5.0, 1))).collect();
+        store.write(&batch(START + minute * 60, &rooms), 3).expect("it is written")
+    };
+    assert_eq!(visit(1, &["1", "2", "3"]), 2);
+    assert_eq!(visit(2, &["4", "5", "6"]), 3);
+    assert_eq!(place.ask("SELECT count(*) FROM room WHERE name = 'lobby'"), 1);
+    assert_eq!(place.ask("SELECT count(*) FROM room WHERE id > 0"), 3);
+    let time = START..START + 60;
+    assert_eq!(place.past(Some("lobby"), time.clone(), Step::Minute).await.len(), 1);
+    let of_forgotten = place.past(Some("alone"), time, Step::Minute).await;
+    assert_eq!(of_forgotten, [], "it had somebody, and nobody knows any more");
+}
+
+#[tokio::test]
+async fn a_file_that_makes_no_sense_is_read_as_well_as_it_can_be_or_is_damaged() {
+    let place = Place::new();
+    let write = |sql: &str| {
+        let db = rusqlite::Connection::open(place.path()).expect("it opens");
+        db.execute_batch(sql).expect("it is written");
+    };
+    place.open().write(&batch(START, &[("a", stretch(1, 60.0, 1))]), 10).expect("it is written");
+    write("UPDATE total_minute SET least = 5");
+    let past = place.past(None, START..START + 60, Step::Minute).await;
+    assert_eq!(past, [(START, 5, 1.0, 1)]);
+    for damage in ["UPDATE room SET most = -1", "UPDATE room SET most = 1; DROP TABLE room_hour"] {
+        write(damage);
+        let opened = Store::open(&place.path());
+        let written = opened.and_then(|mut store| store.write(&batch(START + 2 * HOUR, &[]), 10));
+        assert!(matches!(written, Err(StoreError::Damaged(_))), "{damage}: {written:?}");
+    }
+}
+
+#[tokio::test]
+async fn any_time_can_be_asked_for() {
+    let place = Place::new();
+    let start = || History::start(&Rooms::measured(10), Some(place.path()), 10);
+    let history = when_free(|| start().map_err(|_| StoreError::InUse));
+    for time in [0..u64::MAX, u64::MAX - 1..u64::MAX, u64::MAX..u64::MAX] {
+        for step in [Step::Seconds, Step::Minute, Step::Hour] {
+            let past = history.past(None, time.clone(), step).await;
+            assert_eq!(past, Ok(vec![]), "{time:?}");
+        }
+    }
+}
+
 #[test]
-fn of_too_many_rooms_the_least_recently_used_are_forgotten() {
+fn no_name_of_a_file_is_one_of_sqlites_special_names() {
+    for name in [":memory:", "file:nowhere.db?mode=memory"] {
+        let opened = store::connect(Path::new(name), rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE);
+        assert!(opened.is_err(), "{name}: there is no such file");
+    }
+}
+
+#[test]
+fn of_equal_rooms_that_are_too_many_the_least_recently_used_are_forgotten() {
     let place = Place::new();
     let mut store = place.open();
     let one = stretch(1, 60.0, 1);
@@ -222,10 +282,66 @@ fn a_file_that_is_in_use_or_another_programs_is_left_alone() {
     drop(first);
     drop(open(&place.path()));
     let theirs = place.dir.path().join("theirs.db");
+    let refused = |path: &Path| {
+        let before = std::fs::read(path).ok();
+        let why = History::start(&rooms, Some(path.into()), 10).expect_err("it is another's");
+        assert_eq!(std::fs::read(path).ok(), before, "{why}");
+        why
+    };
+    for text in ["A=1", "no database, but longer than a header"] {
+        std::fs::write(&theirs, text).expect("it is written");
+        assert!(matches!(refused(&theirs), HistoryError::Foreign), "{text}");
+    }
+    std::fs::remove_file(&theirs).expect("it is there");
     let db = rusqlite::Connection::open(&theirs).expect("it opens");
     db.execute_batch("CREATE TABLE precious (it)").expect("it is made");
-    let why = History::start(&rooms, Some(theirs), 10).expect_err("it is another's");
-    assert!(matches!(why, HistoryError::Foreign), "{why}");
+    assert!(matches!(refused(&theirs), HistoryError::Foreign));
+    db.execute_batch("PRAGMA application_id = 0x48434e54; PRAGMA user_version = 2")
+        .expect("it is written");
+    assert!(matches!(refused(&theirs), HistoryError::Version(2)));
+    for path in [place.dir.path(), Path::new("/dev/null")] {
+        assert!(matches!(refused(path), HistoryError::NotAFile), "{}", path.display());
+    }
+}
+
+#[test]
+fn the_start_waits_for_no_program_that_has_the_file() {
+    let place = Place::new();
+    let other = rusqlite::Connection::open(place.path()).expect("it opens");
+    other.execute_batch("BEGIN EXCLUSIVE").expect("it is free");
+    let (queue, recent) = (Arc::<Queue>::default(), Arc::new(Mutex::new(Recent::new(10))));
+    let tally = Arc::<HistoryTally>::default();
+    let writer =
+        when_free(|| Writer::new(place.path(), 10, queue.clone(), recent.clone(), tally.clone()));
+    assert_eq!(tally.failures.get(), 0, "it has not tried yet");
+    other.execute_batch("ROLLBACK").expect("it began");
+    queue.push(batch(START, &[("a", stretch(1, 60.0, 1))]));
+    queue.end();
+    writer.run();
+    assert_eq!((tally.written.get(), tally.failures.get()), (1, 0));
+}
+
+#[tokio::test]
+async fn visitors_leave_half_of_the_questions_to_the_operator() {
+    let place = Place::new();
+    let start = || History::start(&Rooms::measured(10), Some(place.path()), 10);
+    let history = when_free(|| start().map_err(|_| StoreError::InUse));
+    // As if so many of theirs waited.
+    let all = history.0.for_visitors.available_permits();
+    assert_eq!(all, reader::MAX_WAITING / 2);
+    let waiting = history.0.for_visitors.clone().try_acquire_many_owned(all as u32);
+    let time = START..START + 60;
+    let refused = history.past_for_visitors(None, time.clone(), Step::Minute).await;
+    assert_eq!((refused, history.tally().busy.get()), (Err(NoPast::Busy), 1));
+    assert_eq!(history.past(None, time.clone(), Step::Minute).await, Ok(vec![]));
+    drop(waiting);
+    // Each is given back once it has been answered.
+    for _ in 0..2 * all {
+        let step = Step::Minute;
+        while history.past_for_visitors(None, time.clone(), step).await != Ok(vec![]) {
+            thread::yield_now();
+        }
+    }
 }
 
 #[test]
@@ -246,16 +362,21 @@ fn a_file_that_is_damaged_is_set_aside_at_the_start_and_while_it_is_written() {
         writer.run();
         (tally.written.get(), tally.set_aside.get(), queue.len())
     };
-    std::fs::write(place.path(), "no database ".repeat(1000)).expect("it is written");
+    let damage = |from: usize| {
+        place.ask("PRAGMA wal_checkpoint(TRUNCATE)");
+        let mut bytes = std::fs::read(place.path()).expect("it is there");
+        bytes[from..].fill(0xa5);
+        std::fs::write(place.path(), bytes).expect("it is written");
+    };
+    // Only its header is whole.
+    write(2);
+    damage(100);
     assert_eq!(write(2), (2, 1, 0));
     let aside = place.dir.path().join("history.db.damaged-1");
-    assert!(std::fs::read(aside).expect("it is kept").starts_with(b"no database"));
+    assert!(std::fs::read(aside).expect("it is kept").ends_with(&[0xa5; 1000]));
     // Its first page is whole, and the table that is written to is not.
     write(200);
-    place.ask("PRAGMA wal_checkpoint(TRUNCATE)");
-    let mut bytes = std::fs::read(place.path()).expect("it is there");
-    bytes[4096..].fill(0xa5);
-    std::fs::write(place.path(), bytes).expect("it is written");
+    damage(4096);
     assert_eq!(write(3), (3, 1, 0));
     assert!(place.dir.path().join("history.db.damaged-2").exists());
     assert_eq!(place.ask("SELECT count(*) FROM room_minute"), 3);

@@ -98,7 +98,7 @@ async fn ask(shared: &Shared, room: query::Value, last: Last) -> Result<Asked, R
     let time = now.saturating_sub(last.seconds())..now;
     let step = Step::finest_for(last.seconds());
     let points = match &shared.history {
-        Some(history) => history.past(Some(&room), time.clone(), step).await?,
+        Some(history) => history.past_for_visitors(Some(&room), time.clone(), step).await?,
         // Nothing is known. That is no error: the page asks whether there is something.
         None if step == Step::Seconds => Vec::new(),
         None => return Err(Refusal::NoHistoryFile),
