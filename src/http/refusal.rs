@@ -147,7 +147,7 @@ refusals! {
     NoHistoryFile: NOT_FOUND, None, None,
         "this server keeps no history beyond the last 5 minutes (--history)";
     /// The history is the operator's alone.
-    PrivateHistory: FORBIDDEN, None, None, 
+    PrivateHistory: FORBIDDEN, None, None,
         "the history of this server is private (--private-history)";
     /// Too many ask for the past.
     HistoryBusy: SERVICE_UNAVAILABLE, None, RETRY_SOON,
