@@ -59,7 +59,7 @@ impl Collector {
     pub(super) fn run(mut self, rooms: &Rooms, stop: &Receiver<()>) {
         loop {
             // The time since the last step is left out: the server may be ending its streams,
-            // and nobody has left by that.
+            // which does not mean that anybody leaves.
             if stop.recv_timeout(until_next_step()) != Err(RecvTimeoutError::Timeout) {
                 break;
             }

@@ -57,7 +57,7 @@ pub struct History(Arc<Handle>);
 struct Handle {
     recent: Arc<Mutex<Recent>>,
     questions: Option<SyncSender<Question>>,
-    /// One permit for each question of a visitor that may wait.
+    /// One permit for each visitor's question that may wait.
     for_visitors: Arc<Semaphore>,
     tally: Arc<HistoryTally>,
     stopping: Mutex<Stopping>,

@@ -22,7 +22,7 @@ pub(super) struct Recent {
     latest: u32,
     /// When that step began, by the wall clock.
     at: u64,
-    /// Those of the last steps of which anything is known.
+    /// The last steps, without those of which nothing is known.
     known: VecDeque<u32>,
     total: Track,
     rooms: HashMap<Name, Track>,

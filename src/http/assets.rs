@@ -27,7 +27,7 @@ use super::script::Script;
 /// The page, for requests for a directory.
 const INDEX: &str = "index.html";
 
-/// The script as a module, and its types. Like the script, pages of any site may load them.
+/// The script as a module, and its types: pages of any site may load these, too.
 const MODULE: &str = "client.mjs";
 const TYPES: &str = "client.d.ts";
 
