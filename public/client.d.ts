@@ -1,33 +1,33 @@
-/** Types of client.mjs, and of what client.js leaves in `globalThis.headcount`. */
+/** Types of client.mjs, and of what client.js puts into `globalThis.headcount`. */
 
 /**
  * `connecting`: there is no number yet. `live`: the number is right. `partial`: the
  * number is fresh, but some people may be missing from it. `stale`: the connection is
  * lost, and the number is the last one known. `refused`: the server does not count this
- * page. `closed`: nobody listens, or the page was left.
+ * page. `closed`: nobody listens any more, or the page was left.
  */
 export type State = 'connecting' | 'live' | 'partial' | 'stale' | 'refused' | 'closed';
 
 export interface Options {
   /**
-   * The room. `page` is the page's own, named by its host and path, and `site` its host's.
-   * None: the one of everyone who names none, `lobby`.
+   * The room. `page` is the page's own room, named after its host and path, and `site` is its
+   * host's. Without a name, it is `lobby`, which all who name no room share.
    */
   room?: string | null;
-  /** Where the server is. None: where the script came from. */
+  /** Where the server is. By default, where the script came from. */
   src?: string | null;
-  /** Whether all tabs of a browser are counted as one (the default), or each. */
+  /** Whether all tabs of a browser count as one (the default), or each tab counts. */
   per?: 'browser' | 'tab' | '' | null;
-  /** `visible`: a tab is counted only while it can be seen. */
+  /** `visible`: a tab counts only while it can be seen. */
   when?: 'visible' | '' | null;
   /** Listens without being counted. */
   observe?: boolean;
 }
 
 /**
- * Calls `listener` with the first number, and whenever number or state change. `count` is
- * null only if the state is `refused`, for which there is a `reason`.
- * The function that it returns ends this.
+ * Calls `listener` with the first number, and whenever the number or the state changes. `count`
+ * is null only if the state is `refused`; `reason` then says why.
+ * To stop listening, call the function that this returns.
  */
 export function watch(
   options: Options,
@@ -36,9 +36,9 @@ export function watch(
 
 /** What a `user-count` event carries as its `detail`. */
 export interface UserCountDetail {
-  /** The room's name, whatever it was called (`page`, `site`). */
+  /** The room's actual name, even if it was given as `page` or `site`. */
   room: string;
-  /** How many are in the room, oneself included; null until that is known. */
+  /** How many people are in the room, the visitor included; null until that is known. */
   count: number | null;
   state: State;
   /** Why the server does not count this page, if it does not. */
@@ -54,7 +54,7 @@ export interface UserCountAttributes extends Options {
   show?: 'others' | '' | null;
   /** `compact` writes 1.2K. */
   format?: 'compact' | '' | null;
-  /** What to say for each plural form of the page's language; `{}` is the number. */
+  /** The text for each plural form of the page's language; `{}` stands for the number. */
   zero?: string | null;
   one?: string | null;
   two?: string | null;
@@ -63,9 +63,9 @@ export interface UserCountAttributes extends Options {
   other?: string | null;
 }
 
-/** `<user-count>`. Its attributes are properties, too; one that is not there is ''. */
+/** `<user-count>`. Its attributes are also properties; one that is absent is ''. */
 export class UserCount extends HTMLElement {
-  /** How many are in the room, oneself included; null until that is known. */
+  /** How many people are in the room, the visitor included; null until that is known. */
   readonly count: number | null;
   readonly state: State;
   /** Why the server does not count this page, if it does not. */
@@ -102,12 +102,12 @@ declare global {
   interface HTMLElementTagNameMap {
     'user-count': UserCount;
   }
-  // Those of elements, of the document and of the window: the event bubbles.
+  // On elements, the document and the window, because the event bubbles.
   interface GlobalEventHandlersEventMap {
     'user-count': UserCountEvent;
   }
   var headcount: {
-    /** The script's own address: where the server is, for all who don't say `src`. */
+    /** The script's own address: where the server is, unless `src` says otherwise. */
     src?: string;
     watch: typeof watch;
     UserCount: typeof UserCount;

@@ -1,14 +1,15 @@
-//! Socket activation: a socket that listens already is passed to this process by the one
-//! that started it (`sd_listen_fds(3)`), which keeps it open from one process to the next.
+//! Socket activation: the process that started this one passes it a socket that already listens
+//! (`sd_listen_fds(3)`), and keeps that open from one process to the next.
 
 use std::net::{SocketAddr, TcpListener};
 
 use listenfd::ListenFd;
 use socket2::SockRef;
 
-/// The socket that was passed to this process, if one was. `listen` is what the options say.
+/// The socket that was passed to this process, if one was. `listen` is the address in the
+/// options.
 ///
-/// It takes the variables out of the environment, so no other thread may run yet.
+/// This removes the variables from the environment, so no other thread may be running yet.
 pub(crate) fn listener(listen: Option<SocketAddr>) -> Result<Option<TcpListener>, String> {
     let mut passed = ListenFd::from_env();
     match passed.len() {

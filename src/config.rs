@@ -288,16 +288,16 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the arguments and the environment. What is wrong with them, or `--help`, is
-    /// printed, and ends the process.
+    /// Reads the arguments and the environment. If they are wrong, or ask for help, prints a
+    /// message and ends the process.
     #[must_use]
     pub fn read() -> Self {
         let matches = Self::command_of(|variable| std::env::var_os(variable)).get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
     }
 
-    /// The command as it is where the variables have these values. One that is empty is not
-    /// given: compose files and unit files have no other way to leave one out.
+    /// The command, given these values of the variables. An empty variable counts as absent:
+    /// compose files and unit files have no other way to leave one out.
     fn command_of(value: impl Fn(&OsStr) -> Option<OsString>) -> clap::Command {
         Self::command().mut_args(|arg| {
             let is_empty = arg.get_env().and_then(&value).is_some_and(|value| value.is_empty());
@@ -305,8 +305,8 @@ impl Config {
         })
     }
 
-    /// Those of the variables that look like an option's and are none: a mistyped name
-    /// would otherwise be passed over in silence.
+    /// The variables that look like an option's but match none: a mistyped name would otherwise
+    /// be silently ignored.
     pub fn unknown_among(variables: impl IntoIterator<Item = String>) -> Vec<String> {
         let command = Self::command();
         let known: Vec<_> = command.get_arguments().filter_map(|arg| arg.get_env()).collect();
@@ -406,7 +406,7 @@ fn admin_token(text: &str) -> Result<AdminToken, String> {
     text.parse().map_err(|bad: BadToken| bad.to_string())
 }
 
-/// More than any machine has cores.
+/// More cores than any machine has.
 const MAX_THREADS: usize = 1024;
 
 fn threads(text: &str) -> Result<NonZeroUsize, String> {
@@ -463,7 +463,7 @@ fn trusted_proxy(text: &str) -> Result<IpNet, String> {
     let net: Option<IpNet> =
         text.parse().ok().or_else(|| Some(text.parse::<IpAddr>().ok()?.into()));
     match net {
-        // Addresses are compared as what they are, so this would never be one.
+        // Addresses are compared in their canonical form, so this network would match none.
         Some(IpNet::V6(net)) if net.addr().to_ipv4_mapped().is_some() => {
             Err("expected an IPv4 network to be written as one, such as 10.0.0.0/8".into())
         }

@@ -13,8 +13,8 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
-/// How long the server may take to accept, and then for each part of its answer. Docker
-/// waits for 30 s, and Kubernetes for a second, unless they are told otherwise.
+/// How long the server may take to accept, and then for each part of its answer. By default,
+/// Docker waits for 30 s, and Kubernetes for one second.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The longest answer that is read, in bytes.
@@ -25,8 +25,8 @@ trait Connection: Read + Write {}
 
 impl<T: Read + Write> Connection for T {}
 
-/// Asks `/readyz` where the server with this configuration listens: for the operator, if it
-/// does, or else for visitors.
+/// Asks for `/readyz` where the server with this configuration listens for the operator or, if
+/// it doesn't, for visitors.
 pub(crate) fn ask(config: &Config, token: Option<&AdminToken>) -> Result<(), String> {
     let (place, connection): (_, io::Result<Box<dyn Connection>>) = match &config.admin_listen {
         Some(place @ AdminAddress::Tcp(address)) => (place.to_string(), tcp(*address)),
@@ -45,7 +45,7 @@ pub(crate) fn ask(config: &Config, token: Option<&AdminToken>) -> Result<(), Str
     };
     let answer = connection.and_then(|connection| answer(connection, token));
     let answer = answer.map_err(|error| match error.kind() {
-        // What Linux says of a time-out is that it may be tried again.
+        // Linux reports a timeout as an operation that may be tried again.
         ErrorKind::WouldBlock | ErrorKind::TimedOut => {
             format!("no answer at {place} within {} s", PATIENCE.as_secs())
         }
@@ -63,7 +63,7 @@ pub(crate) fn ask(config: &Config, token: Option<&AdminToken>) -> Result<(), Str
     }
 }
 
-/// Asks, and reads what is answered, as far as it goes.
+/// Sends the request, and reads the answer as far as it goes.
 fn answer(mut connection: Box<dyn Connection>, token: Option<&AdminToken>) -> io::Result<String> {
     let token = token.map(|token| format!("Authorization: Bearer {}\r\n", token.as_str()));
     let token = token.unwrap_or_default();
@@ -72,7 +72,7 @@ fn answer(mut connection: Box<dyn Connection>, token: Option<&AdminToken>) -> io
     connection.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     match connection.take(MAX_ANSWER).read_to_end(&mut answer) {
-        // The other side of TLS may leave without a word.
+        // The other side of TLS may close the connection without notice.
         Err(error) if answer.is_empty() || error.kind() != ErrorKind::UnexpectedEof => Err(error),
         _ => Ok(String::from_utf8_lossy(&answer).into_owned()),
     }
@@ -95,7 +95,7 @@ fn tls(address: SocketAddr) -> io::Result<Box<dyn Connection>> {
     Ok(Box::new(StreamOwned::new(client, connect(address)?)))
 }
 
-/// Connects to where a server listens on this machine.
+/// Connects to a server that listens on this machine.
 fn connect(mut address: SocketAddr) -> io::Result<TcpStream> {
     if address.port() == 0 {
         return Err(io::Error::other("port 0 is any port, and nobody knows which"));
@@ -111,8 +111,8 @@ fn connect(mut address: SocketAddr) -> io::Result<TcpStream> {
     Ok(tcp)
 }
 
-/// Takes any certificate. The question is whether this machine's own server answers, and
-/// its certificate is that of a name that leads elsewhere, perhaps.
+/// Accepts any certificate. The question is only whether this machine's own server answers, and
+/// its certificate may be for a name that leads elsewhere.
 #[derive(Debug)]
 struct Ours(Arc<CryptoProvider>);
 

@@ -1,6 +1,5 @@
-//! The edge of the process: reads the config, starts, waits for the signal, and
-//! turns what happened into an exit code. Nothing below reads the environment
-//! or hears signals.
+//! The edge of the process: reads the config, starts, waits for the signal, and turns the
+//! outcome into an exit code. Nothing below reads the environment or handles signals.
 
 mod activation;
 mod health;
@@ -46,7 +45,8 @@ fn main() -> ExitCode {
     })
 }
 
-/// Prints the lines for pages of a site, and what else shows the room of one of them.
+/// Prints the lines to paste into a site's pages; for a given page, also what else shows its
+/// room.
 fn print_lines(origin: &Address, room: Option<&Name>, page: Option<&Name>) -> Result<(), String> {
     let named = page.map(|_| "page").or(room.map(Name::as_str));
     print(&embed::lines(origin, named, &Script::embedded()))?;
@@ -69,13 +69,13 @@ fn exit_code(outcome: Result<(), String>) -> ExitCode {
     }
 }
 
-/// Says something on standard error, if anybody listens there.
+/// Prints a message to standard error, if anybody reads that.
 fn complain(message: &str) {
     let _nobody_listens = writeln!(io::stderr(), "headcount: {message}");
 }
 
-/// Prints the lines to paste. A closed pipe is no error: its reader has what it wanted,
-/// as `head` has.
+/// Prints the lines to paste. A closed pipe is no error: its reader, such as `head`, has what
+/// it wanted.
 fn print(lines: &str) -> Result<(), String> {
     let mut out = io::stdout();
     match out.write_all(lines.as_bytes()).and_then(|()| out.flush()) {
@@ -90,24 +90,24 @@ fn print(lines: &str) -> Result<(), String> {
 
 /// Runs until the first signal and the drain that follows it.
 fn run(config: Config) -> Result<(), String> {
-    // Before there is another thread.
+    // This must come before there is another thread.
     let listener = activation::listener(config.listen)?;
     let _flushed_last = log::start(config.log_format)?;
     warn_of_unknown_variables();
     memory::give_back_soon();
-    // The first of the server's threads, each of which has a runtime of its own.
+    // This is the first of the server's threads, each of which has a runtime of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
     let outcome = runtime.block_on(serve(config, listener));
-    // Dropping it would wait for whatever still blocks.
+    // Dropping the runtime would wait for tasks that still block.
     runtime.shutdown_background();
     outcome
 }
 
 fn warn_of_unknown_variables() {
-    // What is no text is no name of ours.
+    // A name that is not UTF-8 is none of ours.
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for name in Config::unknown_among(names) {
         warn!("the environment variable {} matches no option; see --help", name.escape_debug());
@@ -116,7 +116,7 @@ fn warn_of_unknown_variables() {
 
 async fn serve(config: Config, listener: Option<TcpListener>) -> Result<(), String> {
     let drain = CancellationToken::new();
-    // A supervisor that says SIGHUP means no stop.
+    // A supervisor that sends SIGHUP does not mean a stop.
     let reloads = config.tls_cert.is_some() || supervisor::listens();
     let reload = reloads.then(Arc::<Notify>::default);
     signals::hear(drain.clone(), reload.clone())
@@ -140,7 +140,7 @@ async fn serve(config: Config, listener: Option<TcpListener>) -> Result<(), Stri
         );
     }
 
-    // Before it listens: two processes can't have the same seats.
+    // Opened before listening, because two processes can't have the same seats.
     let seats = config.seats.as_deref().map_or(Ok(None), open_seats)?;
     let admin = admin(&config, token)?;
     let (rooms, history) = rooms(&config)?;
@@ -185,7 +185,7 @@ async fn serve(config: Config, listener: Option<TcpListener>) -> Result<(), Stri
         allow_origins: config.allow_origin,
         allow_rooms: config.rooms,
         public_dir: config.public_dir,
-        // It is the operator's to read.
+        // If there is an operator's listener, only that serves them.
         metrics: admin.is_none(),
         seats,
         node,
@@ -193,10 +193,10 @@ async fn serve(config: Config, listener: Option<TcpListener>) -> Result<(), Stri
         private_history: config.private_history,
         crowded: Some(server.crowded()),
         drain,
-        // What is left of the grace is for those who are slow to take their last.
+        // The rest of the grace is for clients that are slow to read their last bytes.
         drain_spread: config.shutdown_grace.mul_f64(0.8),
     };
-    // A node learns from the others who was here, and settles itself if there is none.
+    // A node learns from the others who was here, and settles by itself if there are none.
     if options.node.is_none() && !options.seats.as_ref().is_some_and(SeatsFile::is_whole) {
         settle(&rooms, options.seats.clone(), config.settle);
     }
@@ -214,15 +214,15 @@ async fn serve(config: Config, listener: Option<TcpListener>) -> Result<(), Stri
     let answering = admin.map(|admin| admin.serve(operator, overview)).transpose();
     let answering =
         answering.map_err(|error| format!("cannot start the operator's thread: {error}"))?;
-    // These run once this thread serves.
+    // These tasks run once this thread serves.
     if let Some(reload) = reload {
         tokio::spawn(read_again(tls, reload));
     }
     let told = tokio::spawn(supervisor::keep_told(server.pulse(), options.drain.clone()));
     server.serve(visitors, options).await;
     let _told_or_deaf = timeout(supervisor::PATIENCE, told).await;
-    // It has answered until now, and what it holds of the rooms is to have its last word in
-    // the log.
+    // The operator has been answered until now. Dropping this also releases the rooms, whose
+    // last lines must be in the log before the next one.
     drop(answering);
     if let Some(history) = history {
         history.stop();
@@ -231,7 +231,7 @@ async fn serve(config: Config, listener: Option<TcpListener>) -> Result<(), Stri
     Ok(())
 }
 
-/// Reads the certificate, if there is to be one.
+/// Reads the certificate, if one is configured.
 async fn tls(config: &Config) -> Result<Option<Arc<Tls>>, String> {
     let (Some(certificate), Some(key)) = (config.tls_cert.clone(), config.tls_key.clone()) else {
         return Ok(None);
@@ -243,7 +243,7 @@ async fn tls(config: &Config) -> Result<Option<Arc<Tls>>, String> {
     Ok(Some(Arc::new(tls)))
 }
 
-/// Reads the certificate again for each `reload`; if there is none, says so.
+/// Reads the certificate again at each `reload`; if there is none, logs that.
 async fn read_again(tls: Option<Arc<Tls>>, reload: Arc<Notify>) {
     loop {
         reload.notified().await;
@@ -259,7 +259,7 @@ async fn read_again(tls: Option<Arc<Tls>>, reload: Arc<Notify>) {
     }
 }
 
-/// Opens the file of seats. Without one the server counts all the same.
+/// Opens the seats file. The server counts without one, too, unless another process uses it.
 fn open_seats(path: &Path) -> Result<Option<SeatsFile>, String> {
     match SeatsFile::open(path) {
         Ok(file) => Ok(Some(file)),
@@ -273,9 +273,9 @@ fn open_seats(path: &Path) -> Result<Option<SeatsFile>, String> {
     }
 }
 
-/// The rooms, and the history of them, if there is to be one.
+/// The rooms, and their history if one is kept.
 fn rooms(config: &Config) -> Result<(Rooms, Option<History>), String> {
-    // The operator's pages show the last minutes.
+    // The operator's pages show the last minutes, so they need a history, too.
     if config.history.is_none() && config.admin_listen.is_none() {
         return Ok((Rooms::new(config.max_rooms), None));
     }
@@ -291,7 +291,7 @@ fn rooms(config: &Config) -> Result<(Rooms, Option<History>), String> {
     Ok((rooms, Some(history)))
 }
 
-/// The operator's listener, if there is to be one.
+/// The operator's listener, if one is configured.
 fn admin(config: &Config, token: Option<AdminToken>) -> Result<Option<Admin>, String> {
     let Some(address) = &config.admin_listen else { return Ok(None) };
     if token.is_none() && !address.is_local() {
@@ -311,15 +311,15 @@ fn admin(config: &Config, token: Option<AdminToken>) -> Result<Option<Admin>, St
     Ok(Some(admin))
 }
 
-/// The Redis that all nodes share and the token of the operator, if there are to be any. Files
-/// have their secrets.
+/// The Redis that all nodes share and the operator's token, if they are configured. Their
+/// secrets may be in files.
 async fn secrets(config: &Config) -> Result<(Option<Redis>, Option<AdminToken>), String> {
     let config = config.clone();
     let read = spawn_blocking(move || Ok((redis(&config)?, admin_token(&config)?)));
     read.await.map_err(|error| error.to_string())?
 }
 
-/// The token of the operator, if there is to be one.
+/// The operator's token, if one is configured.
 fn admin_token(config: &Config) -> Result<Option<AdminToken>, String> {
     let Some(path) = &config.admin_token_file else { return Ok(config.admin_token.clone()) };
     let file = path.display();
@@ -329,7 +329,7 @@ fn admin_token(config: &Config) -> Result<Option<AdminToken>, String> {
     token.map(Some)
 }
 
-/// The Redis that all nodes share, if there is to be one.
+/// The Redis that all nodes share, if one is configured.
 fn redis(config: &Config) -> Result<Option<Redis>, String> {
     if config.redis.is_empty() {
         return Ok(None);
@@ -355,10 +355,10 @@ fn host_name() -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// Has the numbers be partial for as long as clients of the last process may be on their way
+/// Makes the numbers partial for as long as clients of the last process may be on their way
 /// back.
 fn settle(rooms: &Rooms, seats: Option<SeatsFile>, time: Duration) {
-    // Not even for a moment if there are none.
+    // If there is no such time, the numbers are not partial for even an instant.
     let doubt = (!time.is_zero()).then(|| rooms.doubt());
     tokio::spawn(async move {
         sleep(time).await;
@@ -369,7 +369,7 @@ fn settle(rooms: &Rooms, seats: Option<SeatsFile>, time: Duration) {
     });
 }
 
-/// How many cores this process may use, as far as can be known.
+/// How many cores this process may use, as far as the system says.
 fn cores() -> NonZeroUsize {
     available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }

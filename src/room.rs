@@ -1,11 +1,10 @@
-//! One room: its count and its broadcast channel, changed together; and
-//! [`Subscription`], what is heard of the room.
+//! One room: its count and its broadcast channel, which change together; and [`Subscription`],
+//! which is what somebody hears of the room.
 //!
-//! The order of events is the order of changes because both happen in one
-//! critical section. With an atomic count and a send after it, two changes can
-//! be told in the wrong order, and the last event that people see is then wrong
-//! for as long as nobody comes or goes. `tests/model` checks this over many
-//! schedules.
+//! Events are in the order of the changes because both happen in one critical section. With an
+//! atomic count and a send after it, two changes could be told in the wrong order, and the last
+//! event that people see would be wrong for as long as nobody comes or goes. `tests/model`
+//! checks this over many schedules.
 
 use std::fmt;
 use std::future::pending;
@@ -26,18 +25,17 @@ use crate::sync::broadcast::{
 use crate::sync::{Mutex, MutexGuard};
 use crate::tally::Tally;
 
-/// How many events a room keeps for a stream that is not read right now. It
-/// bounds what a slow reader costs: who falls further behind is told the newest
-/// number only. Enough for a burst of steps in a small crowd, where each is to
-/// be seen; tokio wants a power of two.
+/// How many events a room keeps for a stream that is not being read. This bounds the cost of a
+/// slow reader: one that falls further behind gets only the newest number. It is enough for a
+/// burst of steps in a small crowd, where each step should be seen; tokio wants a power of two.
 pub(crate) const CAPACITY: usize = 16;
 
-/// Called by whoever emptied the room, once in a room's life.
+/// Called once in a room's life, when it has been emptied.
 pub(crate) type Vacated = Box<dyn Fn(&Arc<Room>) + Send + Sync>;
 
 /// A room and the people in it.
 pub(crate) struct Room {
-    /// No other room has it, not even a later one of the same name.
+    /// Unique: not even a later room of the same name has it.
     id: NonZeroU64,
     name: Name,
     /// A blocking lock: it is held for one change, never across an `.await`.
@@ -50,24 +48,24 @@ pub(crate) struct Room {
 struct State {
     /// Who is here: one seat for each person counted.
     seats: Seats,
-    /// How many keep the room though nobody be there: who listens without being counted,
-    /// or is about to enter.
+    /// How many observers, and people about to enter, keep the room open even if nobody is
+    /// counted in it.
     keepers: usize,
     /// How many people of this room are on other nodes. They count here, too.
     elsewhere: usize,
-    /// The event that says how many, as it is.
+    /// The event with the current number.
     newest: Event,
-    /// Set when the last one has left, be it a keeper. An emptied room is on its
-    /// way off the registry and takes nobody in any more.
+    /// Set when the last seat or keeper has gone. An emptied room is about to leave the
+    /// registry and takes nobody in any more.
     emptied: bool,
     channel: broadcast::Sender<Event>,
     pace: Pace,
-    /// Where somebody wants to know how many there were.
+    /// Set if it is measured how many people there were.
     measure: Option<Measure>,
 }
 
 impl Room {
-    /// A room that nobody has entered yet, but so many people `elsewhere`.
+    /// A room that nobody has entered yet, but that has this many people `elsewhere`.
     pub(crate) fn new(
         id: NonZeroU64,
         name: Name,
@@ -102,12 +100,12 @@ impl Room {
         &self.journal
     }
 
-    /// How many people are here, and elsewhere.
+    /// How many people are in the room, here and elsewhere.
     pub(crate) fn count(&self) -> usize {
         self.lock().newest.count()
     }
 
-    /// How many there were since this was last asked, if that is measured.
+    /// How many people there were since the last call, if that is measured.
     pub(crate) fn take_stretch(&self, now: Instant) -> Option<Stretch> {
         self.lock().measure.as_mut().map(|measure| measure.take(now))
     }
@@ -117,10 +115,10 @@ impl Room {
         self.lock().measure.take().map(Measure::into_span)
     }
 
-    /// Counts the person who has `seat`, and answers with what they hear, from their own
-    /// arrival on. If they have it from `left`, which is counted here still, nobody came
-    /// and nobody went: the count is the same before, after and in between, and no event
-    /// says so. `None` if the room has been emptied.
+    /// Counts the person who has `seat`, and returns what they hear from their own arrival on.
+    /// If they take the seat over from `left`, which is still counted here, nobody has come and
+    /// nobody has gone: the count is the same before, after and in between, and no event is
+    /// published. `None` if the room has been emptied.
     pub(crate) fn enter(
         self: &Arc<Self>,
         seat: &Arc<Seat>,
@@ -133,8 +131,8 @@ impl Room {
         let returns = left.is_some_and(|left| state.replace(left));
         state.add(seat);
         let tell = (!returns).then(|| self.change(&mut state));
-        // Subscribed after its own arrival was told and before any other change
-        // can be: the newcomer hears of everything else, and of nothing twice.
+        // Subscribes after the newcomer's own arrival and before any other change can happen:
+        // they hear of everything else, and of nothing twice.
         let subscription = self.subscribe(&state);
         drop(state);
 
@@ -154,15 +152,15 @@ impl Room {
         Some((Keeper(self.clone()), self.subscribe(&state)))
     }
 
-    /// What is told from this moment on, beginning with the newest as told.
+    /// Subscribes to what follows. The newest event counts as told.
     fn subscribe(self: &Arc<Self>, state: &State) -> Subscription {
         let (events, told) = (state.channel.subscribe(), state.newest.clone());
         Subscription { room: self.clone(), events, told }
     }
 
-    /// Counts those who come from other nodes, uncounts those who have gone to others, and
-    /// notes how many are there now: in one step, so that nobody is seen twice, or not at
-    /// all. Answers with what those who came hear.
+    /// Counts those who come from other nodes, uncounts those who have gone there, and notes
+    /// how many people are elsewhere now: in one step, so that nobody is seen twice, or not at
+    /// all. Returns what those who came hear.
     pub(crate) fn exchange(
         self: &Arc<Self>,
         elsewhere: Option<usize>,
@@ -185,12 +183,12 @@ impl Room {
         entered
     }
 
-    /// Uncounts the person who had `seat`, unless another has it from them, and answers
-    /// how many are here.
+    /// Uncounts the person who had `seat`, unless another seat has taken over from it, and
+    /// returns how many people are in the room.
     pub(crate) fn leave(self: &Arc<Self>, seat: &Arc<Seat>) -> usize {
         let mut state = self.lock();
-        // The place among the limits is free before anybody hears of it: at no moment are
-        // there more seats than places, and who hears of a leave finds a place.
+        // This frees the place among the limits before anybody hears of the leave: there are
+        // never more seats than places, and a client that hears of a leave finds a place.
         if !state.remove(seat) {
             return state.newest.count();
         }
@@ -200,7 +198,7 @@ impl Room {
         count
     }
 
-    /// Empties the room if nobody is left, or else sees to it that the others are told.
+    /// Empties the room if nobody is left; otherwise makes sure that the others are told.
     fn finish(self: &Arc<Self>, state: MutexGuard<'_, State>, tell: Option<Tell>) {
         let emptied = self.vacate(state);
         match tell {
@@ -210,7 +208,7 @@ impl Room {
         }
     }
 
-    /// Empties the room if whoever has just left was the last one.
+    /// Empties the room if the last one has just left.
     fn vacate(self: &Arc<Self>, mut state: MutexGuard<'_, State>) -> bool {
         let emptied = state.seats.len() == 0 && state.keepers == 0;
         state.emptied = emptied;
@@ -221,7 +219,7 @@ impl Room {
         emptied
     }
 
-    /// Says that the count has changed, or learns when to.
+    /// Publishes that the count has changed, or finds out when to.
     fn change(&self, state: &mut State) -> Tell {
         self.tally.changes.count();
         state.newest = state.newest.next(state.count());
@@ -244,8 +242,8 @@ impl Room {
         state.pace.told(state.seats.len() + state.keepers);
     }
 
-    /// Plans to tell the changes that are merged, if this change is the first of
-    /// them. Not under the lock: a plan that can't wait is carried out at once.
+    /// Plans when to publish the merged changes, if this change is the first of them. Not
+    /// called under the lock, because a plan that can't wait is carried out at once.
     fn follow_up(self: &Arc<Self>, tell: Tell) {
         if let Tell::At(instant) = tell {
             pace::at(instant, Due(self.clone()));
@@ -258,15 +256,15 @@ impl Room {
     }
 }
 
-/// What somebody hears of a room that they have entered.
+/// What somebody who has entered a room hears of it.
 pub(crate) struct Entered {
     pub(crate) subscription: Subscription,
-    /// Whether they are there in the place of one who was.
+    /// Whether they took over a seat that was counted already.
     pub(crate) returns: bool,
 }
 
 impl Entered {
-    /// Says so in the log.
+    /// Logs that they have come, or come back.
     pub(crate) fn log(self) -> Subscription {
         let Subscription { room, told, .. } = &self.subscription;
         if self.returns {
@@ -288,15 +286,14 @@ impl State {
         seat.enter_room();
     }
 
-    /// Takes a seat away for the one that follows it. If its client was here before it, and
-    /// has yet to leave, that one is taken away: it has the same token, and is the same
-    /// client's.
+    /// Removes a seat that another one follows. If an older seat of the same client has yet to
+    /// leave this room, that one is removed instead: it has the same token.
     fn replace(&mut self, left: &Arc<Seat>) -> bool {
         let here = self.seats.get(left.token()).cloned();
         here.is_some_and(|here| self.remove(&here))
     }
 
-    /// Takes this very seat away, if it is here.
+    /// Removes this very seat, if it is here.
     fn remove(&mut self, seat: &Arc<Seat>) -> bool {
         let was_here = self.seats.remove(seat);
         if was_here {
@@ -312,8 +309,8 @@ impl fmt::Debug for Room {
     }
 }
 
-/// The plan to tell a room what happened during its pause. It is carried out
-/// when it is dropped, so that however it ends it is carried out.
+/// The plan to tell a room what happened during its pause. It is carried out on drop, so that
+/// it is carried out however it ends.
 struct Due(Arc<Room>);
 
 impl Drop for Due {
@@ -325,7 +322,7 @@ impl Drop for Due {
     }
 }
 
-/// Keeps a room, for as long as it lives, though nobody be there. It counts nobody.
+/// Keeps a room open while it lives, even if nobody is in the room. It counts nobody.
 #[derive(Debug)]
 pub(crate) struct Keeper(Arc<Room>);
 
@@ -337,8 +334,8 @@ impl Drop for Keeper {
     }
 }
 
-/// What is heard of a room, event by event, by one stream or by whoever tells
-/// many of them. It counts nobody.
+/// What is heard of a room, event by event, by one stream or by a fan-out to many. It counts
+/// nobody.
 #[derive(Debug)]
 pub struct Subscription {
     room: Arc<Room>,
@@ -347,7 +344,7 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// The event that was told last; at first the one that it begins with.
+    /// The event that was told last: at first, the one that the subscription began with.
     #[must_use]
     pub fn told(&self) -> &Event {
         &self.told
@@ -355,7 +352,8 @@ impl Subscription {
 
     /// Waits for the next number that differs from the one told last.
     ///
-    /// Who has fallen too far behind to be told each step is told the newest.
+    /// A subscriber that has fallen too far behind to be told each step is told the newest
+    /// number.
     /// Dropping the future before it is ready loses nothing.
     pub async fn changed(&mut self) -> Event {
         loop {
@@ -367,10 +365,10 @@ impl Subscription {
         }
     }
 
-    /// The count as it is now, told whether it has changed or not.
+    /// The current count, whether or not it has changed. It counts as told.
     ///
-    /// Goes to the newest event and subscribes to what follows it, in one
-    /// critical section, so that no older event can come after it.
+    /// Goes to the newest event and subscribes to what follows it in one critical section, so
+    /// that no older event can come after it.
     pub fn now(&mut self) -> Event {
         let state = self.room.lock();
         self.events = state.channel.subscribe();
@@ -378,13 +376,13 @@ impl Subscription {
         self.told.clone()
     }
 
-    /// Waits for the next event that the room publishes, for whoever tells it to
-    /// others and leaves it to them what is news.
+    /// Waits for the next event that the room publishes, even if it is no news: a fan-out
+    /// leaves that to its streams to decide.
     pub async fn next(&mut self) -> Event {
         match self.events.recv().await {
             Ok(event) => self.tell(event),
             Err(RecvError::Lagged(_)) => self.skip(),
-            // Can't be: the room that is held here owns the sender.
+            // Can't happen: the room that is held here owns the sender.
             Err(RecvError::Closed) => pending().await,
         }
     }
@@ -403,13 +401,14 @@ impl Subscription {
         event
     }
 
-    /// Goes on with the newest; the next event kept would be the oldest one.
+    /// Goes on with the newest event, because the next one in the channel would be the oldest
+    /// one kept.
     fn skip(&mut self) -> Event {
         self.room.tally.lagged.count();
         self.now()
     }
 
-    /// Notes how long it took to tell what was heard last to those of one core.
+    /// Notes how long it took one core to tell its streams the last event.
     pub(crate) fn took(&self, time: Duration) {
         self.room.lock().pace.took(time);
     }
@@ -448,7 +447,7 @@ mod tests {
         (0..people).map(|_| join(rooms)).collect()
     }
 
-    /// The numbers that are there to be read now.
+    /// The numbers that can be read now.
     async fn told((_, subscription): &mut Visitor) -> Vec<usize> {
         let mut numbers = Vec::new();
         while let Ok(event) = timeout(Duration::ZERO, subscription.changed()).await {
@@ -457,7 +456,7 @@ mod tests {
         numbers
     }
 
-    /// A thousand people who have all been told so, after which it was quiet.
+    /// A thousand people who have all been told that number, followed by quiet.
     async fn quiet_crowd(rooms: &Rooms) -> (Visitor, Vec<Visitor>) {
         let mut first = join(rooms);
         let others = crowd(rooms, 999);

@@ -24,13 +24,12 @@ use crate::sync::{Mutex, MutexGuard};
 use crate::tally::Tally;
 use crate::token::Token;
 
-/// How many rooms there may be at once unless another limit is set.
+/// How many rooms may be open at once unless another limit is set.
 pub const MAX_ROOMS: usize = 10_000;
 
-/// The registry of rooms: a handle that is cheap to clone, all clones sharing
-/// the same rooms.
+/// The registry of rooms: a handle that is cheap to clone. All clones share the same rooms.
 ///
-/// A room comes into being with its first join and is gone with its last leave.
+/// A room opens with its first join and closes with its last leave.
 ///
 /// ```
 /// use headcount::{Ending, Name, Rooms};
@@ -50,8 +49,8 @@ pub struct Rooms(Arc<Registry>);
 
 #[derive(Debug)]
 struct Registry {
-    /// The lock is held to look a room up, never while its people are told: a
-    /// large room's fan-out must not keep the others' doors shut.
+    /// The lock is held to look a room up, never while its people are told: the fan-out of a
+    /// large room must not keep people out of the others.
     rooms: Mutex<Directory>,
     max_rooms: usize,
     next_room: AtomicU64,
@@ -59,7 +58,7 @@ struct Registry {
     seats: Arc<Mutex<Seats>>,
     doubts: Arc<Doubts>,
     register: OnceLock<Arc<dyn Register>>,
-    /// All rooms together, where somebody wants to know how many there were.
+    /// The people of all rooms together, if that is measured.
     total: Option<Arc<Mutex<Span>>>,
     tally: Arc<Tally>,
     journal: Arc<Journal>,
@@ -68,15 +67,14 @@ struct Registry {
 #[derive(Debug, Default)]
 struct Directory {
     open: HashMap<Name, Arc<Room>>,
-    /// How many people are in which rooms of other nodes. A room that opens begins with
-    /// that.
+    /// How many people each room has on other nodes. A room that opens begins with that number.
     elsewhere: HashMap<Name, usize>,
-    /// Where that is measured: the rooms that are not open, but have people elsewhere, or had
-    /// some when that was last asked.
+    /// If that is measured: the rooms that are not open here, but have people elsewhere, or
+    /// have had people since the stretches were last taken.
     apart: HashMap<Name, Span>,
 }
 
-/// How many people there were since that was last asked.
+/// How many people there were since the stretches were last taken.
 #[derive(Debug)]
 pub(crate) struct Stretches {
     pub(crate) total: Stretch,
@@ -84,29 +82,29 @@ pub(crate) struct Stretches {
     pub(crate) rooms: Vec<(Name, Stretch)>,
 }
 
-/// As many rooms have someone in them as may.
+/// As many rooms as are allowed are open already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooManyRooms;
 
 /// Why a seat can't be taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoSeat {
-    /// Its place among the limits is not to be had there.
+    /// The limits have no place for it at the client's address.
     Full(Full),
-    /// A room would be one more than there may be.
+    /// One of the rooms would be one more than is allowed.
     TooManyRooms,
 }
 
 impl Rooms {
-    /// A registry of at most `max_rooms` rooms, and the default room: nobody can lock
-    /// others out of that.
+    /// A registry of at most `max_rooms` rooms besides the default room, which nobody can lock
+    /// others out of.
     #[must_use]
     pub fn new(max_rooms: usize) -> Self {
         Self::build(max_rooms, None)
     }
 
-    /// The same, where it is measured how many people were in each room: a
-    /// `History` can be had of these.
+    /// Like [`new`](Self::new), but measures how many people are in each room, as a `History`
+    /// requires.
     #[must_use]
     pub fn measured(max_rooms: usize) -> Self {
         Self::build(max_rooms, Some(Arc::new(Mutex::new(Span::new(0, Instant::now())))))
@@ -127,14 +125,14 @@ impl Rooms {
         Self(Arc::new(registry))
     }
 
-    /// Joins the room `name`, which it opens if nobody is there.
+    /// Joins the room `name`, and opens it if nobody is there.
     ///
-    /// Answers with the presence, which counts until it is dropped, and with what
-    /// its client is to hear: first the event of its own arrival, which is
-    /// [told](Subscription::told) already, and then what follows. `ending` is where others may note why the stream ends.
+    /// Returns the presence, which counts until it is dropped, and what its client hears: first
+    /// the event of its own arrival, which is already [told](Subscription::told), and then what
+    /// follows. `ending` is where others may note why the stream ends.
     ///
     /// # Errors
-    /// [`TooManyRooms`] if the room would be one more than there may be.
+    /// [`TooManyRooms`] if the room would be one more than is allowed.
     pub fn join(
         &self,
         name: &Name,
@@ -146,11 +144,11 @@ impl Rooms {
         Ok((Presence::new(seated, ending), subscription))
     }
 
-    /// Joins several rooms as one, each of them named once; or none, if one of them
-    /// can't be had. What is heard of them is in the order of their names.
+    /// Joins several rooms as one, or none of them if one can't be opened. Each may be named
+    /// only once. The subscriptions are in the order of the names.
     ///
     /// # Errors
-    /// [`TooManyRooms`] if there would be more rooms than there may be.
+    /// [`TooManyRooms`] if there would be more rooms than are allowed.
     pub fn join_all(
         &self,
         names: &[Name],
@@ -166,27 +164,27 @@ impl Rooms {
         permit: Option<Permit>,
         ending: Ending,
     ) -> Result<(Presence, Vec<Subscription>), TooManyRooms> {
-        // One room alone is there or it isn't.
+        // A single room can't be entered in part.
         let _keepers = if names.len() > 1 { self.keep(names)? } else { Vec::new() };
         self.enter_all(names, Seat::new(self.token(names, None), permit), None, ending)
     }
 
-    /// Listens to the room `name` without being counted: answers with what keeps
-    /// the room while it lives, though nobody be there, and with what is heard,
-    /// from the number as it is.
+    /// Listens to the room `name` without being counted. Returns a guard, which keeps the room
+    /// open while it lives, even if nobody is there, and what is heard, beginning with the
+    /// current number.
     ///
     /// # Errors
-    /// [`TooManyRooms`] if the room would be one more than there may be.
+    /// [`TooManyRooms`] if the room would be one more than is allowed.
     pub fn observe(&self, name: &Name) -> Result<(Observer, Subscription), TooManyRooms> {
         let (keeper, subscription) = self.enter(name, Room::observe)?;
         Ok((Observer::new([keeper].into()), subscription))
     }
 
-    /// Listens to several rooms without being counted, or to none, if one of them can't be
-    /// had. What is heard of them is in the order of their names.
+    /// Listens to several rooms without being counted, or to none of them if one can't be
+    /// opened. The subscriptions are in the order of the names.
     ///
     /// # Errors
-    /// [`TooManyRooms`] if there would be more rooms than there may be.
+    /// [`TooManyRooms`] if there would be more rooms than are allowed.
     pub fn observe_all(
         &self,
         names: &[Name],
@@ -195,14 +193,14 @@ impl Rooms {
         Ok((Observer::new(keepers.into()), subscriptions))
     }
 
-    /// Takes over the seat of `token`, if somebody is still counted by it: their connection
-    /// is lost, but nobody noticed yet, or they want other rooms. The rooms that
-    /// they were in and are named here keep their count all the while; they join the
-    /// others. The old stream is told, and leaves those that are not named.
+    /// Takes over the seat of `token`, if somebody is still counted by it: their connection is
+    /// lost, but nobody has noticed yet, or they want other rooms. The named rooms that they
+    /// were already in keep their count all the while; they join the others. The old stream is
+    /// told, and leaves the rooms that are not named.
     ///
     /// # Errors
-    /// [`NoSeat`] if a client at `address` may not have the seat's place among the limits,
-    /// or one of the rooms can't be had; then nothing has changed.
+    /// [`NoSeat`] if a client at `address` can't have the seat's place among the limits, or one
+    /// of the rooms can't be opened; nothing has changed then.
     pub fn take_over(
         &self,
         names: &[Name],
@@ -214,7 +212,8 @@ impl Rooms {
             let Some(left) = self.seats().get(token).cloned() else { return Ok(None) };
             let new = self.token(names, Some(token));
             let taken = self.follow(names, &left, new, address, ending)?;
-            // If another was faster, the seat is that one's now, and is taken over from it.
+            // If another request was faster, the seat is now that one's, and is taken over from
+            // it.
             if taken.is_some() || !left.is_taken() {
                 return Ok(taken);
             }
@@ -222,11 +221,11 @@ impl Rooms {
     }
 
     /// Joins rooms in the place of `left`, a seat whose stream has ended, as
-    /// [`take_over`](Self::take_over) does. The token is a new one, or whoever knows the
-    /// old one could take the newcomer's seat over.
+    /// [`take_over`](Self::take_over) does. The token is a new one: otherwise anyone who knows
+    /// the old one could take over the newcomer's seat.
     ///
     /// # Errors
-    /// As [`take_over`](Self::take_over).
+    /// As for [`take_over`](Self::take_over).
     pub fn succeed(
         &self,
         names: &[Name],
@@ -237,8 +236,8 @@ impl Rooms {
         self.follow(names, left, self.token(names, None), address, ending)
     }
 
-    /// Has a new seat of this `token` follow the one that was `left`. `None` if that is not
-    /// counted any more, or another has it.
+    /// Puts a new seat with this `token` in the place of the one that was `left`. `None` if
+    /// that one is no longer counted, or another seat has taken over from it.
     fn follow(
         &self,
         names: &[Name],
@@ -248,22 +247,23 @@ impl Rooms {
         ending: &Ending,
     ) -> Result<Option<(Presence, Vec<Subscription>)>, NoSeat> {
         let Some(handover) = left.hand_over() else { return Ok(None) };
-        // Both of what may be refused come first, and the one that can't be undone last.
+        // The two steps that may be refused come first, and of these the one that can't be
+        // undone last.
         let _keepers = self.keep(names)?;
         let Some(seat) = left.bequeath(token, address, names)? else { return Ok(None) };
         let followed = self.enter_all(names, seat, Some(left), ending.clone())?;
         left.give_away(handover);
-        // After the new one is written: whoever reads it finds one of them, or both.
+        // Dropped after the new entry is written, so that a reader finds one of them, or both.
         drop(left.take_entry());
         Ok(Some(followed))
     }
 
-    /// Keeps rooms until somebody has entered all of them, or for who listens to them.
+    /// Keeps rooms open until somebody has entered all of them, or for an observer.
     pub(crate) fn keep(&self, names: &[Name]) -> Result<Vec<(Keeper, Subscription)>, TooManyRooms> {
         names.iter().map(|name| self.enter(name, Room::observe)).collect()
     }
 
-    /// Enters rooms, one after the other, with a seat of which nobody knows yet.
+    /// Enters rooms, one after the other, with a seat that nobody knows of yet.
     fn enter_all(
         &self,
         names: &[Name],
@@ -277,8 +277,8 @@ impl Rooms {
         Ok((Presence::new(seated, ending), subscriptions))
     }
 
-    /// The guard of a seat that has entered its rooms, and has them from the one who `left`.
-    /// It is written down.
+    /// The guard of a seat that has entered its rooms, in the place of `left` if there is one.
+    /// Records the seat in the register.
     fn seat(&self, seat: Arc<Seat>, left: Option<&Arc<Seat>>, heard: &[Subscription]) -> Seated {
         let rooms: Box<[_]> = heard.iter().map(|heard| heard.room().clone()).collect();
         if let Some(register) = self.0.register.get() {
@@ -289,9 +289,9 @@ impl Rooms {
         self.sit(rooms, seat, left)
     }
 
-    /// The same, whoever writes it down. From now on its token finds it.
+    /// Like `seat`, but leaves recording to the caller. From now on its token finds the seat.
     fn sit(&self, rooms: Box<[Arc<Room>]>, seat: Arc<Seat>, left: Option<&Arc<Seat>>) -> Seated {
-        // At no moment is there none of their token.
+        // Under one lock, so that there is always a seat with their token.
         let mut seats = self.seats();
         left.map(|left| seats.remove(left));
         seats.add(seat.clone());
@@ -299,7 +299,7 @@ impl Rooms {
         Seated::new(rooms, seat, self.0.seats.clone())
     }
 
-    /// The token of a seat in these rooms, whose client had another `before`.
+    /// The token of a seat in these rooms; `before` is the one that its client had, if any.
     fn token(&self, names: &[Name], before: Option<Token>) -> Token {
         match self.0.register.get() {
             Some(register) => register.token(names, before),
@@ -307,8 +307,8 @@ impl Rooms {
         }
     }
 
-    /// Has people of a room come from other nodes and go there, in one step with how many are
-    /// there from then on, if that changes. Answers with those who came.
+    /// Counts people of a room who come from other nodes, uncounts those who go there, and sets
+    /// how many are `elsewhere` in the same step, if that changes. Returns those who came.
     pub(crate) fn exchange(
         &self,
         name: &Name,
@@ -320,13 +320,13 @@ impl Rooms {
         if let Some(count) = elsewhere {
             self.0.set_elsewhere(&mut rooms, name, count);
         }
-        // A room that opens after this knows already.
+        // A room that opens after this already knows the number.
         let Some(room) = rooms.open.get(name).cloned() else { return Vec::new() };
         drop(rooms);
         room.exchange(elsewhere, coming, going)
     }
 
-    /// How many rooms have people at other nodes, and how many people these are in all.
+    /// How many rooms have people on other nodes, and how many people these are in all.
     pub(crate) fn elsewhere(&self) -> (usize, usize) {
         let rooms = self.0.lock();
         (rooms.elsewhere.len(), rooms.elsewhere.values().sum())
@@ -339,7 +339,7 @@ impl Rooms {
         drop(seat.take_entry());
     }
 
-    /// The guard of somebody who came from another node, and is in these rooms by now.
+    /// The guard of somebody who has come from another node and is already in these rooms.
     pub(crate) fn arrive(
         &self,
         seat: Arc<Seat>,
@@ -355,13 +355,13 @@ impl Rooms {
         self.seats().get(token).cloned()
     }
 
-    /// Has it written down from now on who sits where.
+    /// From now on, records who sits where.
     pub(crate) fn write_down(&self, register: Arc<dyn Register>) {
         let _there_is_one = self.0.register.set(register);
     }
 
-    /// Counts somebody whose stream was that of another process, by the token and in the
-    /// rooms that they had there.
+    /// Counts somebody whose stream belonged to another process, by the token and in the rooms
+    /// that they had there.
     pub(crate) fn restore(
         &self,
         names: &[Name],
@@ -392,8 +392,8 @@ impl Rooms {
             if let Some(entered) = enter(&room) {
                 return Ok(entered);
             }
-            // Between the two locks the last person left. Whoever comes first,
-            // they or we, takes the emptied room off the map.
+            // The last person left between the two locks. The emptied room is taken off the map
+            // by them or by us, whoever comes first.
             self.0.remove(&room);
         }
     }
@@ -407,8 +407,8 @@ impl Rooms {
         room.count()
     }
 
-    /// The rooms that have someone in them, here or at another node, and how many people each
-    /// has, in no order: 0 where there is only an observer.
+    /// The rooms that have someone in them, here or on another node, and how many people each
+    /// has, in no particular order. A room that has only an observer has 0 people.
     ///
     /// This is a snapshot. Each number was right when its room was asked, one room after
     /// the other, while people came and went in the others.
@@ -424,7 +424,7 @@ impl Rooms {
     /// ```
     #[must_use]
     pub fn counts(&self) -> Vec<(Name, usize)> {
-        // All at once, for a room is not to be asked under this lock.
+        // Collected first, because no room may be asked under this lock.
         let rooms = self.0.lock();
         let open: Vec<_> = rooms.open.values().cloned().collect();
         let elsewhere = rooms.elsewhere.iter().filter(|(name, _)| !rooms.open.contains_key(*name));
@@ -434,8 +434,8 @@ impl Rooms {
         here.chain(elsewhere).collect()
     }
 
-    /// How many people were in which rooms since this was last asked, if that is measured. A
-    /// room that opens or closes meanwhile has its stretch in this answer or the next.
+    /// How many people were in each room since the last call, if that is measured. The stretch
+    /// of a room that opens or closes meanwhile is in this answer or the next.
     pub(crate) fn take_stretches(&self) -> Option<Stretches> {
         let total = self.0.total.as_ref()?;
         let mut rooms = self.0.lock();
@@ -459,7 +459,7 @@ impl Rooms {
         self.0.doubts.is_partial()
     }
 
-    /// Has the numbers be partial for as long as the answer lives: somebody may be missing
+    /// Makes the numbers partial until the returned value is dropped: somebody may be missing
     /// from them, and whoever asks is told so.
     #[must_use = "the doubt ends when it is dropped"]
     pub fn doubt(&self) -> Doubt {
@@ -470,19 +470,19 @@ impl Rooms {
         &self.0.doubts
     }
 
-    /// How many rooms have someone in them here, if only an observer.
+    /// How many rooms are open here, including those that have only an observer.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.lock().open.len()
     }
 
-    /// How many rooms there may be at once, besides the default room.
+    /// How many rooms may be open at once, besides the default room.
     #[must_use]
     pub fn max_rooms(&self) -> usize {
         self.0.max_rooms
     }
 
-    /// Whether nobody is anywhere.
+    /// Whether no room is open here.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -499,7 +499,7 @@ impl Rooms {
         if let Some(room) = rooms.open.get(name) {
             return Ok(room.clone());
         }
-        // The default room is one more than there may be.
+        // The default room is allowed in addition to the maximum.
         let is_full = match rooms.open.len().cmp(&self.0.max_rooms) {
             Ordering::Less => false,
             Ordering::Equal => !rooms.open.contains_key(&Name::default()),
@@ -508,7 +508,7 @@ impl Rooms {
         if is_full && !name.is_default() {
             return Err(TooManyRooms);
         }
-        // Weak, or the registry and its rooms would keep each other alive.
+        // Weak, because otherwise the registry and its rooms would keep each other alive.
         let registry: Weak<Registry> = Arc::downgrade(&self.0);
         let vacated = move |room: &Arc<Room>| {
             if let Some(registry) = registry.upgrade() {
@@ -554,12 +554,12 @@ impl Registry {
         // Nobody holds the lock of an emptied room for long.
         if let (Some(total), Some(mut span)) = (&self.total, room.end_measure()) {
             let elsewhere = rooms.elsewhere(&name);
-            // It may have changed since the room was emptied.
+            // The number may have changed since the room was emptied.
             if elsewhere != span.count() {
                 span::change(&mut span, total, elsewhere);
             }
-            // Visitors can open and close any number of rooms. Those that are too many to be
-            // remembered until somebody asks are only part of the total.
+            // Visitors can open and close any number of rooms. Beyond this many, a closed room
+            // is not remembered until somebody asks, and only the total includes it.
             if elsewhere > 0 || rooms.apart.len() < rooms.elsewhere.len() + self.max_rooms {
                 rooms.apart.insert(name, span);
             }
@@ -768,7 +768,7 @@ mod tests {
         assert!(old.seat().is_taken());
         drop(old);
         assert_eq!(counts(&rooms, ["a", "b", "c", "d"]), [0, 1, 1, 0]);
-        // None of them stays.
+        // They stay in none of these rooms.
         let (third, _) = back(["d", "a"]);
         drop(second);
         assert_eq!(counts(&rooms, ["a", "b", "c", "d"]), [1, 0, 0, 1]);

@@ -1,5 +1,5 @@
-//! The signals that the process heeds. They are heard on a thread of their own, so that
-//! a second signal to stop ends the process whatever the other threads are stuck in.
+//! The signals that the process handles. They are received on a thread of their own, so that a
+//! second signal to stop ends the process whatever the other threads are stuck in.
 
 use std::future::pending;
 use std::io;
@@ -12,13 +12,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-/// Cancels `stop` at the first SIGTERM or SIGINT; the second ends the process at once,
-/// with the exit code that a shell gives to one killed by it. SIGHUP counts as one of
-/// them, unless it asks for a `reload` instead.
+/// Cancels `stop` at the first SIGTERM or SIGINT. The second one ends the process at once, with
+/// the exit code that a shell reports for a process killed by that signal. SIGHUP counts as one
+/// of them, unless there is a `reload` to notify instead.
 pub(crate) fn hear(stop: CancellationToken, reload: Option<Arc<Notify>>) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_io().build()?;
     let mut signals = {
-        // Here, and not on the thread: they are heard from now on.
+        // Registered here rather than on the thread, so that signals are received from now on.
         let _entered = runtime.enter();
         Signals {
             terminate: signal(SignalKind::terminate())?,
@@ -46,7 +46,7 @@ struct Signals {
 }
 
 impl Signals {
-    /// Waits for a signal to stop.
+    /// Waits for a signal that asks the process to stop.
     async fn stop(&mut self) -> SignalKind {
         loop {
             let heard = tokio::select! {

@@ -1,11 +1,11 @@
-//! How many people were in a room over a span of time: the fewest, the most, and in between.
+//! How many people were in a room over a span of time: the fewest, the most, and the mean.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use crate::sync::Mutex;
 
-/// A number as it changes, from when it was last [taken](Span::take).
+/// A number that changes, followed since it was last [taken](Span::take).
 #[derive(Clone, Debug)]
 pub(crate) struct Span {
     count: usize,
@@ -22,21 +22,22 @@ pub(crate) struct Stretch {
     pub(crate) area: f64,
 }
 
-/// The span of a room, and that of all rooms together, which change at once.
+/// The span of a room and that of all rooms together. Both change in one step.
 #[derive(Debug)]
 pub(crate) struct Measure {
     span: Span,
-    /// Each room takes this lock under its own, and no other under it.
+    /// Each room takes this lock while it holds its own, and takes no other while it holds this
+    /// one.
     total: Arc<Mutex<Span>>,
 }
 
 impl Span {
-    /// A span that begins `now` with so many people.
+    /// A span that begins `now` with this many people.
     pub(crate) fn new(count: usize, now: Instant) -> Self {
         Self { count, since: now, stretch: Stretch::of(count) }
     }
 
-    /// So many people from `now` on.
+    /// There are this many people from `now` on.
     pub(crate) fn change(&mut self, count: usize, now: Instant) {
         self.pass(now);
         self.count = count;
@@ -44,12 +45,12 @@ impl Span {
         self.stretch.most = self.stretch.most.max(count);
     }
 
-    /// How many there are.
+    /// How many people there are.
     pub(crate) fn count(&self) -> usize {
         self.count
     }
 
-    /// What was until `now`. From now on it is another stretch.
+    /// Ends a stretch `now` and returns it. The next one begins.
     pub(crate) fn take(&mut self, now: Instant) -> Stretch {
         self.pass(now);
         std::mem::replace(&mut self.stretch, Stretch::of(self.count))
@@ -74,7 +75,7 @@ impl Measure {
         Self { span, total }
     }
 
-    /// So many people are in the room from now on.
+    /// There are this many people in the room from now on.
     pub(crate) fn change(&mut self, count: usize) {
         change(&mut self.span, &self.total, count);
     }
@@ -88,7 +89,7 @@ impl Measure {
     }
 }
 
-/// Has so many people be in a room from now on, and as many more or fewer in all rooms.
+/// Sets how many people are in a room from now on, and changes the total by the difference.
 pub(crate) fn change(span: &mut Span, total: &Mutex<Span>, count: usize) {
     let now = Instant::now();
     let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,7 +114,7 @@ mod tests {
         span.change(1, at(4));
         let first = span.take(at(10));
         assert_eq!(first, Stretch { least: 0, most: 5, area: 2.0 + 10.0 + 0.0 + 6.0 });
-        // It goes on with the number that it had.
+        // The next stretch begins with the number that the last one ended with.
         assert_eq!(span.take(at(12)), Stretch { least: 1, most: 1, area: 2.0 });
     }
 

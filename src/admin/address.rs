@@ -25,11 +25,11 @@ pub enum AdminAddress {
     Unix(PathBuf),
 }
 
-/// A text is no such address.
+/// The text is not such an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadAddress;
 
-/// One that listens.
+/// A socket that listens at such an address.
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
@@ -37,7 +37,7 @@ pub(super) enum Listener {
 }
 
 impl AdminAddress {
-    /// Whether only this machine reaches it.
+    /// Whether only this machine can reach it.
     #[must_use]
     pub fn is_local(&self) -> bool {
         match self {
@@ -46,12 +46,13 @@ impl AdminAddress {
         }
     }
 
-    /// Listens, and says where: the system has chosen a port if this one is 0.
+    /// Listens, and returns the address that it has: the system chooses a port if this one is
+    /// 0.
     pub(super) fn bind(&self) -> io::Result<(Listener, Self)> {
         match self {
             Self::Tcp(address) => {
                 let listener = TcpListener::bind(address)?;
-                // Its connections have this from it: a watcher that sleeps is gone in time.
+                // Connections inherit this option, so a watcher that sleeps is gone in time.
                 SockRef::from(&listener).set_tcp_user_timeout(Some(TERM))?;
                 listener.set_nonblocking(true)?;
                 let address = listener.local_addr()?;
@@ -68,12 +69,12 @@ impl AdminAddress {
     }
 }
 
-/// The file of a Unix socket that this process listens on. It outlives the socket, so it is
-/// removed with this, unless another process has put its own in its place.
+/// The file of a Unix socket that this process listens on. The file outlives the socket, so it
+/// is removed when this is dropped, unless another process has put its own in its place.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
-    /// The device and the number of the file.
+    /// The device and the inode of the file.
     identity: (u64, u64),
 }
 
@@ -96,7 +97,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
     Ok((file.dev(), file.ino()))
 }
 
-/// Removes a socket that nobody listens on: a process that was killed leaves its own.
+/// Removes a socket that nobody listens on: a process that was killed leaves its own behind.
 fn remove_if_left_behind(path: &Path) {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     let refuses = || {

@@ -135,7 +135,7 @@ impl Reading {
         Self { rooms, totals, at }
     }
 
-    /// The rows that follow this one, or the place where it would be.
+    /// The rows after this one, or after the place where it would be.
     pub(super) fn after(&self, row: &Row) -> &[Row] {
         let place = self.rooms.partition_point(|other| other <= row);
         &self.rooms[place..]

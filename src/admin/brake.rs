@@ -1,8 +1,8 @@
 //! The brake on guessing tokens.
 //!
 //! After a few wrong tokens every further attempt takes longer, up to a limit. Nobody is ever
-//! refused for it, so guessing can't lock the operator out. The limit on connections bounds
-//! how many tokens can be tried at once.
+//! refused because of this, so guessing can't lock the operator out. The limit on connections
+//! bounds how many tokens can be tried at once.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,11 +13,11 @@ use tokio::time::{Instant, sleep};
 const FREE: u32 = 5;
 const FORGIVEN: Duration = Duration::from_secs(10);
 
-/// How much longer an attempt takes for each wrong token beyond these, and at most.
+/// How much longer an attempt takes for each further wrong token, and the limit.
 const STEP: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// How many are remembered: all are forgotten after ten minutes.
+/// How many wrong tokens are remembered: all are forgotten after ten minutes.
 const MOST: u32 = 60;
 
 /// How many wrong tokens there were lately, and when the last one was.
@@ -32,7 +32,7 @@ impl Brake {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((wrong, now));
     }
 
-    /// Waits as long as an attempt has to take.
+    /// Waits as long as an attempt must take.
     pub(super) async fn hold(&self) {
         sleep(self.pause(Instant::now())).await;
     }

@@ -25,7 +25,7 @@ use super::search::{Search, room, texts};
 /// How many feeds may be open.
 pub(super) const MAX_FEEDS: usize = 16;
 
-/// How long a feed lasts. After that its client reconnects and shows again who it is.
+/// How long a feed lasts. After that its client reconnects and authenticates again.
 const LIFE: Duration = Duration::from_secs(60 * 60);
 
 /// How soon a browser reconnects, in milliseconds.
@@ -61,7 +61,7 @@ pub(super) async fn feed(
         let end = Instant::now() + LIFE;
         let mut beginning = RETRY;
         while Instant::now() < end && readings.changed().await.is_ok() {
-            // Being asked for another frame means that the last one was taken.
+            // A request for another frame means that the last one was taken.
             lease.renew();
             let reading = readings.borrow_and_update().clone();
             let next = Instant::now() + PAUSE;
@@ -74,7 +74,7 @@ pub(super) async fn feed(
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
-        // Or nginx would hold the frames back.
+        // Otherwise nginx would hold the frames back.
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     Ok((headers, Body::from_stream(frames)).into_response())

@@ -1,6 +1,5 @@
-//! What one watcher is told: at most once a second, whatever has changed since they were last
-//! told and fits into the budget. The rest follows in the next frame, with the numbers of that
-//! time.
+//! What one watcher is told, at most once a second: whatever is new to them and fits into the
+//! budget. The rest follows in the next frame, with the numbers of that time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Not;
@@ -16,7 +15,7 @@ use crate::name::Name;
 /// second.
 const BUDGET: usize = 18_000;
 
-/// How much of it names of rooms may take that are no longer shown.
+/// How much of the budget the names of rooms that are no longer shown may take.
 const BUDGET_OF_GONE: usize = BUDGET / 2;
 
 /// What surrounds the JSON of a frame, in bytes, generously.
@@ -24,7 +23,7 @@ const FRAME: usize = 200;
 
 /// Which rooms somebody watches.
 pub(super) enum Wish {
-    /// The largest that a search finds.
+    /// The largest rooms that a search finds.
     Rooms(Search),
     /// This room, even if nobody is there.
     Room(Name),
@@ -42,7 +41,7 @@ pub(super) struct Watcher {
 struct Told {
     count: usize,
     peak: Option<usize>,
-    /// The frame that told it last, and the last frame for which the room was wanted.
+    /// The last frame that told this, and the last frame for which the room was wanted.
     nth: u64,
     wanted: u64,
 }
@@ -70,7 +69,7 @@ struct Frame<'a, T> {
 #[derive(Serialize)]
 struct First {
     session: bool,
-    /// What would help against each reason for which streams are refused.
+    /// What would help against each reason for refusing streams.
     help: BTreeMap<&'static str, &'static str>,
 }
 
@@ -187,7 +186,7 @@ impl Watcher {
 
 type Cow<'a> = std::borrow::Cow<'a, Row>;
 
-/// How many digits a number of people has at most.
+/// The maximum number of digits of a number of people.
 const MAX_DIGITS: usize = 10;
 
 fn json(value: &impl Serialize) -> String {
@@ -254,7 +253,7 @@ mod tests {
             data
         }
 
-        /// Takes frames until nothing more is to be told; how many it took.
+        /// Takes frames until there is nothing more to tell, and returns how many it took.
         fn catch_up(&mut self) -> usize {
             (1..100).find(|_| self.next()["more"] != true).expect("an end")
         }

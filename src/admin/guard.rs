@@ -1,12 +1,12 @@
-//! Who is answered: whoever has the token, or without one who is on this machine.
+//! Who is answered: requests with the token or, if there is no token, those of this machine.
 //!
-//! A page in the operator's browser is on this machine too. It can't read an answer of
-//! another origin, unless its own name leads here: a DNS server that the page's author runs
-//! may say so (DNS rebinding). Such a request still has that name for its host, so without
-//! a token only hosts that no DNS server speaks for are answered.
+//! A page in the operator's browser is on this machine, too. It can't read the answers of
+//! another origin, but a DNS server of the page's author can make the page's own name lead here
+//! (DNS rebinding). Such a request still has that name as its host. So without a token,
+//! requests are answered only if their host needs no DNS server: an IP address or localhost.
 //!
-//! Pages of other origins are also refused what they could do without reading the answer:
-//! taking all feeds, or signing the operator out.
+//! Requests from pages of other origins are also refused where they would do harm without
+//! reading the answer: by taking all feeds, or signing the operator out.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -101,11 +101,11 @@ pub(super) async fn guard(
 async fn locked_out(lock: &Lock, is_wrong: bool, request: Request, next: Next) -> Response {
     let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
     match request.uri().path() {
-        // The form's styles.
+        // The form needs its styles.
         "/style.css" | "/dashboard.css" if is_safe => return next.run(request).await,
         "/" if is_safe && !is_wrong => return login::form(&request),
         "/login" if !is_safe => return login::answer(lock, request).await,
-        // Without the cookie's name, by which a token could be guessed in private.
+        // Answers without the cookie's name, with which tokens could be tried in private.
         "/logout" if !is_safe => return login::leave(),
         _ => {}
     }
@@ -133,7 +133,7 @@ fn is_of_another_page(headers: &HeaderMap) -> bool {
     origin.is_none_or(|origin| host.is_none_or(|host| *origin != host))
 }
 
-/// What a request shows as its token, once (RFC 6750, section 2.1).
+/// The token that a request shows, if it shows exactly one (RFC 6750, section 2.1).
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let (Some(one), None) = (all.next(), all.next()) else { return None };
@@ -141,8 +141,7 @@ fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"bearer ").then_some(given)
 }
 
-/// Whether every host that a request names is one that no DNS server speaks for, and it
-/// names one.
+/// Whether a request names a host, and each host that it names needs no DNS server.
 fn names_this_machine(request: &Request) -> bool {
     let headers = request.headers().get_all(HOST).iter().map(HeaderValue::as_bytes);
     let target = request.uri().authority().map(|authority| authority.as_str().as_bytes());

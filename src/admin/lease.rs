@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// How long a connection may last from its start, and that of a feed from the last time that
-/// its client took a frame.
+/// How long a connection may last from its start or, if it carries a feed, from the last time
+/// that its client took a frame.
 pub(super) const TERM: Duration = Duration::from_secs(30);
 
 /// The time that one connection has left.
@@ -28,17 +28,17 @@ impl Lease {
         Self(Arc::new(State { until, has_asked, is_feed }))
     }
 
-    /// Notes that its request has arrived.
+    /// Notes that the connection's request has arrived.
     pub(super) fn ask(&self) {
         self.0.has_asked.store(true, Ordering::Relaxed);
     }
 
-    /// Whether its request has arrived, and is being answered.
+    /// Whether the connection's request has arrived and is being answered.
     pub(super) fn has_asked(&self) -> bool {
         self.0.has_asked.load(Ordering::Relaxed)
     }
 
-    /// Makes it that of a feed, for another term from now on.
+    /// Marks the connection as that of a feed, which may last for another term from now on.
     pub(super) fn renew(&self) {
         self.0.is_feed.store(true, Ordering::Relaxed);
         *self.0.until.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now() + TERM;
@@ -49,7 +49,7 @@ impl Lease {
         self.0.is_feed.load(Ordering::Relaxed)
     }
 
-    /// Waits until it has run out.
+    /// Waits until the lease has run out.
     pub(super) async fn end(&self) {
         loop {
             let until = *self.0.until.lock().unwrap_or_else(PoisonError::into_inner);

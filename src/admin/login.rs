@@ -14,14 +14,15 @@ use crate::http::error;
 
 const FORM: &str = include_str!("page/login.html");
 
-/// Where the form has room for a message.
+/// The form's placeholder for a message.
 const WORD: &str = "<!-- word -->";
 
-/// Where the form has room for an order to load it again.
+/// The form's placeholder for an instruction to reload it.
 const AGAIN: &str = "<!-- again -->";
 const RELOAD: &str = "<meta http-equiv=\"refresh\" content=\"0\">";
 
-/// The query of a browser that has just signed in. If it shows no cookie, it did not keep it.
+/// The query of a browser that has just signed in. If it shows no cookie now, it did not keep
+/// it.
 const SIGNED_IN: &str = "signed-in";
 
 /// The longest form that is read, in bytes.
@@ -44,7 +45,7 @@ pub(super) fn form(request: &Request) -> Response {
         _ => "",
     };
     // A browser that follows a link from another site shows no cookie (`SameSite=Strict`). It
-    // does when this page loads itself again.
+    // shows one when this page reloads itself.
     let is_led_here = request
         .headers()
         .get("sec-fetch-site")
@@ -66,7 +67,8 @@ pub(super) async fn answer(lock: &Lock, request: Request) -> Response {
     let Some(given) = token(request.into_body()).await else {
         return error(StatusCode::BAD_REQUEST, "a login is a form with the field token");
     };
-    // Before the token is checked: otherwise a quick answer would give it away.
+    // This comes before the token is checked: otherwise a quick answer would give the token
+    // away.
     lock.brake.hold().await;
     if lock.token.is(given.trim().as_bytes()) {
         return to_page(&format!("./?{SIGNED_IN}"), Some(&lock.sessions.begin()));

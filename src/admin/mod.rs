@@ -1,8 +1,8 @@
 //! The operator's listener: metrics, health and the dashboard, away from the port that
 //! visitors reach.
 //!
-//! It has a thread of its own, so that it answers whatever the others are busy with, and
-//! goes on while the server drains. Nothing on it can change a count.
+//! It has a thread of its own, so that it answers however busy the others are, and goes on
+//! while the server drains. Nothing on it can change a count.
 //!
 //! The `guard` lets in requests with the token, or with the `session` of an operator who has
 //! signed in (`login`). The dashboard is a `page` that asks for lists of `rooms` and for the
@@ -47,7 +47,7 @@ pub use token::{AdminToken, BadToken};
 
 use crate::http::{Overview, error};
 
-/// A listener that waits to be served: who connects is answered then.
+/// A listener that is not served yet: clients that connect wait for that.
 #[derive(Debug)]
 pub struct Admin {
     listener: Listener,
@@ -67,7 +67,7 @@ impl Admin {
     /// Listens on `address`. With a `token`, only requests that have it are answered.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn bind(address: &AdminAddress, token: Option<AdminToken>) -> io::Result<Self> {
         let (listener, address) = address.bind()?;
         Ok(Self { listener, address, token })
@@ -81,7 +81,7 @@ impl Admin {
 
     /// Answers with `app` and the dashboard of `overview`, on a thread of its own.
     ///
-    /// # Errors
+    /// If the system lacks a thread, memory or file descriptors for it.
     /// If the system has no thread, memory or file descriptors for it.
     pub fn serve(self, app: Router, overview: Overview) -> io::Result<Answering> {
         let Self { listener, address, token } = self;
@@ -97,7 +97,7 @@ impl Admin {
         let thread = thread::Builder::new().name("admin".into()).spawn(move || {
             runtime.spawn(board.keep_reading());
             runtime.block_on(stopped.run_until_cancelled(serving));
-            // Dropping it would wait for whatever still blocks.
+            // Dropping the runtime would wait for tasks that still block.
             runtime.shutdown_background();
         })?;
         let file = match address {

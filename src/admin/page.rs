@@ -42,7 +42,7 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
         .layer(CompressionLayer::new())
 }
 
-/// Adds the headers that keep other pages away from a file.
+/// Adds the headers that keep pages of other origins away from a file.
 pub(super) fn with_policy(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [

@@ -61,7 +61,7 @@ async fn past(board: &Board, room: Option<Name>, uri: &Uri) -> Result<Response, 
         text.map(|text| text.parse::<u64>().map_err(|_| why())).transpose()
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    // Nothing is known of what is to come.
+    // Nothing is known of the future.
     let to = seconds("to", to)?.unwrap_or(now).min(now + AHEAD);
     let from = seconds("from", from)?.unwrap_or(to.saturating_sub(SPAN));
     if from >= to {
@@ -107,7 +107,7 @@ mod tests {
         let points = [
             point(60, 1, 2.0, 3),
             point(65, 0, 1.0, 9),
-            // Nothing is known of what is between.
+            // Nothing is known of the time in between.
             point(85, 4, 4.0, 4),
         ];
         assert_eq!(merge(&points, 5), points);

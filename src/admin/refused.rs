@@ -1,4 +1,4 @@
-//! What the dashboard's API does not answer, and why: `{"error":"…"}` and a status.
+//! Why the dashboard's API refuses a request: `{"error":"…"}` and a status.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::http::error;
 /// Why a request is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// The request makes no sense, and what would.
+    /// The request makes no sense; the text says what would.
     Bad(Cow<'static, str>),
     /// The feed would be one too many.
     TooManyFeeds,

@@ -29,8 +29,8 @@ struct Line<'a> {
     /// The highest number today (UTC).
     #[serde(skip_serializing_if = "Option::is_none")]
     peak: Option<usize>,
-    /// How the number changed in the last five minutes, each with the time since when it held
-    /// (`recent=1`).
+    /// How the number changed in the last five minutes: pairs of a time and the number from
+    /// then on (`recent=1`).
     #[serde(skip_serializing_if = "Option::is_none")]
     recent: Option<Vec<(u64, usize)>>,
 }

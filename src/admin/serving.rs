@@ -18,8 +18,8 @@ use tower::Service;
 use super::address::Listener;
 use super::lease::Lease;
 
-/// How many connections may be open, besides feeds. For one more the oldest is closed that has
-/// not sent its request, or else the oldest.
+/// How many connections may be open, besides feeds. A further one replaces the oldest one that
+/// has not sent its request or, if all have, the oldest one.
 const MAX_CONNECTIONS: usize = 32;
 
 /// How long a client may take to send the head of its request.
@@ -28,7 +28,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest head of a request, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// Answers for ever. It is to be called in the runtime that is to do so.
+/// Answers forever. Must be called in the runtime that will run the future.
 pub(super) fn serve(
     listener: Listener,
     app: Router,
@@ -42,7 +42,7 @@ pub(super) fn serve(
 async fn accept(mut listener: impl axum::serve::Listener, app: Router) {
     let mut open = VecDeque::<(AbortHandle, Lease)>::new();
     loop {
-        // It tries again by itself when the system has no descriptor left.
+        // This tries again by itself when the system has no descriptor left.
         let (io, _peer) = listener.accept().await;
         // Feeds have a limit of their own: new connections don't close them, and they don't
         // keep others out.
@@ -56,7 +56,7 @@ async fn accept(mut listener: impl axum::serve::Listener, app: Router) {
         let lease = Lease::new();
         let answering = answer(io, app.clone(), lease.clone());
         open.push_back((tokio::spawn(answering).abort_handle(), lease));
-        // Whoever has asked is to be known as such before the next one comes.
+        // Lets requests that have arrived be noted before the next connection comes.
         yield_now().await;
     }
 }
@@ -114,7 +114,7 @@ mod tests {
         let mut frames = vec![0; 300 * 1000];
         client.read_exact(&mut frames).await.expect("it lasts for five minutes");
         let start = Instant::now();
-        // What is on its way still fits into buffers, so it takes a little longer.
+        // The buffers still take what is on its way, so it takes a little longer.
         timeout(TERM * 3, answering).await.expect("in time").expect("no panic");
         assert!(start.elapsed() >= TERM);
     }

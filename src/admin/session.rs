@@ -16,15 +16,15 @@ use super::token::AdminToken;
 /// How long somebody stays signed in.
 const LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// What the key is for, so that no other MAC under the token passes for a session's.
+/// What the key is for, so that no other MAC made with the token is taken for a session's.
 const PURPOSE: &[u8] = b"headcount admin session 1";
 
 /// The sessions of one token.
 #[derive(Debug)]
 pub(super) struct Sessions {
     key: Key,
-    /// It differs from token to token: cookies are shared by all ports of a host, and two
-    /// servers there must not overwrite each other's.
+    /// The cookie's name. It differs from token to token: all ports of a host share their
+    /// cookies, and two servers there must not overwrite each other's.
     cookie: String,
 }
 
@@ -111,7 +111,7 @@ mod tests {
         sessions.has(&headers.into_iter().collect())
     }
 
-    /// The cookie of a session that holds until then.
+    /// The cookie of a session that ends at this time.
     fn until(sessions: &Sessions, seconds: u64) -> String {
         let mac = hmac::sign(&sessions.key, seconds.to_string().as_bytes());
         format!("{}={seconds}.{}", sessions.cookie, hex(mac.as_ref()))
@@ -128,7 +128,7 @@ mod tests {
         assert!(!shown(&theirs, cookie));
         let renamed = cookie.replacen(&ours.cookie, &theirs.cookie, 1);
         assert!(!shown(&theirs, &renamed));
-        // Whatever is changed, it is none.
+        // Whatever is changed, the cookie is no longer valid.
         for at in 0..cookie.len() {
             let mut changed = cookie.as_bytes().to_vec();
             changed[at] ^= 1;

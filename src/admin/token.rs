@@ -6,25 +6,25 @@ use std::sync::Arc;
 
 use subtle::ConstantTimeEq;
 
-/// The shortest token, in bytes: nobody guesses one of as many random characters.
+/// The shortest token, in bytes: nobody can guess this many random characters.
 const MIN_BYTES: usize = 16;
 
 /// A secret of 16 or more visible ASCII characters: `Authorization: Bearer …`.
 #[derive(Clone)]
 pub struct AdminToken(Arc<str>);
 
-/// A text is no token: it is too short, or has other characters than visible ASCII.
+/// The text is not a token: it is too short, or has other characters than visible ASCII.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadToken;
 
 impl AdminToken {
-    /// Whether this is what was given, in a time that does not tell how much of it is
-    /// right.
+    /// Whether this is the token that was given. The time that this takes does not reveal how
+    /// much of it is right.
     pub(super) fn is(&self, given: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(given).into()
     }
 
-    /// The token as text, to be shown.
+    /// The token as text, to be shown to a server.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

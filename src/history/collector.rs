@@ -1,4 +1,5 @@
-//! The thread that asks the rooms every five seconds how many they had. It touches no disk.
+//! The thread that asks the rooms every five seconds how many people they had. It touches no
+//! disk.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,16 +14,17 @@ use crate::rooms::{Rooms, Stretches};
 
 const STEP: u64 = Step::Seconds.seconds();
 
-/// A step that took longer says nothing of any minute: the process was stopped meanwhile.
+/// A step that took longer than this, in seconds, is left out: the process was stopped
+/// meanwhile.
 const LONGEST: f64 = 60.0;
 
-/// So many rooms are noted at a time, so that who asks meanwhile does not wait for all.
+/// How many rooms are noted at a time, so that readers need not wait for all of them.
 const AT_ONCE: usize = 256;
 
 /// Puts together what the rooms say, step by step.
 pub(super) struct Collector {
     recent: Arc<Mutex<Recent>>,
-    /// Where minutes are written, if they are.
+    /// Where minutes wait to be written, if there is a file.
     queue: Option<Arc<Queue>>,
     max_rooms: usize,
     tally: Arc<HistoryTally>,
@@ -53,11 +55,11 @@ impl Collector {
         }
     }
 
-    /// Asks the rooms until nobody wants to know any more.
+    /// Asks the rooms until the history ends.
     pub(super) fn run(mut self, rooms: &Rooms, stop: &Receiver<()>) {
         loop {
-            // What has been since the last step is not asked for: the server may be ending its
-            // streams, which is nobody's leave.
+            // The time since the last step is left out: the server may be ending its streams,
+            // which does not mean that anybody leaves.
             if stop.recv_timeout(until_next_step()) != Err(RecvTimeoutError::Timeout) {
                 break;
             }
@@ -73,7 +75,7 @@ impl Collector {
         }
     }
 
-    /// Takes what the rooms say of the step that ends `now`, by the clock on the `wall`.
+    /// Takes what the rooms report for the step that ends `now`, at `wall` by the wall clock.
     pub(super) fn step(
         &mut self,
         now: Instant,
@@ -83,13 +85,13 @@ impl Collector {
     ) {
         let seconds = now.duration_since(self.asked).as_secs_f64();
         self.asked = now;
-        // Numbers from which people may be missing say nothing of how few there were.
+        // Numbers from which people may be missing don't show how few people there were.
         let is_known = !is_partial && !self.was_partial && seconds > 0.0 && seconds <= LONGEST;
         self.was_partial = is_partial;
         if !is_known {
             return;
         }
-        // The thread is woken a little late, or the clock is adjusted: the nearest step.
+        // The nearest step: the thread may be woken a little late, or the clock adjusted.
         let steps = (wall.as_secs_f64() / STEP as f64).round() as u64;
         let at = steps.saturating_sub(1) * STEP;
         let since_start = now.duration_since(self.started).as_secs_f64();
@@ -129,8 +131,8 @@ impl Collector {
     }
 }
 
-/// How long it takes until a step of the clock on the wall ends; one that has half of its time
-/// left, or the thread was woken a little early, and the next one is meant.
+/// How long it takes until a step of the wall clock ends. If less than half of a step is left,
+/// the thread was woken a little early, and the end of the next step is meant.
 fn until_next_step() -> Duration {
     let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let step = STEP as f64;

@@ -1,4 +1,5 @@
-//! The history's file as a file: one process' alone, and set aside where it can't be used.
+//! The history's file on the disk: it belongs to one process, and is set aside if it can't be
+//! used.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
@@ -9,10 +10,10 @@ use std::path::{Path, PathBuf};
 use super::store::StoreError;
 use crate::regular_file;
 
-/// Opens the file, or makes it, for this process alone, which it is until the answer is
-/// dropped. (SQLite's own locks are of another kind: other programs can read it all the
-/// while, and make a backup. But they are lost when this is closed, whoever has them in this
-/// process: that is to be the last thing.)
+/// Opens or creates the file for this process alone, until the returned `File` is dropped.
+/// (SQLite's own locks are of another kind: other programs can still read the file and back it
+/// up. But closing this `File` releases all of SQLite's locks that this process has on the
+/// file, so it must come last.)
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o640);
@@ -33,7 +34,8 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
     fs::metadata(path).and_then(|is| Ok((is, file.metadata()?))).is_ok_and(same)
 }
 
-/// Whether it is a database, or empty and may become one. What is neither isn't ours.
+/// Whether the file is a database, or empty and may become one. A file that is neither isn't
+/// ours.
 pub(super) fn is_database(file: &File) -> io::Result<bool> {
     const BEGIN: &[u8] = b"SQLite format 3\0";
     let mut begin = [0; BEGIN.len()];
@@ -41,13 +43,13 @@ pub(super) fn is_database(file: &File) -> io::Result<bool> {
     Ok(length == 0 || begin[..length] == *BEGIN)
 }
 
-/// Gives the file a name that no other has, and answers which.
+/// Renames the file to a name that no other file has, and returns that name.
 pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let is_free = |aside: &PathBuf| !fs::exists(aside).unwrap_or(true);
     let aside = (1..1000).map(|nth| with(path, &format!(".damaged-{nth}"))).find(is_free);
     let aside = aside.ok_or(io::ErrorKind::AlreadyExists)?;
     fs::rename(path, &aside)?;
-    // What SQLite keeps beside it belongs to it, and would damage the next one.
+    // The files that SQLite keeps beside it belong to it, and would damage the next one.
     for beside in ["-wal", "-shm"] {
         match fs::rename(with(path, beside), with(&aside, beside)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -57,7 +59,7 @@ pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     Ok(aside)
 }
 
-/// How many bytes it has on the disk, with what SQLite keeps beside it.
+/// How many bytes the file takes on the disk, with those that SQLite keeps beside it.
 pub(super) fn size(path: &Path) -> usize {
     let size = |path: PathBuf| fs::metadata(path).map_or(0, |file| file.len());
     let size: u64 = ["", "-wal", "-shm"].into_iter().map(|beside| size(with(path, beside))).sum();

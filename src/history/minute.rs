@@ -7,7 +7,7 @@ use crate::name::Name;
 use crate::rooms::Stretches;
 use crate::span::Stretch;
 
-/// A minute that is going on.
+/// A minute that is not over yet.
 #[derive(Debug)]
 pub(super) struct Minute {
     at: u64,
@@ -17,12 +17,12 @@ pub(super) struct Minute {
     rooms: HashMap<Name, (Stretch, u32)>,
 }
 
-/// A minute, or what is known of it, as it is written.
+/// A minute, or what is known of it, in the form in which it is written.
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
     /// When it began, in seconds since 1970.
     pub(super) at: u64,
-    /// Of how many seconds this is known.
+    /// How many of its seconds are known.
     pub(super) seconds: f64,
     pub(super) total: Stretch,
     pub(super) rooms: Vec<(Name, Stretch)>,
@@ -33,7 +33,7 @@ impl Minute {
         Self { at: begin(at), seconds: 0.0, steps: 0, total: None, rooms: HashMap::new() }
     }
 
-    /// Whether a step that begins then is one of this minute.
+    /// Whether a step that begins at this time belongs to this minute.
     pub(super) fn has(&self, at: u64) -> bool {
         begin(at) == self.at
     }
@@ -51,10 +51,10 @@ impl Minute {
         }
     }
 
-    /// What is to be written of it, of at most so many rooms: the largest.
+    /// What to write of this minute, for at most `max_rooms` rooms: the largest.
     pub(super) fn end(self, max_rooms: usize) -> Option<Batch> {
         let of_room = |(name, (stretch, steps)): (Name, (Stretch, u32))| {
-            // In the other steps nobody was there.
+            // Nobody was there in the other steps.
             let least = if steps < self.steps { 0 } else { stretch.least };
             (name, Stretch { least, ..stretch })
         };

@@ -1,10 +1,10 @@
-//! What was: how many people were in each room, over the last five minutes in memory, and in
-//! a file by minutes and hours.
+//! The history: how many people were in each room. The last five minutes are in memory, and
+//! minutes and hours are in a file.
 //!
-//! One thread asks the rooms every five seconds, another writes each minute to the file, and
-//! a third reads there what somebody asks for. None of them holds a lock of the rooms for
-//! longer than it takes to read a few numbers, and none waits for another: a disk that is
-//! slow, full or broken delays nobody but who asks for the past.
+//! One thread asks the rooms every five seconds, another writes each minute to the file, and a
+//! third reads the file when somebody asks. None of them holds a lock of the rooms for longer
+//! than it takes to read a few numbers, and none waits for another: a disk that is slow, full
+//! or broken delays only those who ask for the past.
 
 mod collector;
 mod file;
@@ -41,14 +41,15 @@ use writer::Writer;
 /// How many rooms are kept unless another limit is set.
 pub(crate) const MAX_ROOMS: usize = 10_000;
 
-/// No time later than this is asked for: 34,000 years on, and far from what overflows.
+/// The latest time that is asked for, in seconds since 1970: in 34,000 years, and far from
+/// overflowing.
 const LATEST: u64 = 1 << 40;
 
-/// How long a stop waits for what is yet to be written.
+/// How long a stop waits for minutes that are yet to be written.
 const STOP: Duration = Duration::from_secs(5);
 
-/// How many people were where: a handle that is cheap to clone. Once the last one is dropped,
-/// what is yet to be written is written.
+/// The history of the rooms: a handle that is cheap to clone. When the last one is dropped,
+/// minutes that are yet to be written are written.
 #[derive(Clone, Debug)]
 pub struct History(Arc<Handle>);
 
@@ -56,7 +57,7 @@ pub struct History(Arc<Handle>);
 struct Handle {
     recent: Arc<Mutex<Recent>>,
     questions: Option<SyncSender<Question>>,
-    /// A permit for each question of visitors that may wait.
+    /// One permit for each visitor's question that may wait.
     for_visitors: Arc<Semaphore>,
     tally: Arc<HistoryTally>,
     stopping: Mutex<Stopping>,
@@ -66,7 +67,7 @@ struct Handle {
 struct Stopping {
     /// The collector goes on until this is dropped.
     collects: Option<mpsc::Sender<()>>,
-    /// Those who have something to write.
+    /// The threads that have something to finish.
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -79,22 +80,23 @@ pub enum HistoryError {
     Foreign,
     /// The file is of another version of this program, and is left as it is.
     Version(i64),
-    /// It is a directory, a pipe or a device.
+    /// The file is a directory, a pipe or a device.
     NotAFile,
-    /// The system has no thread for it.
+    /// The system has no thread for the history.
     Thread(io::Error),
 }
 
 impl History {
-    /// Begins to remember the last five minutes of these `rooms`, which have to be
-    /// [`Rooms::measured`], and to write what was to a `file`, if there is to be one. At most
-    /// `max_rooms` are kept in either; those whose highest number is the smallest go first.
+    /// Begins to remember the last five minutes of these `rooms`, which must be
+    /// [`Rooms::measured`], and to write minutes and hours to a `file`, if there is one. Memory
+    /// and file keep at most `max_rooms` each; the rooms whose highest number is the smallest
+    /// go first.
     ///
-    /// A file that is damaged is set aside, and another is begun. One that can't be written
-    /// for another reason, such as a full disk, is tried again every minute.
+    /// A damaged file is set aside, and a new one is begun. If the file can't be written for
+    /// another reason, such as a full disk, this is tried again every minute.
     ///
     /// # Errors
-    /// [`HistoryError`], if the file is somebody else's.
+    /// [`HistoryError`], if the file is not ours to use.
     pub fn start(
         rooms: &Rooms,
         file: Option<PathBuf>,
@@ -112,7 +114,7 @@ impl History {
             threads.push(spawn("history-write", move || writer.run())?);
             let (ask, asked) = mpsc::sync_channel(reader::MAX_WAITING);
             questions = Some(ask);
-            // It has nothing to finish, so nobody waits for it.
+            // The reader has nothing to finish, so nobody waits for it.
             drop(spawn("history-read", move || reader::run(&path, &asked, &of_reader))?);
         }
         let (collects, stop) = mpsc::channel();
@@ -125,15 +127,15 @@ impl History {
         Ok(Self(Arc::new(Handle { recent, questions, for_visitors, tally, stopping })))
     }
 
-    /// How many people were in a room over each step of 5 s of the last five minutes, the
-    /// oldest first. A step of which nothing is known, such as one before the start, is left
-    /// out. `None` is all rooms together.
+    /// How many people were in a room in each step of 5 s of the last five minutes, oldest
+    /// first. Steps of which nothing is known, such as those before the start, are left out.
+    /// `None` is all rooms together.
     #[must_use]
     pub fn last_minutes(&self, room: Option<&Name>) -> Vec<Point> {
         self.memory().points(room)
     }
 
-    /// The most of each of these steps: what a sparkline draws.
+    /// The highest number of each of these steps, as a sparkline shows them.
     #[must_use]
     pub fn recent(&self, room: Option<&Name>) -> Vec<usize> {
         self.last_minutes(room).into_iter().map(|point| point.most).collect()
@@ -145,18 +147,18 @@ impl History {
         self.memory().peak(room, recent::day(now()))
     }
 
-    /// The highest numbers of every room that is kept, in no order.
+    /// The highest numbers of every room that is kept, in no particular order.
     #[must_use]
     pub fn peaks(&self) -> Vec<(Name, Peak)> {
         self.memory().peaks(recent::day(now()))
     }
 
-    /// How many people were in a room over each step of a time, which is given in seconds
-    /// since 1970, the oldest first. A step of which nothing is known is left out. `None` is
-    /// all rooms together.
+    /// How many people were in a room in each step of a range of time, in seconds since 1970,
+    /// oldest first. Steps of which nothing is known are left out. `None` is all rooms
+    /// together.
     ///
-    /// The first step is the one in which the time begins. At most as many are answered as are
-    /// [kept](Step::kept): the newest.
+    /// The first step is the one in which the range begins. At most as many steps as are
+    /// [kept](Step::kept) are returned: the newest.
     ///
     /// # Errors
     /// [`NoPast`].
@@ -169,8 +171,8 @@ impl History {
         self.ask(room, time, step, || Ok(None)).await
     }
 
-    /// The same for visitors, whose questions are at most half of those that wait: however many
-    /// they ask, the operator is answered.
+    /// Like [`past`](Self::past), but for visitors. At most half of the questions that wait are
+    /// theirs, so that the operator is answered however much they ask.
     ///
     /// # Errors
     /// [`NoPast`].
@@ -195,7 +197,7 @@ impl History {
         let time = time.start.min(LATEST)..time.end.min(LATEST);
         let first = time.end.saturating_sub(step.kept() * length);
         let start = time.start.max(first);
-        // Who asks within the same step asks the same.
+        // Rounded to whole steps, so that all who ask within one step ask the same question.
         let time = start - start % length..time.end.next_multiple_of(length);
         if step == Step::Seconds {
             let mut points = self.last_minutes(room);
@@ -218,19 +220,19 @@ impl History {
         self.0.questions.is_some()
     }
 
-    /// How it fares.
+    /// Counts of what was written and what failed.
     #[must_use]
     pub fn tally(&self) -> &HistoryTally {
         &self.0.tally
     }
 
-    /// Asks the rooms no more. To be called when the server begins to stop: how they empty
-    /// then is nobody's leave.
+    /// Stops asking the rooms. Call this when the server begins to stop: the rooms empty then,
+    /// but nobody has left.
     pub fn end(&self) {
         self.0.stopping().collects = None;
     }
 
-    /// Ends it, and waits until all is written, but not for long.
+    /// Ends the history, and waits a few seconds at most until everything is written.
     pub fn stop(&self) {
         self.0.stop();
     }
@@ -276,7 +278,7 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<(
     thread::Builder::new().name(name.into()).spawn(run).map_err(HistoryError::Thread)
 }
 
-/// The clock on the wall, in seconds since 1970.
+/// The wall clock, in seconds since 1970.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

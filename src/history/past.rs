@@ -1,4 +1,4 @@
-//! What was, as others are told of it.
+//! The past, in the form in which it is shown to others.
 
 use std::error::Error;
 use std::fmt;
@@ -18,14 +18,14 @@ pub struct Point {
     pub most: usize,
 }
 
-/// A length of time that has one [`Point`].
+/// The length of time that one [`Point`] covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
-    /// Five seconds, of the last five minutes.
+    /// Five seconds, kept for the last five minutes.
     Seconds,
-    /// A minute, of the last 48 hours.
+    /// A minute, kept for the last 48 hours.
     Minute,
-    /// An hour, of the last 400 days.
+    /// An hour, kept for the last 400 days.
     Hour,
 }
 
@@ -40,7 +40,7 @@ impl Step {
         }
     }
 
-    /// How many of them are kept.
+    /// How many steps of this length are kept.
     #[must_use]
     pub const fn kept(self) -> u64 {
         match self {
@@ -50,7 +50,7 @@ impl Step {
         }
     }
 
-    /// The finest of which so many seconds are kept.
+    /// The finest step that is kept for this many seconds.
     #[must_use]
     pub fn finest_for(seconds: u64) -> Self {
         let keeps = |step: &Self| seconds <= step.seconds() * step.kept();
@@ -58,12 +58,13 @@ impl Step {
     }
 }
 
-/// The highest number of a room.
+/// The highest numbers of a room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Peak {
     /// The highest of this day (UTC).
     pub today: usize,
-    /// The highest that is known of: since the history's file began, or the process.
+    /// The highest that is known, since the history's file was begun or, without one, since the
+    /// process started.
     pub ever: usize,
     /// When that was, in seconds since 1970.
     pub ever_at: u64,
@@ -72,7 +73,7 @@ pub struct Peak {
 /// Why the past is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoPast {
-    /// Only the last five minutes are kept, for there is no file.
+    /// Only the last five minutes are kept, because there is no file.
     NoFile,
     /// More questions wait than can be answered soon.
     Busy,

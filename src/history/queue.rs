@@ -1,4 +1,4 @@
-//! The minutes that are yet to be written. It is bounded: where they can't be written for
+//! The minutes that are yet to be written. The queue is bounded: if they can't be written for
 //! long, the oldest are given up.
 
 use std::collections::VecDeque;
@@ -22,13 +22,13 @@ pub(super) struct Queue {
 struct Waiting {
     minutes: VecDeque<Arc<Batch>>,
     rows: usize,
-    /// How many have come.
+    /// How many minutes have come so far.
     came: u64,
     ended: bool,
 }
 
 impl Queue {
-    /// Adds one, and answers how many are given up for it.
+    /// Adds a minute, and returns how many are given up for it.
     pub(super) fn push(&self, batch: Batch) -> u64 {
         let mut waiting = self.lock();
         waiting.rows += batch.rooms.len();
@@ -46,14 +46,14 @@ impl Queue {
         given_up
     }
 
-    /// Nothing more comes.
+    /// Notes that nothing more will come.
     pub(super) fn end(&self) {
         self.lock().ended = true;
         self.changed.notify_all();
     }
 
-    /// Waits until one more has come than `seen`, or so long. Answers how many have come, or
-    /// `None` if nothing more does.
+    /// Waits until more minutes than `seen` have come, but no longer than `time`. Returns how
+    /// many have come, or `None` if nothing more will.
     pub(super) fn wait(&self, seen: u64, time: Duration) -> Option<u64> {
         let waiting = self.lock();
         let nothing_new = |waiting: &mut Waiting| waiting.came == seen && !waiting.ended;
@@ -62,12 +62,12 @@ impl Queue {
         (!waiting.ended).then_some(waiting.came)
     }
 
-    /// The one that has waited the longest. It stays until it is [written](Self::written).
+    /// The minute that has waited longest. It stays until it is [written](Self::written).
     pub(super) fn first(&self) -> Option<Arc<Batch>> {
         self.lock().minutes.front().cloned()
     }
 
-    /// Takes the first one off, if it is still this.
+    /// Removes the first minute, if it is still this one.
     pub(super) fn written(&self, batch: &Arc<Batch>) {
         let mut waiting = self.lock();
         if waiting.minutes.front().is_some_and(|first| Arc::ptr_eq(first, batch)) {

@@ -1,5 +1,5 @@
-//! The thread that reads the file: questions wait for each other, and for nobody else. It has
-//! a connection of its own, which sees what is written and can change nothing.
+//! The thread that reads the file. Questions wait for each other, and for nothing else. The
+//! thread has a connection of its own, which sees what is written and can change nothing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -16,25 +16,26 @@ use super::store::{StoreError, connect};
 use super::tally::HistoryTally;
 use crate::name::Name;
 
-/// How many answers are kept until another minute is written: every visitor of a page with a
-/// chart asks the same. The largest takes 0.3 MB, most 50 kB.
+/// How many answers are kept until another minute is written: all visitors of a page with a
+/// chart ask the same question. The largest answer takes 0.3 MB, most take 50 kB.
 const MAX_ANSWERS: usize = 32;
 
 /// How many questions may wait.
 pub(super) const MAX_WAITING: usize = 32;
 
-/// How many of them, with the one that is being answered, may be visitors'.
+/// How many of these, including the one that is being answered, may be visitors' questions.
 pub(super) const MAX_OF_VISITORS: usize = MAX_WAITING / 2;
 
 /// One question.
 pub(super) struct Question {
-    /// None is all rooms together.
+    /// `None` is all rooms together.
     pub(super) room: Option<Name>,
     /// In seconds since 1970.
     pub(super) time: Range<u64>,
     pub(super) step: Step,
     pub(super) answer: oneshot::Sender<Result<Vec<Point>, NoPast>>,
-    /// What a visitor's question needs until it has been answered, whoever still waits for it.
+    /// Kept by a visitor's question until it has been answered, even if nobody waits for it any
+    /// more.
     pub(super) _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -44,7 +45,7 @@ pub(super) fn run(path: &Path, questions: &Receiver<Question>, tally: &HistoryTa
     let mut written = 0;
     let mut answers = HashMap::<(Option<Name>, Range<u64>, Step), Vec<Point>>::new();
     for question in questions {
-        // Whoever asked may have gone.
+        // The client that asked may have gone.
         if question.answer.is_closed() {
             continue;
         }
@@ -57,7 +58,8 @@ pub(super) fn run(path: &Path, questions: &Receiver<Question>, tally: &HistoryTa
             let _nobody_waits = question.answer.send(Ok(points.clone()));
             continue;
         }
-        // Opened for each: it takes a tenth of a millisecond, and the file may be another.
+        // Opened for each question: this takes a tenth of a millisecond, and the file may be a
+        // new one.
         let read = || {
             connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|db| Ok(read(&db, &question)?))
         };
@@ -89,9 +91,9 @@ struct Sum {
 
 fn read(db: &Connection, question: &Question) -> rusqlite::Result<Vec<Point>> {
     let Question { room, time, step, .. } = question;
-    // Both tables as they are at one time.
+    // A transaction, to see both tables as they are at one time.
     let db = db.unchecked_transaction()?;
-    // A file that is new has nothing, for a moment not even tables.
+    // A new file has no rows, and at first not even tables.
     let is_new = "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)";
     if db.query_row(is_new, [], |row| row.get(0))? {
         return Ok(Vec::new());
@@ -102,11 +104,11 @@ fn read(db: &Connection, question: &Question) -> rusqlite::Result<Vec<Point>> {
             let find = "SELECT id FROM room WHERE name = ?";
             let id: Option<i64> =
                 db.query_row(find, [name.as_str()], |row| row.get(0)).optional()?;
-            // A room that was given up may have had people; any other had nobody.
+            // A room that was given up may have had people; any other unknown room had nobody.
             if id.is_none() && gave_up_rooms(&db)? {
                 return Ok(Vec::new());
             }
-            // No room has this one.
+            // No room has this id.
             Some(id.unwrap_or(-1))
         }
     };
@@ -116,14 +118,14 @@ fn read(db: &Connection, question: &Question) -> rusqlite::Result<Vec<Point>> {
             add(&db, &mut sums, "hour", id, time.clone(), *step)?;
             let ended = "SELECT coalesce(max(at) + 3600, 0) FROM total_hour WHERE at < ?";
             let ended: u64 = db.query_row(ended, [time.end], |row| row.get(0))?;
-            // The hours that are not put together yet.
+            // The hours that have not been put together yet.
             add(&db, &mut sums, "minute", id, time.start.max(ended)..time.end, *step)?;
         }
         _ => add(&db, &mut sums, "minute", id, time.clone(), *step)?,
     }
     let point = |(at, Sum { seconds, least, area, most }): (u64, Sum)| {
         let (least, most) = (least as usize, most as usize);
-        // What was measured is rounded. (Not `clamp`: in a damaged file the least may be more
+        // Measured values are rounded. (Not `clamp`: in a damaged file the least may be more
         // than the most.)
         let mean = (area as f64 / seconds).max(least as f64).min(most as f64);
         Point { at, least, mean: (mean * 100.0).round() / 100.0, most }
@@ -131,14 +133,15 @@ fn read(db: &Connection, question: &Question) -> rusqlite::Result<Vec<Point>> {
     Ok(sums.into_iter().map(point).collect())
 }
 
-/// Whether rooms were ever given up: each has had a number of its own.
+/// Whether rooms were ever given up: no id is given twice, so there are more ids than rooms
+/// then.
 fn gave_up_rooms(db: &Connection) -> rusqlite::Result<bool> {
     let gave_up = "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'room')
                        > (SELECT count(*) FROM room WHERE id > 0)";
     db.query_row(gave_up, [], |row| row.get(0))
 }
 
-/// Adds what a table has, to the steps that it is of.
+/// Adds the rows of a table to the steps that they belong to.
 fn add(
     db: &Connection,
     sums: &mut BTreeMap<u64, Sum>,
@@ -172,7 +175,7 @@ fn add(
             }
         }
         Some(id) => {
-            // One look into the index for each step.
+            // One index lookup for each step.
             let sql = format!(
                 "SELECT t.at, t.seconds, ifnull(r.least, 0), ifnull(r.person_seconds, 0),
                         ifnull(r.most, 0)

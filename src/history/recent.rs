@@ -1,6 +1,6 @@
 //! The last five minutes of every room, in memory, and each room's highest number.
 //!
-//! A room is written only where it changes: one in which nothing happens has one entry,
+//! A room gets an entry only when it changes: one in which nothing happens has a single entry,
 //! however long that lasts.
 
 use std::collections::{HashMap, VecDeque};
@@ -12,37 +12,37 @@ use crate::span::Stretch;
 const STEPS: u32 = 60;
 const DAY: u64 = 24 * 3600;
 
-/// What each room was in the last steps.
+/// The numbers of each room in the last steps.
 #[derive(Debug)]
 pub(super) struct Recent {
-    /// At most so many rooms are remembered; the ones whose highest number is the smallest go
+    /// How many rooms are remembered at most. Those whose highest number is the smallest go
     /// first, and of equal ones those that had people the longest ago.
     max_rooms: usize,
-    /// The number of the newest step. They are counted by a clock that nobody sets.
+    /// The number of the newest step. Steps are counted by a clock that can't be set.
     latest: u32,
-    /// When that began, by the clock on the wall.
+    /// When that step began, by the wall clock.
     at: u64,
-    /// Those of the last steps of which anything is known.
+    /// The last steps, without those of which nothing is known.
     known: VecDeque<u32>,
     total: Track,
     rooms: HashMap<Name, Track>,
-    /// The first step of which rooms that are not here are known to have had nobody: one
-    /// that was forgotten may have had people before.
+    /// The first step from which on rooms that are not in this map are known to have had
+    /// nobody. In earlier steps a room may have had people and then been forgotten.
     known_from: u32,
 }
 
-/// One step of time, whose stretches are still to come.
+/// One step of time, without the numbers of the rooms.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tick {
     /// How many steps there were before it.
     pub(super) number: u32,
     /// When it began, in seconds since 1970.
     pub(super) at: u64,
-    /// How long it was.
+    /// How long it lasted.
     pub(super) seconds: f64,
 }
 
-/// What a room was over one step.
+/// The numbers of a room in one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Reading {
     least: u32,
@@ -52,9 +52,9 @@ struct Reading {
 
 #[derive(Debug, Default)]
 struct Track {
-    /// What it was from which step on.
+    /// Its numbers, each with the step from which on they hold.
     runs: VecDeque<(u32, Reading)>,
-    /// The first step of which it says anything.
+    /// The first step for which the numbers are known.
     known_from: u32,
     /// The last step in which it had someone.
     seen: u32,
@@ -81,7 +81,7 @@ impl Recent {
     /// Notes some of the rooms of a step that is not over yet.
     pub(super) fn note(&mut self, tick: Tick, rooms: &[(Name, Stretch)]) {
         for (name, stretch) in rooms {
-            // Cloned only for those that are new here.
+            // The name is cloned only if the room is new here.
             if let Some(track) = self.rooms.get_mut(name) {
                 track.note(tick, stretch);
             } else {
@@ -121,7 +121,7 @@ impl Recent {
         self.known_from = self.latest + 1;
     }
 
-    /// Takes what a file says of how high the numbers once were.
+    /// Takes over the highest numbers that a file has.
     pub(super) fn learn(&mut self, room: Option<&Name>, peak: Peak, day: u64) {
         let track = match room {
             None => &mut self.total,
@@ -136,8 +136,8 @@ impl Recent {
         track.reach(peak.today, day);
     }
 
-    /// What a room was in each of the last steps of which anything is known; `None` is all
-    /// rooms together.
+    /// The numbers of a room in each of the last steps of which anything is known; `None` is
+    /// all rooms together.
     pub(super) fn points(&self, room: Option<&Name>) -> Vec<Point> {
         let track = self.track(room);
         let known_from = track.map_or(self.known_from, |track| track.known_from);
@@ -178,8 +178,8 @@ impl Track {
     fn note(&mut self, tick: Tick, stretch: &Stretch) {
         let small = |count| u32::try_from(count).unwrap_or(u32::MAX);
         let (least, most) = (small(stretch.least), small(stretch.most));
-        // An area that was measured on the way past the end of the step may be a little
-        // too large.
+        // If the area was measured a little after the end of the step, it may be a little too
+        // large.
         let mean = (stretch.area / tick.seconds) as f32;
         let mean = mean.clamp(least as f32, most as f32);
         self.push(tick.number, Reading { least, mean, most });
@@ -194,7 +194,8 @@ impl Track {
         if self.runs.back().map_or(Reading::default(), |(_, last)| *last) != reading {
             self.runs.push_back((step, reading));
         }
-        // The one before the first of the last steps says what that begins with.
+        // The last entry before these steps stays, because it says with which numbers they
+        // begin.
         while self.runs.get(1).is_some_and(|(from, _)| from + STEPS <= step) {
             self.runs.pop_front();
         }

@@ -1,9 +1,9 @@
 //! The file: an SQLite database, which anybody with `sqlite3` can look into while the server
 //! runs. `schema.sql` says what is in it.
 //!
-//! Times are those of the clock on the wall. Where that is set back, or the server is
-//! restarted within a minute, a minute is written twice, and is both together: its seconds
-//! and its people's seconds are added up.
+//! Times are those of the wall clock. If that is set back, or the server is restarted within a
+//! minute, the minute is written twice and has the sum of both: its seconds and its
+//! person-seconds are added up.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -20,7 +20,7 @@ use super::recent::midnight;
 use crate::name::Name;
 use crate::span::Stretch;
 
-/// What says that a database is of this kind: `HCNT`.
+/// The application id that marks a database as ours: `HCNT`.
 const APPLICATION: i64 = 0x4843_4e54;
 /// The version of the schema.
 const VERSION: i64 = 1;
@@ -28,13 +28,13 @@ const VERSION: i64 = 1;
 /// How long to wait for another program that writes to the file.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The log of what is written is cut back to this after it is put into the database, in bytes.
+/// The size to which the write-ahead log is cut back after a checkpoint, in bytes.
 const LOG_SIZE: u64 = 4 << 20;
 
-/// Writes down only so often that a room had someone, in seconds.
+/// How often at most it is written down that a room had someone, in seconds.
 const SEEN_EVERY: u64 = 3600;
 
-/// An open file, and this process' alone.
+/// An open file, which belongs to this process alone.
 #[derive(Debug)]
 pub(super) struct Store {
     db: Connection,
@@ -44,7 +44,7 @@ pub(super) struct Store {
     hour: Option<u64>,
 }
 
-/// What the file has of a room.
+/// What the file says of a room.
 #[derive(Clone, Copy, Debug, Default)]
 struct Kept {
     id: i64,
@@ -52,22 +52,22 @@ struct Kept {
     seen_at: u64,
 }
 
-/// Why there is no file of history.
+/// Why the file can't be used.
 #[derive(Debug)]
 pub(super) enum StoreError {
-    /// Another process has it.
+    /// Another process uses the file.
     InUse,
-    /// It is another program's.
+    /// The file is another program's.
     Foreign,
-    /// It is a directory, a pipe or a device.
+    /// The file is a directory, a pipe or a device.
     NotAFile,
-    /// It is damaged.
+    /// The file is damaged.
     Damaged(String),
-    /// It is of another version of this program.
+    /// The file is of another version of this program.
     Version(i64),
-    /// The system says why not.
+    /// The system's error.
     Io(io::Error),
-    /// SQLite says why not.
+    /// SQLite's error.
     Sql(rusqlite::Error),
 }
 
@@ -96,12 +96,12 @@ impl Store {
         Ok(())
     }
 
-    /// How many rooms are in it.
+    /// How many rooms are in the file.
     pub(super) fn rooms(&self) -> usize {
         self.rooms.len()
     }
 
-    /// Writes a minute, and gives up rooms that are too many. Answers how many.
+    /// Writes a minute, and gives up rooms beyond the maximum. Returns how many these were.
     pub(super) fn write(&mut self, batch: &Batch, max_rooms: usize) -> Result<usize, StoreError> {
         let hour = batch.at - batch.at % Step::Hour.seconds();
         if self.hour != Some(hour) {
@@ -125,7 +125,7 @@ impl Store {
         drop(remove);
         remove_oldest(&write, Step::Minute, batch.at)?;
         write.commit()?;
-        // Only what is in the file is known to be.
+        // Only what is in the file may be remembered as such.
         (self.hour, self.total) = (Some(hour), total);
         self.rooms.extend(known.kept);
         for (name, _) in &given_up {
@@ -134,8 +134,8 @@ impl Store {
         Ok(given_up.len())
     }
 
-    /// Puts the hours together of which there are more minutes than they were made of, but for
-    /// the one that goes on.
+    /// Puts together each hour that has more minutes than when it was last put together, except
+    /// for the current one.
     fn roll_up(&mut self, current: u64) -> Result<(), StoreError> {
         let mut ask = self.db.prepare(
             "SELECT hour FROM (SELECT at - at % 3600 AS hour, sum(seconds) AS known
@@ -160,14 +160,14 @@ impl Store {
         Ok(write.commit()?)
     }
 
-    /// The highest numbers of all rooms on a day, and ever. `None` is all rooms together.
+    /// Each room's highest numbers, on this day and ever. `None` is all rooms together.
     pub(super) fn peaks(&self, day: u64) -> Result<Vec<(Option<Name>, Peak)>, StoreError> {
         let mut today = HashMap::<i64, usize>::new();
         let since = midnight(day);
         for of_day in [
             "SELECT room, most FROM room_hour WHERE at BETWEEN ?1 AND ?1 + 86399",
             "SELECT 0, most FROM total_minute WHERE at BETWEEN ?1 AND ?1 + 86399",
-            // The hours that are not put together yet.
+            // The hours that have not been put together yet.
             "SELECT room, most FROM room_minute WHERE at BETWEEN
                max(?1, (SELECT coalesce(max(at), 0) + 3600 FROM total_hour)) AND ?1 + 86399",
         ] {
@@ -195,7 +195,7 @@ impl Store {
     }
 }
 
-/// What has been written of the rooms of a minute.
+/// What is known of a minute's rooms once they have been written.
 struct Known {
     kept: HashMap<Name, Kept>,
     new: usize,
@@ -220,10 +220,11 @@ impl Kept {
     }
 }
 
-/// Connects to a database that is there.
+/// Connects to a database that exists.
 pub(super) fn connect(path: &Path, how: OpenFlags) -> Result<Connection, StoreError> {
     let flags = how | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    // SQLite takes no absolute path for one of its special names, such as `:memory:`.
+    // Absolute, because SQLite takes no such path for one of its special names, like
+    // `:memory:`.
     let db = Connection::open_with_flags(std::path::absolute(path)?, flags)?;
     db.busy_timeout(PATIENCE)?;
     // There may be no directory for temporary files.
@@ -231,21 +232,21 @@ pub(super) fn connect(path: &Path, how: OpenFlags) -> Result<Connection, StoreEr
     Ok(db)
 }
 
-/// Whether the file is another's, as far as can be seen at once and without writing to it.
+/// Checks that the file is ours, as far as can be seen at once and without writing to it.
 pub(super) fn check(path: &Path) -> Result<(), StoreError> {
     let db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     db.busy_timeout(Duration::ZERO)?;
-    // What the last process left beside the file is put into it later.
+    // The log that the last process left beside the file is put into it later.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     is_new(&db).map(drop)
 }
 
-/// Makes the tables of a database that is new.
+/// Opens the database for writing, and creates the tables if it is new.
 fn prepare(db: &mut Connection) -> Result<(), StoreError> {
     let is_new = is_new(db)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
-    // What is written survives the process, and a power cut damages nothing, but may take the
-    // last minutes with it.
+    // What is written survives the process. A power cut damages nothing, but may take the last
+    // minutes with it.
     db.pragma_update(None, "synchronous", "NORMAL")?;
     db.pragma_update(None, "journal_size_limit", LOG_SIZE)?;
     if is_new {
@@ -258,14 +259,14 @@ fn prepare(db: &mut Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Whether a database is new. One that is not has to be ours.
+/// Whether a database is new. If it is not, it must be ours.
 fn is_new(db: &Connection) -> Result<bool, StoreError> {
     let number = |db: &Connection, name| db.pragma_query_value(None, name, |row| row.get(0));
     let application: i64 = number(db, "application_id")?;
     let version: i64 = number(db, "user_version")?;
     let tables = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
     let is_new = match tables.map_err(StoreError::from) {
-        // Another program's is left alone when it is damaged, too.
+        // Another program's database is left alone even if it is damaged.
         Err(StoreError::Damaged(_)) if application != APPLICATION => false,
         tables => tables? == 0,
     };
@@ -313,7 +314,7 @@ fn add_rooms(
         };
         kept.reach(write, at, stretch.most)?;
         rows.push((kept.id, *stretch));
-        // In the file it may be a little older.
+        // In the file the time may be a little older.
         known.kept.insert(name.clone(), Kept { seen_at: at, ..kept });
     }
     rows.sort_unstable_by_key(|(id, _)| *id);
@@ -330,7 +331,8 @@ fn add_rooms(
     Ok(known)
 }
 
-/// Part of the minute was written before: rooms of one part alone had nobody in the other.
+/// Handles a minute of which a part was written before: a room that is in only one part had
+/// nobody in the other.
 fn join_parts(
     write: &Transaction<'_>,
     at: u64,
@@ -350,10 +352,10 @@ fn join_parts(
     Ok(())
 }
 
-/// Those of the rooms whose highest number is the smallest, and of equal ones those that had
-/// nobody for the longest time, then the newest: whoever visits thousands of rooms alone
-/// pushes out no room that had more people. What the file has of them stays there, with
-/// nobody's name, until it is too old: to look for it would take long.
+/// The rooms whose highest number is the smallest; of equal ones, those that had nobody for the
+/// longest time, then the newest. So a visitor who opens thousands of rooms alone pushes out no
+/// room that had more people. The numbers of these rooms stay in the file, without a name,
+/// until they are too old, because finding them would take long.
 fn smallest(
     before: &HashMap<Name, Kept>,
     now: &HashMap<Name, Kept>,
@@ -371,7 +373,7 @@ fn smallest(
     rooms.into_iter().take(number).map(|(name, kept)| (name.clone(), kept.id)).collect()
 }
 
-/// Makes an hour of its minutes.
+/// Makes an hour out of its minutes.
 fn put_together(write: &Transaction<'_>, hour: u64) -> rusqlite::Result<()> {
     let minutes: u64 = write.query_row(
         "SELECT count(*) FROM total_minute WHERE at BETWEEN ?1 AND ?1 + 3599",
@@ -384,7 +386,7 @@ fn put_together(write: &Transaction<'_>, hour: u64) -> rusqlite::Result<()> {
          FROM total_minute WHERE at BETWEEN ?1 AND ?1 + 3599",
         [hour],
     )?;
-    // Not `GROUP BY`: it would sort what is far more than the rooms.
+    // Not `GROUP BY`, which would sort all rows, far more than there are rooms.
     let mut rooms = HashMap::<i64, (u64, u64, u64, u64)>::new();
     let mut ask = write.prepare(
         "SELECT room, least, person_seconds, most FROM room_minute
@@ -408,10 +410,11 @@ fn put_together(write: &Transaction<'_>, hour: u64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Removes what is older than the newest that are kept.
+/// Removes everything older than the newest steps that are kept.
 ///
-/// They are counted, not compared with the clock: a clock that is wrong for a while must not
-/// cost the past. For the same reason what lies in the future stays, but no more of it.
+/// Steps are counted, not compared with the clock: a clock that is wrong for a while must not
+/// cost the past. For the same reason steps in the future stay, but no more of these than of
+/// the past.
 fn remove_oldest(write: &Transaction<'_>, step: Step, now: u64) -> rusqlite::Result<()> {
     let (total, rooms) = match step {
         Step::Hour => ("total_hour", "room_hour"),
@@ -450,7 +453,8 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
-/// Whether the file has what this program never writes: to try again would not help.
+/// Whether the file has content that this program never writes. Trying again would not help
+/// then.
 fn contradicts_schema(error: &rusqlite::Error) -> bool {
     use rusqlite::Error::{IntegralValueOutOfRange, InvalidColumnType};
     matches!(error, IntegralValueOutOfRange(..) | InvalidColumnType(..))

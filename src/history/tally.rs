@@ -1,21 +1,21 @@
-//! What the history tells of itself.
+//! What the history counts about itself.
 
 use crate::tally::{Counter, Gauge};
 
-/// How the history's file fares.
+/// How well the history's file works.
 #[derive(Debug, Default)]
 pub struct HistoryTally {
     /// Minutes that were written.
     pub written: Counter,
-    /// Minutes that were given up, for the file could not be written for so long.
+    /// Minutes that were given up, because the file could not be written for too long.
     pub lost: Counter,
     /// Minutes that wait to be written.
     pub waiting: Gauge,
     /// Times that writing failed.
     pub failures: Counter,
-    /// 1 while the last try to write failed.
+    /// 1 if the last attempt to write failed, otherwise 0.
     pub failing: Gauge,
-    /// Files that were damaged, and set aside.
+    /// Damaged files that were set aside.
     pub set_aside: Counter,
     /// Rooms that are in the file.
     pub rooms: Gauge,
@@ -25,6 +25,6 @@ pub struct HistoryTally {
     pub bytes: Gauge,
     /// How long the last minute took to write, in microseconds.
     pub write_micros: Gauge,
-    /// Questions about the past that were refused, for too many waited.
+    /// Questions about the past that were refused, because too many waited.
     pub busy: Counter,
 }

@@ -23,8 +23,8 @@ pub(super) fn open(path: &Path) -> Store {
     Store::open(path).expect("it opens")
 }
 
-/// What has a file that nobody else has any more. A process that another test starts at that
-/// moment has a copy of each of ours, until it becomes another program.
+/// Opens a file once nobody else has it. A process that another test starts at that moment has
+/// a copy of each of our descriptors, until it becomes another program.
 pub(super) fn when_free<T>(open: impl Fn() -> Result<T, StoreError>) -> T {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -35,7 +35,7 @@ pub(super) fn when_free<T>(open: impl Fn() -> Result<T, StoreError>) -> T {
     }
 }
 
-/// A minute of which everything is known: the rooms, and all of them together.
+/// A minute that is known completely: the rooms, and all of them together.
 pub(super) fn batch(at: u64, rooms: &[(&str, Stretch)]) -> Batch {
     let sum = |of: fn(&Stretch) -> usize| rooms.iter().map(|(_, stretch)| of(stretch)).sum();
     let area = rooms.iter().map(|(_, stretch)| stretch.area).sum();
@@ -44,7 +44,7 @@ pub(super) fn batch(at: u64, rooms: &[(&str, Stretch)]) -> Batch {
     Batch { at, seconds: 60.0, total, rooms }
 }
 
-/// A collector that is asked by a test, with a clock that the test sets.
+/// A collector whose steps and clock are set by a test.
 struct Bench {
     collector: Collector,
     recent: Arc<Mutex<Recent>>,
@@ -54,14 +54,14 @@ struct Bench {
 }
 
 impl Bench {
-    /// It begins at the start of a minute.
+    /// The clock begins at the start of a minute.
     fn new(max_rooms: usize) -> Self {
         let recent = Arc::new(Mutex::new(Recent::new(max_rooms)));
         let (queue, tally, now) = (Arc::<Queue>::default(), Arc::default(), Instant::now());
         let of_bench = Some(queue.clone());
         let collector = Collector::new(recent.clone(), of_bench, max_rooms, tally, now);
         let mut bench = Self { collector, recent, queue, now, wall: 1_800_000_000.0 };
-        // The step before: from here on it is known.
+        // The step before, so that everything from here on is known.
         bench.step(0.0, &[], false);
         bench
     }
@@ -94,7 +94,7 @@ impl Bench {
 fn the_last_five_minutes_are_kept_in_steps_of_five_seconds() {
     let mut bench = Bench::new(10);
     bench.step(5.0, &[("a", stretch(1, 10.0, 3))], false);
-    // Woken a little late, and the next time a little early.
+    // The thread is woken a little late, and the next time a little early.
     bench.step(5.02, &[("a", stretch(3, 15.0, 3))], false);
     bench.step(4.98, &[], false);
     assert_eq!(bench.recent("a"), [(1, 2.0, 3), (3, 3.0, 3), (0, 0.0, 0)]);
@@ -112,7 +112,7 @@ fn the_last_five_minutes_are_kept_in_steps_of_five_seconds() {
     bench.step(5.0, &[("a", stretch(2, 10.0, 2))], false);
     let kept = bench.recent("a");
     assert_eq!((kept.len(), kept[0]), (60, (3, 3.0, 3)));
-    // An even number has one entry, however long it lasts.
+    // A number that does not change has one entry, however long it lasts.
     (0..100).for_each(|_| bench.step(5.0, &[("a", stretch(2, 10.0, 2))], false));
     assert_eq!(bench.recent("a"), [(2, 2.0, 2); 60]);
 }
@@ -121,7 +121,7 @@ fn the_last_five_minutes_are_kept_in_steps_of_five_seconds() {
 fn time_in_which_people_may_be_missing_is_not_known() {
     let mut bench = Bench::new(10);
     bench.step(5.0, &[("a", stretch(5, 25.0, 5))], false);
-    // Partial when it ends, when it begins, and the next is whole again.
+    // Partial at the end, then at the beginning; the third step is whole again.
     bench.step(5.0, &[("a", stretch(1, 5.0, 5))], true);
     bench.step(5.0, &[("a", stretch(1, 5.0, 5))], false);
     bench.step(5.0, &[("a", stretch(5, 25.0, 5))], false);
@@ -129,7 +129,7 @@ fn time_in_which_people_may_be_missing_is_not_known() {
     let at: Vec<_> =
         bench.recent.lock().expect("no panic").points(None).iter().map(|it| it.at).collect();
     assert_eq!(at[1] - at[0], 15);
-    // Neither is what a process missed that was stopped for minutes.
+    // A step in which the process was stopped for minutes is not known either.
     bench.step(400.0, &[("a", stretch(5, 2000.0, 5))], false);
     bench.step(5.0, &[("a", stretch(5, 25.0, 5))], false);
     assert_eq!(bench.recent("a").len(), 1);
@@ -251,12 +251,13 @@ fn rooms_say_how_many_they_had_since_they_were_asked() {
     let second = join("a");
     assert_eq!(ask(), ((0, 2), vec![(a(), (0, 2))]));
     assert_eq!(ask(), ((2, 2), vec![(a(), (2, 2))]));
-    // It closes, opens, and closes again: one room, and never more than one person.
+    // The room closes, and opens and closes again: it is still one room, with one person at
+    // most.
     drop((first, second));
     (0..3).for_each(|_| drop(join("a")));
     assert_eq!(ask(), ((0, 2), vec![(a(), (0, 2))]));
     assert_eq!(ask(), ((0, 0), vec![]));
-    // Rooms one after the other have one person together.
+    // Rooms that are open one after the other have one person together.
     for room in ["a", "b", "c", "d", "e"] {
         drop(join(room));
     }

@@ -14,27 +14,28 @@ use super::store::{self, Store, StoreError};
 use super::tally::HistoryTally;
 use super::{file, now, recent};
 
-/// After so long without another minute, one that could not be written is tried again.
+/// After this time without another minute, one that could not be written is tried again.
 const RETRY: Duration = Duration::from_secs(60);
 
 /// Writes minutes as they come.
 pub(super) struct Writer {
     path: PathBuf,
     max_rooms: usize,
-    /// None while it can't be opened.
+    /// `None` while the file can't be opened.
     store: Option<Store>,
-    /// What makes the file this process' own. It stays while the store is opened anew.
+    /// The lock that makes the file this process's own. It stays while the store is opened
+    /// again.
     lock: Option<File>,
     queue: Arc<Queue>,
     recent: Arc<Mutex<Recent>>,
     tally: Arc<HistoryTally>,
-    /// Whether the last try has failed, which is said once.
+    /// Whether the last attempt failed, which is logged once.
     fails: bool,
 }
 
 impl Writer {
-    /// Takes the file, unless it is another's. Whatever else is wrong with it is found, and
-    /// tried again, once the writer runs: the start of the server waits for none of it.
+    /// Takes the file, unless somebody else has it. Any other problem is found, and tried
+    /// again, once the writer runs, so that the server's start waits for none of this.
     pub(super) fn new(
         path: PathBuf,
         max_rooms: usize,
@@ -51,7 +52,7 @@ impl Writer {
         }
     }
 
-    /// Writes until nothing more comes.
+    /// Writes until nothing more will come.
     pub(super) fn run(mut self) {
         match self.open() {
             Ok(()) => self.learn(),
@@ -124,7 +125,7 @@ impl Writer {
 
     fn try_write(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let started = Instant::now();
-        // Somebody may have moved it away.
+        // Somebody may have moved the file away.
         if self.lock.as_ref().is_some_and(|lock| !file::is_at(lock, &self.path)) {
             (self.store, self.lock) = (None, None);
         }
@@ -146,7 +147,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Has the memory know how high the numbers once were.
+    /// Takes the highest numbers from the file into memory.
     fn learn(&mut self) {
         let Some(store) = &self.store else { return };
         let today = recent::day(now());
@@ -164,7 +165,7 @@ impl Writer {
     }
 
     fn note_failure(&mut self, error: &StoreError) {
-        // It is opened anew: what was wrong may be with the file.
+        // The file is opened again: the problem may be with the open one.
         self.store = None;
         self.tally.failures.count();
         self.tally.failing.set(1);

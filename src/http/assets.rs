@@ -24,31 +24,30 @@ use super::embedded::{self, CLIENT};
 use super::refusal::{self, Refusal};
 use super::script::Script;
 
-/// The page for whoever asks for a directory.
+/// The page, for requests for a directory.
 const INDEX: &str = "index.html";
 
-/// The script as a module, and its types: pages of any site may load them, as they may
-/// the script.
+/// The script as a module, and its types: pages of any site may load these, too.
 const MODULE: &str = "client.mjs";
 const TYPES: &str = "client.d.ts";
 
-/// How a script says where the server is, seen from the script itself …
+/// How a script says where the server is, relative to the script itself …
 const SERVER: &[u8; 20] = b"const SERVER = './';";
-/// … and how it says so under `/public/`, in as many bytes. A script can't tell by its own
-/// address: the server itself may be where a path ends in `/public`.
+/// … and how it says so under `/public/`, in as many bytes. A script can't tell from its own
+/// address: the server itself may be at a path that ends in `/public`.
 const SERVER_FROM_PUBLIC: &[u8; SERVER.len()] = b"const SERVER = '..';";
-/// Those that say so.
+/// The scripts that say where the server is.
 const SCRIPTS: [&str; 2] = ["/public/client.js", "/public/page.js"];
 
-/// What the page may do, which is little: it runs its own script, shows its own
-/// style, and listens here. Nobody can put it into a frame, where a visitor of that
-/// site would be counted (<https://www.w3.org/TR/CSP3/>).
+/// What the page may do, which is little: it runs its own script, shows its own style, and
+/// connects to this server. No site can put it into a frame, where that site's visitors would
+/// be counted (<https://www.w3.org/TR/CSP3/>).
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
      connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; \
      frame-ancestors 'none'";
 
-/// Serves the files at the root and, as in the exercise that this project
-/// comes from, under `/public/`; and 404 for what nobody serves.
+/// Serves the files at the root and, as in the exercise that this project comes from, under
+/// `/public/`; answers 404 for everything else.
 pub(super) fn router<S: Clone + Send + Sync + 'static>(public_dir: Option<PathBuf>) -> Router<S> {
     let router = match public_dir {
         Some(dir) => from_disk(dir),
@@ -56,8 +55,8 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(public_dir: Option<PathBu
     };
     let header =
         |name, value| SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value));
-    // A copy may be kept, but is to be checked by its ETag before it is used:
-    // the page and the script of one release belong together.
+    // A copy may be kept, but must be checked by its ETag before it is used: the page and the
+    // script of one release belong together.
     router
         .merge(pinned())
         .layer(from_fn(seen_from_public))
@@ -84,7 +83,7 @@ fn from_binary<S: Clone + Send + Sync + 'static>() -> Router<S> {
 }
 
 fn from_disk<S: Clone + Send + Sync + 'static>(dir: PathBuf) -> Router<S> {
-    // Of a relative path `ServeDir` makes another one, which `Directory` would not know.
+    // `ServeDir` would turn a relative path into another one, which `Directory` would not know.
     let dir = path::absolute(&dir).unwrap_or(dir);
     let files = ServeDir::with_backend(&dir, Directory::new(&dir))
         .call_fallback_on_method_not_allowed(true)
@@ -95,8 +94,8 @@ fn from_disk<S: Clone + Send + Sync + 'static>(dir: PathBuf) -> Router<S> {
         .layer(from_fn(with_clear_answers))
 }
 
-/// Makes what `ServeDir` answers an answer of ours: an error says what is wrong, and a
-/// redirect leads on from the path that was asked for, wherever the router is nested.
+/// Turns an answer of `ServeDir` into one of ours: an error says what is wrong, and a redirect
+/// leads on from the path that was asked for, wherever the router is nested.
 async fn with_clear_answers(
     OriginalUri(asked): OriginalUri,
     request: Request,
@@ -122,8 +121,8 @@ async fn with_clear_answers(
     response
 }
 
-/// The script by the name that says its version. It never changes, so whoever has
-/// it need not ask again. It is the binary's own, be the page from a directory.
+/// The script under the name that says its version. It never changes, so a client that has it
+/// need not ask again. It is the binary's own, even if the page is from a directory.
 fn pinned<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let Some(file) = embedded::file(CLIENT).map(Asset::new) else { return Router::new() };
     let for_ever = (header::CACHE_CONTROL, "public, max-age=31536000, immutable");
@@ -131,8 +130,8 @@ fn pinned<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new().route(&Script::embedded().path, get(answer))
 }
 
-/// Says of a file what others may do with it: the script is for pages of any site
-/// (some take in nothing that doesn't say so), the page for nobody's frame.
+/// Says what others may do with a file: pages of any site may load the script (some load
+/// nothing that doesn't say so), and no page may put ours into a frame.
 async fn with_policy(request: Request, next: Next) -> Response {
     let file = request.uri().path().rsplit('/').next().unwrap_or_default();
     let is_types = file == TYPES;
@@ -146,7 +145,7 @@ async fn with_policy(request: Request, next: Next) -> Response {
         say(HeaderName::from_static("cross-origin-resource-policy"), "cross-origin");
     }
     if is_types && is_ok {
-        // By its ending it would be a film.
+        // By its extension it would be a video.
         say(header::CONTENT_TYPE, "text/plain; charset=utf-8");
     }
     let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
@@ -159,7 +158,7 @@ async fn with_policy(request: Request, next: Next) -> Response {
     response
 }
 
-/// Has the scripts under `/public/` look for the server one level up.
+/// Makes the scripts under `/public/` look for the server one level up.
 async fn seen_from_public(request: Request, next: Next) -> Response {
     let says_where = request.method() == Method::GET && SCRIPTS.contains(&request.uri().path());
     let response = next.run(request).await;
@@ -177,10 +176,10 @@ async fn seen_from_public(request: Request, next: Next) -> Response {
     Response::from_parts(head, script.into())
 }
 
-/// Sends a client on that asked for a directory without the slash at its end, as
-/// `/public`, or `/live` in an app that nests the router there: the page's
-/// relative links would lead astray. To the file, as in a nested router the
-/// directory with its slash is a path that axum knows nothing of.
+/// Redirects a client that asked for a directory without the slash at its end, such as
+/// `/public`, or `/live` in an app that nests the router there: the page's relative links would
+/// lead astray. This leads to the file, because in a nested router axum does not know the path
+/// of the directory with its slash.
 async fn to_index(OriginalUri(asked): OriginalUri, request: Request, next: Next) -> Response {
     let is_directory = matches!(request.uri().path(), "/" | "/public");
     match asked.path().rsplit_once('/') {
@@ -189,8 +188,8 @@ async fn to_index(OriginalUri(asked): OriginalUri, request: Request, next: Next)
     }
 }
 
-/// Sends a client on to a file of the directory that it asked for, by a path relative to
-/// that.
+/// Redirects a client to a file of the directory that it asked for, by a path relative to that
+/// one.
 fn to_directory(asked: &Uri, file: &str) -> Response {
     let last = asked.path().rsplit('/').next().unwrap_or_default();
     let query = asked.query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -209,7 +208,7 @@ impl Asset {
     pub(crate) fn new(file: EmbeddedFile) -> Self {
         let mut content_type = file.metadata.mimetype().to_owned();
         if content_type == "application/javascript" {
-            // What a module was called before RFC 9239.
+            // The type of a module before RFC 9239.
             "text/javascript".clone_into(&mut content_type);
         }
         if content_type.starts_with("text/") {

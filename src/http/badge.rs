@@ -1,4 +1,4 @@
-//! `GET /badge.svg`: the number as a picture, for where no script can run.
+//! `GET /badge.svg`: the number as a picture, for places where no script can run.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use shields::{BadgeParams, render_badge_svg};
 use super::refusal::Refusal;
 use super::{Shared, query};
 
-/// What stands beside the number, if the query doesn't say.
+/// The label beside the number, if the query has none.
 const LABEL: &str = "here now";
 const COLOR: &str = "brightgreen";
 
-/// The longest label, in characters: a line of a page.
+/// The longest label, in characters: one line of a page.
 const MAX_LABEL: usize = 64;
 
-/// The names that shields.io has for colours (<https://shields.io/badges>).
+/// The names of colors on shields.io (<https://shields.io/badges>).
 const COLORS: [&str; 16] = [
     "brightgreen",
     "green",
@@ -50,20 +50,20 @@ pub(super) async fn badge(
     let params = BadgeParams { message_color: Some(&color), ..BadgeParams::new(&label, &count) };
     let headers = [
         (header::CONTENT_TYPE, "image/svg+xml; charset=utf-8"),
-        // The first is what keeps GitHub's proxy of images from keeping it.
+        // The first header keeps GitHub's image proxy from caching the picture.
         (header::CACHE_CONTROL, "no-cache, no-store, must-revalidate, max-age=0"),
         (header::HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // Opened by itself, a picture is a document.
+        // A picture that is opened by itself is a document.
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     ];
     Ok((headers, render_badge_svg(&params)).into_response())
 }
 
-/// What stands beside the number, if the query says so.
+/// The label beside the number, if the query has one.
 pub(super) fn label(value: query::Value) -> Result<Option<String>, Refusal> {
     let label = value.map_err(|_| Refusal::BadLabel)?;
-    // The last two no XML may hold (<https://www.w3.org/TR/xml/#charsets>).
+    // XML must not contain the last two (<https://www.w3.org/TR/xml/#charsets>).
     let is_bad = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
     let is_too_long = |label: &str| label.chars().count() > MAX_LABEL;
     if label.as_deref().is_some_and(|label| is_too_long(label) || label.contains(is_bad)) {
@@ -72,7 +72,7 @@ pub(super) fn label(value: query::Value) -> Result<Option<String>, Refusal> {
     Ok(label)
 }
 
-/// A color, if the query says so: one of the names, or `#` and hexadecimal digits.
+/// A color, if the query has one: one of the names, or `#` and hexadecimal digits.
 pub(super) fn color(value: query::Value) -> Result<Option<String>, Refusal> {
     let Some(color) = value.map_err(|_| Refusal::BadColor)? else { return Ok(None) };
     let color = color.to_ascii_lowercase();
@@ -133,7 +133,7 @@ mod tests {
         ] {
             assert_eq!(color_of(bad), Err(Refusal::BadColor), "{bad}");
         }
-        // What `shields` does not know it takes for blue.
+        // `shields` draws a color that it does not know as blue.
         let drawn = |color| {
             render_badge_svg(&BadgeParams {
                 message_color: Some(color),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever stands in the picture as text or in quotes is escaped.
+        /// Everything that is text or in quotes in the picture is escaped.
         #[test]
         fn no_label_is_more_than_text(text in "[<>&'\"a-z=/ -]{0,40}") {
             let encoded = percent_encode(text.as_bytes(), NON_ALPHANUMERIC);

@@ -11,7 +11,8 @@ struct Public;
 /// The script that puts a number on a page.
 pub(super) const CLIENT: &str = "client.js";
 
-/// What makes an npm package of the element stands beside it, and is no file of the page.
+/// The files that make the element an npm package. They are beside the page, but not part of
+/// it.
 const OF_THE_PACKAGE: [&str; 4] = ["README.md", "package.json", "preact.d.ts", "react.d.ts"];
 
 /// Every path, relative to the page.
@@ -19,8 +20,8 @@ pub(super) fn paths() -> impl Iterator<Item = Cow<'static, str>> {
     Public::iter().filter(|path| !OF_THE_PACKAGE.contains(&&**path))
 }
 
-/// A file as it is sent. The script that every visitor of every site loads goes without its
-/// comments, which are half of it.
+/// A file as it is sent. The script, which every visitor of every site loads, is sent without
+/// its comments, which are half of it.
 pub(super) fn file(path: &str) -> Option<EmbeddedFile> {
     let mut file = Public::get(path)?;
     if path == CLIENT {
@@ -30,15 +31,15 @@ pub(super) fn file(path: &str) -> Option<EmbeddedFile> {
     Some(file)
 }
 
-/// What all pages of ours look like.
+/// The style that all our pages share.
 #[cfg(feature = "server")]
 pub(crate) fn style() -> Option<EmbeddedFile> {
     Public::get("style.css")
 }
 
-/// A script without indentation, blank lines and comments, but for one that begins with
-/// `/*!`. A block comment has its lines to itself, and before one at a line's end is
-/// ` // `, which stands nowhere else.
+/// A script without indentation, blank lines and comments, except for a comment that begins
+/// with `/*!`. A block comment has its lines to itself, and a comment at the end of a line
+/// follows ` // `, which occurs nowhere else.
 fn without_comments(script: &str) -> String {
     let mut code = String::with_capacity(script.len());
     let mut is_comment = false;
@@ -75,7 +76,7 @@ mod tests {
             let quotes = code.chars().filter(|c| matches!(c, '\'' | '"' | '`')).count();
             assert!(quotes % 2 == 0, "{line}");
         }
-        // It would be changed.
+        // A template literal of several lines would be changed.
         assert!(!script.lines().any(|line| line.matches('`').count() % 2 == 1));
     }
 }

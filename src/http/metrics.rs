@@ -1,8 +1,8 @@
 //! `GET /metrics`: what happens here, in Prometheus' text format
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>).
 //!
-//! Rooms are not labels: their number is the visitors' to choose, and every one
-//! would be a time series for ever.
+//! Rooms are not labels: visitors choose how many there are, and each would be a time series
+//! forever.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use super::refusal;
 use crate::ending::Reason;
 
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    // The names below are right, or the tests fail; the rest reads /proc.
+    // If this fails, /proc can't be read, or a name below is wrong, which the tests would show.
     match render(&shared) {
         Ok(text) => {
             let headers = [
@@ -153,7 +153,7 @@ mod tests {
             .collect()
     }
 
-    /// Those of a crowd that is told with pauses, after each thing that happens in it.
+    /// The samples of a crowd that is told with pauses, after each thing that happens in it.
     async fn samples_of_a_busy_room() -> Vec<BTreeMap<String, f64>> {
         let rooms = Rooms::default();
         let join = || rooms.join(&Name::default(), Ending::default()).expect("a room");

@@ -1,4 +1,4 @@
-//! What a request meets: the router, and one file a family of routes.
+//! What a request meets: the router, and one file per family of routes.
 
 mod accept;
 mod address;
@@ -73,20 +73,20 @@ pub(crate) use refusal::error;
 use refusals::Refusals;
 pub use script::Script;
 
-/// How the router behaves. [`Default`] is what the binary does by default, but
-/// that here nothing limits the number of streams.
+/// How the router behaves. [`Default`] is what the binary does by default, except that the
+/// number of streams is not limited here.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// After so long without a change a stream is told the current count again.
-    /// It is the heartbeat that shows both sides whether the other is there.
+    /// After this long without a change, a stream repeats the current count. This heartbeat
+    /// shows each side that the other is still there.
     pub keep_alive: Duration,
-    /// How long a client's system may leave unanswered what it was sent. This is known of
+    /// How long a client's system may leave sent data unacknowledged. This is known only for
     /// streams on HTTP/1 that this crate's own `server` carries.
     pub user_timeout: Duration,
-    /// End a stream whose client takes nothing of what waits for it for so long.
+    /// End a stream whose client reads nothing for this long while data waits for it.
     pub stall_timeout: Duration,
-    /// End a stream that is so old (less up to a fifth of it, at random), and
-    /// keep its seat for 10 s, in which its client is to come back.
+    /// End a stream at this age (at least 80 % of it, at random), and hold its seat for 10 s,
+    /// so that its client can come back.
     pub max_age: Option<Duration>,
     /// How many streams may be open; one more is refused with 503.
     pub max_streams: usize,
@@ -95,47 +95,47 @@ pub struct Options {
     /// The address is known where requests carry axum's
     /// [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo).
     pub max_streams_per_ip: Option<usize>,
-    /// How many rooms the streams of one address may be in, the default room aside; a
-    /// stream for one more is refused with 429. The address is known as above.
+    /// How many rooms the streams of one address may be in, besides the default room; a stream
+    /// for one more is refused with 429. The address is known under the same condition.
     pub max_rooms_per_ip: Option<usize>,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    /// The origins whose pages may open streams and ask for counts, beside the
-    /// router's own. A page of another is refused with 403; a client that names
-    /// no origin is none of a page.
+    /// The origins whose pages may open streams and ask for counts, besides the router's own.
+    /// Pages of other origins are refused with 403; clients that send no `Origin`, such as
+    /// curl, are not.
     pub allow_origins: Vec<AllowedOrigin>,
-    /// The rooms that may be joined and asked for over HTTP; a request for another is
-    /// refused with 403. If none is named, any. The default room is one like any other here.
+    /// The rooms that may be joined and asked for over HTTP; requests for other rooms are
+    /// refused with 403. If this is empty, all rooms are allowed. The default room is no
+    /// exception here.
     pub allow_rooms: Vec<RoomPattern>,
-    /// Serve the page's files from this directory, read anew for each request,
-    /// in place of those inside the binary.
+    /// Serve the page's files from this directory, read again for each request, instead of
+    /// those inside the binary.
     pub public_dir: Option<PathBuf>,
-    /// Whether there is a `/metrics`. An app that has its own leaves it out, and reads
+    /// Whether there is a `/metrics`. An app that has its own turns this off, and reads
     /// [`Rooms::tally`].
     pub metrics: bool,
-    /// Where it is written down who sits where, so that a restart moves no number. The
-    /// seats that the last process left there wait for their clients for 10 s. The router
-    /// is to be made inside a tokio runtime then.
+    /// The file that records who sits where, so that a restart changes no number. The seats
+    /// that the last process left there wait 10 s for their clients. If this is set, the router
+    /// must be made inside a tokio runtime.
     #[cfg(feature = "server")]
     pub seats: Option<SeatsFile>,
     /// This process as one of several that count the same rooms.
     #[cfg(feature = "server")]
     pub node: Option<Node>,
-    /// What was, for `/history` and `/history.svg`.
+    /// The history, for `/history` and `/history.svg`.
     #[cfg(feature = "server")]
     pub history: Option<History>,
-    /// Refuse both with 403: what was is the operator's alone.
+    /// Refuse both with 403: the history is only for the operator.
     #[cfg(feature = "server")]
     pub private_history: bool,
-    /// What the server counts of connections for which it has no room, for `/metrics`.
+    /// The server's counters of connections for which it has no room, for `/metrics`.
     #[cfg(feature = "server")]
     pub crowded: Option<Arc<Crowded>>,
-    /// Cancel it to end every stream cleanly and to take no new one. A server
-    /// that waits for its connections before it stops needs this, for a stream
-    /// never ends by itself.
+    /// Cancel this to end every stream cleanly and to take no new ones. A server that waits for
+    /// its connections before it stops needs this, because a stream never ends by itself.
     pub drain: CancellationToken,
-    /// The longest time over which the drain spreads the ends of many streams.
-    /// Of up to a hundred all end at once, of more each adds a millisecond.
+    /// The longest time over which a drain spreads the ends of many streams. Up to a hundred
+    /// streams end at once; if there are more, each adds a millisecond.
     pub drain_spread: Duration,
 }
 
@@ -171,7 +171,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// What holds for every stream, and for the connection that carries it.
+    /// The terms of every stream, and of the connection that carries it.
     pub(crate) fn terms(&self) -> Terms {
         Terms {
             keep_alive: self.keep_alive,
@@ -239,8 +239,8 @@ impl Shared {
 ///     axum::Router::new().nest("/live", router(rooms.clone(), Options::default()));
 /// ```
 ///
-/// On a connection that this crate's own `server` did not accept, the reason for which a client left isn't known, and is logged as
-/// `client closed`.
+/// On a connection that this crate's own `server` did not accept, the reason why a client left
+/// isn't known, and is logged as `client closed`.
 pub fn router(rooms: Rooms, options: Options) -> Router {
     let (metrics, public_dir) = (options.metrics, options.public_dir.clone());
     visitors(shared(rooms, options), metrics, public_dir)
@@ -250,7 +250,7 @@ pub fn router(rooms: Rooms, options: Options) -> Router {
 #[cfg(feature = "server")]
 #[derive(Clone, Debug)]
 pub struct Routes {
-    /// What [`router`] has.
+    /// The routes of [`router`].
     pub visitors: Router,
     /// `/metrics`, `/healthz` and `/readyz`, for a listener that visitors don't reach.
     pub operator: Router,
@@ -317,9 +317,9 @@ fn health() -> Router<Arc<Shared>> {
 
 fn visitors(shared: Arc<Shared>, metrics: bool, public_dir: Option<PathBuf>) -> Router {
     let not_allowed = async || Refusal::MethodNotAllowed;
-    // What pages of other sites may ask, if they may; errors too are theirs to read.
+    // The routes that pages of other sites may use, if allowed. They may read errors, too.
     let counts = Router::new()
-        // Not `get`: axum answers HEAD with it, and that would be a join and a leave.
+        // Not `get`: axum would answer HEAD with it, and that would be a join and a leave.
         .route("/events", any(events::events))
         .route("/count", get(count::count));
     #[cfg(feature = "server")]

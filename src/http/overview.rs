@@ -32,11 +32,11 @@ pub(crate) struct Numbers {
     pub(crate) joins: u64,
     #[serde(skip)]
     pub(crate) leaves: u64,
-    /// How much of each limit is taken, and the limit.
+    /// How much of each limit is used, and the limit.
     limits: Taken,
-    /// How many streams were refused, by reason, without the reasons that did not occur.
+    /// How many streams were refused, by reason. Reasons that did not occur are left out.
     refusals: BTreeMap<&'static str, u64>,
-    /// Connections that were closed for others, or not let in, by the limit that bit.
+    /// Connections that were closed to make room, or not let in, by the limit that was reached.
     connections: Connections,
     #[serde(flatten)]
     usage: Usage,
@@ -62,7 +62,7 @@ struct Cluster {
     node: String,
     id: String,
     linked: bool,
-    /// The other nodes; some of them if there are many.
+    /// The other nodes, but only some of them if there are many.
     others: Vec<Other>,
     /// How many other nodes there are.
     nodes: usize,
@@ -161,7 +161,7 @@ impl Overview {
     }
 }
 
-/// A node's id as it is shown.
+/// A node's id as it is displayed.
 fn id(id: u32) -> String {
     format!("{id:08x}")
 }

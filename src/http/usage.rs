@@ -31,10 +31,10 @@ fn memory() -> Option<u64> {
 
 fn descriptors() -> Option<u64> {
     const DIRECTORY: &str = "/proc/self/fd";
-    // Since Linux 6.2 the directory's size is their number. Reading it takes long if there are
-    // many.
+    // Since Linux 6.2 the size of the directory is the number of descriptors. Reading it takes
+    // long if there are many.
     match fs::metadata(DIRECTORY).ok()?.len() {
-        // One of them is that of the directory.
+        // One of them is the descriptor of the directory itself.
         0 => Some(fs::read_dir(DIRECTORY).ok()?.count().saturating_sub(1) as u64),
         open => Some(open),
     }
@@ -52,7 +52,7 @@ mod tests {
         assert!((3..=limit).contains(&open), "{open} of {limit}");
         let files: Vec<_> = (0..50).map(|_| fs::File::open("/dev/null")).collect();
         let more = Usage::now().descriptors.0.expect("a number");
-        // Other tests open and close some meanwhile.
+        // Meanwhile, other tests open and close some.
         assert!(more >= open + 25, "{more} after {open} and {}", files.len());
     }
 }

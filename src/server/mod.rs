@@ -46,27 +46,27 @@ use workers::Workers;
 use crate::http::Options;
 use crate::tally::Crowded;
 
-/// How long to wait before the next accept when the process or the system has
-/// no file descriptor left: there is nothing to do but let some close.
+/// How long to wait before the next accept when the process or the system has no file
+/// descriptor left: all it can do is wait until some are closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long to wait for connections to be closed, which may be soon.
+/// How long to wait for connections that are being closed, which may take little time.
 const CLOSE_PAUSE: Duration = Duration::from_millis(5);
 
-/// After so long without an error it is over; while descriptors are scarce, one is
+/// After this long without an error the shortage is over. While descriptors are scarce, one is
 /// free now and then, which need not be logged each time.
 const RECOVERED: Duration = Duration::from_secs(2);
 
-/// So many connections are accepted before other tasks have a turn. Those that
-/// wait to be accepted are few before the system drops what comes, and whoever
-/// was dropped tries again after a second.
+/// How many connections are accepted before other tasks have a turn. Only a few may wait to be
+/// accepted before the system drops further ones, and a dropped client tries again only after a
+/// second.
 const ACCEPTS: usize = 512;
 
 /// How many connections may wait to be accepted: as many as the system allows
 /// (`net.core.somaxconn`).
 const BACKLOG: u16 = 65_535;
 
-/// A server that listens already: what comes waits until it is served.
+/// A server that already listens: clients wait until they are served.
 pub struct Server {
     listener: TcpListener,
     /// Whether the listener outlives this process, and the next one accepts from it.
@@ -76,35 +76,35 @@ pub struct Server {
     crowded: Arc<Crowded>,
 }
 
-/// Why a server can't start, and what the system says.
+/// Why a server can't start, with the system's error.
 #[derive(Debug)]
 pub enum StartError {
-    /// It can't listen: another program listens there, for one.
+    /// It can't listen, for example because another program listens there.
     Listen(io::Error),
-    /// It can't have its threads: the system has no more of them, or no memory or file
+    /// It can't start its threads: the system has no more of them, or lacks the memory or file
     /// descriptors that they need.
     Threads(io::Error),
 }
 
 impl Server {
-    /// Listens on `address`, and starts the threads that are to serve.
+    /// Listens on `address`, and starts the threads that will serve.
     ///
     /// # Errors
-    /// If it can't do the one or the other.
+    /// If it can't listen, or can't start the threads.
     pub fn start(address: SocketAddr, settings: Settings) -> Result<Self, StartError> {
         Self::with(listen(address), false, settings)
     }
 
-    /// Accepts from a listener that this process has inherited, and that outlives it, and
-    /// starts the threads that are to serve. Nobody is refused between one process and the
-    /// next: who connects while this one drains waits for the next.
+    /// Accepts from a listener that this process has inherited and that outlives it, and starts
+    /// the threads that will serve. Nobody is refused between one process and the next: clients
+    /// that connect while this one drains wait for the next.
     ///
     /// # Errors
-    /// If it can't do the one or the other.
+    /// If it can't listen, or can't start the threads.
     pub fn inherit(listener: net::TcpListener, settings: Settings) -> Result<Self, StartError> {
         let listener = listener
             .set_nonblocking(true)
-            // More may wait than whoever made it thought of.
+            // More clients may have to wait than the listener was made for.
             .and_then(|()| SockRef::from(&listener).listen(BACKLOG.into()))
             .and_then(|()| TcpListener::from_std(listener));
         Self::with(listener, true, settings)
@@ -120,34 +120,33 @@ impl Server {
         Ok(Self { listener, inherited, workers, settings, crowded: Arc::default() })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// What it counts of connections for which it has no room, for
-    /// [`Options::crowded`].
+    /// The counters of connections for which it has no room, for [`Options::crowded`].
     #[must_use]
     pub fn crowded(&self) -> Arc<Crowded> {
         self.crowded.clone()
     }
 
-    /// By which a watchdog feels whether it lives.
+    /// Shows a watchdog whether the server's threads still work.
     #[must_use]
     pub fn pulse(&self) -> Pulse {
         Pulse::of(&self.workers)
     }
 
-    /// Serves `app` to every connection until [`Options::drain`] is cancelled, and
-    /// returns when all connections have ended, at the latest after the grace.
+    /// Serves `app` to every connection until [`Options::drain`] is cancelled, and returns when
+    /// all connections have ended, but no later than the grace allows.
     ///
     /// `options` are those of the [`router`](crate::router) in `app`, which ends its own
-    /// streams on the same `drain`. While it does, new connections are answered once each
-    /// and closed: whoever watches over the process shall see that it is not ready. Only to
-    /// an inherited listener they wait for the next process.
+    /// streams on the same `drain`. Meanwhile, new connections get one answer each and are
+    /// closed, so that whatever watches over the process sees that it is not ready. Only on an
+    /// inherited listener do they wait for the next process instead.
     pub async fn serve(self, app: Router, options: Options) {
         let Self { listener, inherited, workers, settings, crowded } = self;
         let Settings { shutdown_grace, max_connections, max_connections_per_ip, tls, .. } =
@@ -166,7 +165,8 @@ impl Server {
         let late = Serving::late(app, terms, tls);
         let answer_late = async {
             if inherited {
-                // If whoever passed it is gone, no next process comes: it refuses them.
+                // If the process that passed it on is gone, no next one will come. This then
+                // refuses clients.
                 drop(listener);
                 pending().await
             } else {
@@ -189,13 +189,13 @@ impl Server {
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Or a restart would have to wait for the last one's connections to time out.
+    // Otherwise a restart would have to wait for the last process's connections to time out.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG.into())
 }
 
-/// Accepts connections for ever, and deals them out to the workers.
+/// Accepts connections forever, and deals them out to the workers.
 async fn accept(listener: &TcpListener, gate: &Arc<Gate>, workers: &[Arc<Serving>]) {
     let mut exhausted: Option<Instant> = None;
     let mut turns = workers.iter().cycle();
@@ -208,7 +208,7 @@ async fn accept(listener: &TcpListener, gate: &Arc<Gate>, workers: &[Arc<Serving
                 if exhausted.take_if(|last| last.elapsed() > RECOVERED).is_some() {
                     info!("connections are accepted again");
                 }
-                // Whoever comes next waits to be accepted.
+                // Until there is room, further clients wait to be accepted.
                 while !gate.has_room() && !gate.is_full() {
                     sleep(CLOSE_PAUSE).await;
                 }

@@ -1,10 +1,10 @@
-//! Whether the threads that serve still do.
+//! Whether the threads that serve still work.
 
 use tokio::runtime::Handle;
 
 use super::workers::Workers;
 
-/// Felt by a watchdog.
+/// A watchdog's means to check on the threads that serve.
 #[derive(Clone, Debug)]
 pub struct Pulse {
     runtimes: Vec<Handle>,
@@ -15,8 +15,8 @@ impl Pulse {
         Self { runtimes: workers.runtimes().cloned().collect() }
     }
 
-    /// Returns once each thread has done something that was asked of it after everything that
-    /// it had to do before; never, if one is stuck. Says whether all of them serve still.
+    /// Returns once each thread has run a task that was queued behind all that it had to do
+    /// before; never, if one is stuck. Says whether all of them still serve.
     pub async fn beat(&self) -> bool {
         for runtime in &self.runtimes {
             if runtime.spawn(async {}).await.is_err() {

@@ -1,4 +1,4 @@
-//! What it takes to serve a connection, and what those of one worker have in common.
+//! What serving a connection requires, and what the connections of one worker share.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,49 +21,49 @@ use super::workers::Workers;
 use crate::ending::Ending;
 use crate::stream::{Stream, Terms};
 
-/// How long a client may take for its TLS handshake, to show its protocol, and
+/// How long a client may take for each of these: its TLS handshake, to show its protocol, and
 /// to send the head of a request.
 pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection may stay without a request.
 pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a client may take for an answer that is no stream.
+/// How long a client may take for an answer that is not a stream.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a drain waits for a request that may be on its way already.
+/// How long a drain waits for requests that may be on their way already.
 const LAST_CALL: Duration = Duration::from_millis(200);
 
-/// How long it takes to cut what is still open when the grace is over.
+/// How long cutting what is still open may take when the grace is over.
 const CUT: Duration = Duration::from_millis(100);
 
 /// The largest head of a request, in bytes.
 pub(super) const MAX_HEAD: usize = 16 * 1024;
 
-/// What the connections of one worker have in common.
+/// What the connections of one worker share.
 pub(super) struct Serving {
     pub(super) app: Router,
     pub(super) terms: Terms,
     pub(super) tls: Option<Arc<Tls>>,
     /// Whether a connection may be kept for another request.
     pub(super) keep: bool,
-    /// What runs on every worker, in one.
+    /// The tasks of all workers together.
     pub(super) tasks: TaskTracker,
     cut: CancellationToken,
     runtime: Handle,
 }
 
-/// Whose connection it is.
+/// The client of a connection.
 #[derive(Clone)]
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
-    /// When the head of its first request is to have come.
+    /// When the head of its first request must have arrived.
     pub(super) head_by: Instant,
     pub(super) ending: Ending,
 }
 
 impl Serving {
-    /// Those of each worker.
+    /// One for each worker.
     pub(super) fn new(
         workers: &Workers,
         app: &Router,
@@ -85,7 +85,7 @@ impl Serving {
         workers.runtimes().map(of_one).collect()
     }
 
-    /// Those that come after the drain began: each is answered once, and nobody
+    /// For connections that come after the drain has begun: each is answered once, and nobody
     /// waits for them.
     pub(super) fn late(app: Router, terms: Terms, tls: Option<Arc<Tls>>) -> [Arc<Self>; 1] {
         let terms = Terms { drain: CancellationToken::new(), ..terms };
@@ -94,34 +94,34 @@ impl Serving {
         [Arc::new(Self { app, terms, tls, keep: false, tasks, cut, runtime })]
     }
 
-    /// Whether their worker is the thread that asks.
+    /// Whether the caller runs on the worker's thread.
     pub(super) fn is_here(&self) -> bool {
         self.runtime.id() == Handle::current().id()
     }
 
     /// Runs a part of a connection's life, until it is cut.
     pub(super) fn run(&self, part: impl Future<Output = ()> + Send + 'static) {
-        // Boxed: the task would keep room for it twice, before and after it has begun.
+        // Boxed, because the task would keep room for it twice, before and after it has begun.
         let part = self.cut.clone().run_until_cancelled_owned(Box::pin(part));
         self.tasks.spawn_on(part, &self.runtime);
     }
 
-    /// Carries a stream on, in a task of its own.
+    /// Carries a stream from here on, in a task of its own.
     pub(super) fn carry(&self, stream: Stream, io: impl Io, chunked: bool, pass: Pass) {
         let wire = Wire::new(io, chunked, self.terms.patience);
         // Boxed: a task takes a multiple of 128 bytes, 104 of which are tokio's.
         self.tasks.spawn(Box::pin(Carrier::new(stream, wire, pass)));
     }
 
-    /// Waits until the drain has begun and what was sent before it has come. Who
+    /// Waits until the drain has begun and what was sent before that has arrived. A client that
     /// has asked for nothing by then is owed nothing.
     pub(super) async fn last_call(&self) {
         self.terms.drain.cancelled().await;
         sleep(LAST_CALL).await;
     }
 
-    /// Cuts what is still open, and waits until it is; not for streams, which are over,
-    /// and have only some last bytes to be taken.
+    /// Cuts what is still open, and waits until that is done. This does not cut streams, which
+    /// are over and have only some last bytes left to send.
     pub(super) async fn cut(&self) {
         self.cut.cancel();
         self.tasks.close();
@@ -130,7 +130,7 @@ impl Serving {
 }
 
 impl Peer {
-    /// Adds to a request what its handlers want to know of the connection.
+    /// Adds to a request what its handlers need to know about the connection.
     pub(super) fn sign<B>(&self, request: &mut Request<B>, ending: Ending) {
         request.extensions_mut().insert(ConnectInfo(self.address));
         request.extensions_mut().insert(ending);

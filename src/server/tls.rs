@@ -13,7 +13,7 @@ use rustls::{ServerConfig, crypto::ring};
 
 use crate::regular_file;
 
-/// A certificate and its key, kept as files, and the form of them in use.
+/// A certificate and its key: the files, and what was read from them and is in use.
 pub struct Tls {
     certificate: PathBuf,
     key: PathBuf,
@@ -29,8 +29,8 @@ pub struct Tls {
 pub struct TlsError(String);
 
 impl Tls {
-    /// Reads the certificate chain and the private key, both PEM. They may be pipes,
-    /// and for as long as nobody writes to those this waits.
+    /// Reads the certificate chain and the private key, both PEM. If they are pipes, this waits
+    /// until somebody writes to them.
     ///
     /// # Errors
     /// If a file can't be read, or the two don't make a pair.
@@ -42,11 +42,11 @@ impl Tls {
         Ok(Self { certificate: certificate.path, key: key.path, tickets, current })
     }
 
-    /// Reads the files again. Serving that are open keep what they have.
+    /// Reads the files again. Connections that are open keep what they have.
     ///
     /// # Errors
-    /// As [`read`](Self::read), and if they are no files but pipes or the like, which
-    /// can't be read twice; what was in use then stays in use.
+    /// As for [`read`](Self::read), and if they are not files but pipes or the like, which
+    /// can't be read twice. On an error, what was in use stays in use.
     pub fn read_again(&self) -> Result<(), TlsError> {
         let (certificate, key) = (Pem::read_again(&self.certificate)?, Pem::read_again(&self.key)?);
         let config = config(&certificate, &key, self.tickets.clone())?;
@@ -59,7 +59,7 @@ impl Tls {
     }
 }
 
-/// What a file has, and which it was.
+/// The content of a file, and its path.
 struct Pem {
     path: PathBuf,
     text: Vec<u8>,

@@ -1,5 +1,5 @@
-//! The past of a room as a picture, for READMEs and blogs: from the fewest to the most, and
-//! the mean.
+//! The past of a room as a picture, for READMEs and blogs: the range from the fewest to the
+//! most, and the mean.
 
 use std::fmt::{self, Display, Write};
 use std::ops::Range;
@@ -15,13 +15,13 @@ const RIGHT: u64 = WIDTH - 12;
 const TOP: u64 = 40;
 const BOTTOM: u64 = HEIGHT - 28;
 
-/// What is longer is cut off: the highest number stands beside the label.
+/// A longer label is cut off, because the highest number stands beside it.
 const LABEL: u64 = WIDTH - 110;
 
-/// At most so many columns: each has two units of the picture.
+/// The maximum number of columns: each is two units of the picture wide.
 const COLUMNS: u64 = 288;
 
-/// What is to be drawn, but for the points.
+/// What to draw, except for the points.
 pub(super) struct Chart<'a> {
     pub(super) label: &'a str,
     pub(super) color: Option<&'a str>,
@@ -30,7 +30,7 @@ pub(super) struct Chart<'a> {
     pub(super) step: Step,
 }
 
-/// The points of one column, put together.
+/// The points of one column, merged.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Column {
     least: usize,
@@ -56,7 +56,7 @@ impl Chart<'_> {
         };
         let peak = high.map(|high| format!("peak {high}")).unwrap_or_default();
         let (range, mean) = paths(&columns, high.unwrap_or_default());
-        // Without a color, one that is legible on either ground.
+        // Without a color, one that is legible on either background.
         let (light, dark) = match self.color {
             Some(color) => (hexadecimal(color), hexadecimal(color)),
             None => ("#0b6e4f", "#58d6a0"),
@@ -86,14 +86,14 @@ impl Chart<'_> {
         )
     }
 
-    /// None where nothing is known. Each is as long as a step at least, so there is no gap
-    /// where something is.
+    /// `None` where nothing is known. Each column is at least as long as a step, so there is no
+    /// gap where something is known.
     fn columns(&self, points: &[Point]) -> Vec<Option<Column>> {
         let Range { start, end } = self.time;
         let steps = (end - start).div_ceil(self.step.seconds()).max(1);
         let number = steps.min(COLUMNS);
         let mut columns = vec![None::<Column>; number as usize];
-        // The first step may have begun before the time.
+        // The first step may have begun before the time that was asked for.
         let begin = end.saturating_sub(steps * self.step.seconds());
         for point in points {
             let nth = (point.at.saturating_sub(begin) / self.step.seconds()) * number / steps;
@@ -157,7 +157,7 @@ fn hexadecimal(color: &str) -> &str {
 }
 
 fn push(path: &mut String, piece: fmt::Arguments<'_>) {
-    // A string takes whatever comes.
+    // Writing to a string can't fail.
     let _infallible = path.write_fmt(piece);
 }
 
@@ -182,7 +182,7 @@ impl Display for Escaped<'_> {
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
-                // No XML may hold these (<https://www.w3.org/TR/xml/#charsets>).
+                // XML must not contain these (<https://www.w3.org/TR/xml/#charsets>).
                 '\u{fffe}' | '\u{ffff}' => f.write_char('\u{fffd}')?,
                 c => f.write_char(c)?,
             }

@@ -1,11 +1,11 @@
-//! What `/metrics` tells of the history's file.
+//! What `/metrics` says about the history's file.
 
 use prometheus::Result;
 
 use crate::history::History;
 use crate::http::exposition::Exposition;
 
-/// Puts it on a page.
+/// Adds it to a page.
 pub(in crate::http) fn register(page: &Exposition, history: &History) -> Result<()> {
     let tally = history.tally();
     page.counter(

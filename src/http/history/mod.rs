@@ -32,7 +32,7 @@ struct Answer<'a> {
     points: Vec<Point>,
 }
 
-/// What is asked for, and is there.
+/// What was asked for, and what is known of it.
 struct Asked {
     room: Name,
     last: Last,
@@ -80,7 +80,7 @@ pub(super) async fn picture(
         (header::CONTENT_TYPE, "image/svg+xml; charset=utf-8"),
         (HeaderName::from_static("cross-origin-resource-policy"), "cross-origin"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // Opened by itself, a picture is a document, and this one has a style.
+        // A picture that is opened by itself is a document, and this one has a style.
         (
             header::CONTENT_SECURITY_POLICY,
             "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
@@ -99,14 +99,14 @@ async fn ask(shared: &Shared, room: query::Value, last: Last) -> Result<Asked, R
     let step = Step::finest_for(last.seconds());
     let points = match &shared.history {
         Some(history) => history.past_for_visitors(Some(&room), time.clone(), step).await?,
-        // Nothing is known. That is no error: the page asks whether there is something.
+        // Nothing is known. That is no error, because the page asks whether there is a history.
         None if step == Step::Seconds => Vec::new(),
         None => return Err(Refusal::NoHistoryFile),
     };
     Ok(Asked { room, last, time, step, points })
 }
 
-/// It is right until the next step has ended.
+/// An answer holds until the next step has ended.
 fn cache_control(step: Step) -> [(HeaderName, &'static str); 1] {
     let value = if step == Step::Seconds { "max-age=5" } else { "max-age=60" };
     [(header::CACHE_CONTROL, value)]
@@ -124,7 +124,7 @@ fn last(value: query::Value, default: Last) -> Result<Last, Refusal> {
     let number = number.parse().map_err(|_| Refusal::BadLast)?;
     let last = Last { number, unit };
     let longest = Last { number: MAX_DAYS, unit: Unit::Days };
-    // A number that is too large for this is, all the same.
+    // Checked as a number of seconds first, so that a huge number can't overflow.
     let fits = number > 0 && number <= longest.seconds() && last.seconds() <= longest.seconds();
     if fits { Ok(last) } else { Err(Refusal::BadLast) }
 }
