@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::store::StoreError;
+use super::database::StoreError;
 use crate::regular_file;
 
 /// Opens or creates the file for this process alone, until the returned `File` is dropped.

@@ -7,6 +7,7 @@
 //! or broken delays only those who ask for the past.
 
 mod collector;
+mod database;
 mod file;
 mod minute;
 mod past;
@@ -30,11 +31,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::name::Name;
 use crate::rooms::Rooms;
 use collector::Collector;
+use database::StoreError;
 pub use past::{NoPast, Peak, Point, Step};
 use queue::Queue;
 use reader::Question;
 use recent::Recent;
-use store::StoreError;
 pub use tally::HistoryTally;
 use writer::Writer;
 

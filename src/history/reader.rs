@@ -11,8 +11,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::warn;
 
+use super::database::{StoreError, connect};
 use super::past::{NoPast, Point, Step};
-use super::store::{StoreError, connect};
 use super::tally::HistoryTally;
 use crate::name::Name;
 

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, error, info, warn};
 
+use super::database::{self, StoreError};
 use super::minute::Batch;
 use super::queue::Queue;
 use super::recent::Recent;
-use super::store::{self, Store, StoreError};
+use super::store::Store;
 use super::tally::HistoryTally;
 use super::{file, now, recent};
 
@@ -46,7 +47,7 @@ impl Writer {
         use StoreError::{Foreign, InUse, NotAFile, Version};
         let (store, lock, fails) = (None, None, false);
         let mut writer = Self { path, max_rooms, store, lock, queue, recent, tally, fails };
-        match writer.lock().and_then(|()| store::check(&writer.path)) {
+        match writer.lock().and_then(|()| database::check(&writer.path)) {
             Err(error @ (InUse | Foreign | NotAFile | Version(_))) => Err(error),
             _ => Ok(writer),
         }

@@ -247,7 +247,8 @@ async fn any_time_can_be_asked_for() {
 #[test]
 fn no_name_of_a_file_is_one_of_sqlites_special_names() {
     for name in [":memory:", "file:nowhere.db?mode=memory"] {
-        let opened = store::connect(Path::new(name), rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE);
+        let opened =
+            database::connect(Path::new(name), rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE);
         assert!(opened.is_err(), "{name}: there is no such file");
     }
 }
