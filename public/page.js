@@ -67,8 +67,9 @@ counter.addEventListener('user-count', ({ detail: { count, state } }) => {
   $('status').dataset.state = state;
   say($('status'), says[state]);
   if (count !== null) show(count);
-  // No partial number either: the chart would keep a dip that never happened.
-  record(state === 'live' ? count : null);
+  // No partial number either: the chart would keep a dip that never happened. And no gap
+  // before the first number: what the server knows of the past leads up to it.
+  if (state !== 'connecting') record(state === 'live' ? count : null);
   draw();
 });
 

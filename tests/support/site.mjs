@@ -73,7 +73,8 @@ export const beneath = (prefix) => (request, response) => {
   return response.headersSent;
 };
 
-function forward(server, request, response) {
+/** Passes a request on to the server, and its answer back. */
+export function forward(server, request, response) {
   const { method, headers, url } = request;
   const upstream = ask(server.url + url, { method, headers, agent: false }, (answer) => {
     response.writeHead(answer.statusCode, answer.headers);
