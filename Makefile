@@ -1,4 +1,4 @@
-# What a person types. CI calls `check`, `test` and `mutants`, and nothing else.
+# What a person types. CI calls `setup`, `check`, `test` and `mutants`, and nothing else.
 
 .DEFAULT_GOAL := help
 .PHONY: help run test soak simulate check mutants screenshots bench bench-quick build-bench setup \

@@ -59,7 +59,7 @@ pub(crate) fn ask(config: &Config, token: Option<&AdminToken>) -> Result<(), Str
             let error = error.ok().and_then(|body| Some(body.get("error")?.as_str()?.to_owned()));
             Err(format!("not ready: {}", error.unwrap_or_else(|| format!("status {status}"))))
         }
-        None => Err(format!("no answer at {place} that is HTTP")),
+        None => Err(format!("the answer at {place} is not HTTP")),
     }
 }
 

@@ -296,8 +296,8 @@ fn admin(config: &Config, token: Option<AdminToken>) -> Result<Option<Admin>, St
     let Some(address) = &config.admin_listen else { return Ok(None) };
     if token.is_none() && !address.is_local() {
         return Err(format!(
-            "{address} is reached by others than this machine: --admin-listen needs \
-             --admin-token or --admin-token-file there"
+            "other machines can reach {address}: there, --admin-listen requires \
+             --admin-token or --admin-token-file"
         ));
     }
     let admin = Admin::bind(address, token).map_err(|error| {
@@ -307,7 +307,7 @@ fn admin(config: &Config, token: Option<AdminToken>) -> Result<Option<Admin>, St
         };
         format!("cannot listen on {address}: {why}; choose another address with --admin-listen")
     })?;
-    info!("the operator is answered on {}", admin.address());
+    info!("listening for the operator on {}", admin.address());
     Ok(Some(admin))
 }
 
@@ -344,7 +344,7 @@ fn redis(config: &Config) -> Result<Option<Redis>, String> {
     }
     if let Some(path) = &config.redis_password_file {
         let password = String::from_utf8(read(path)?)
-            .map_err(|_| format!("the password in {} is no text", path.display()))?;
+            .map_err(|_| format!("the password in {} is not text", path.display()))?;
         redis = redis.with_password(config.redis_user.as_deref(), password.trim_end());
     }
     Ok(Some(redis))

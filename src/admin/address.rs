@@ -133,7 +133,7 @@ impl fmt::Display for AdminAddress {
 
 impl fmt::Display for BadAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the operator's address is IP:PORT or unix:/PATH")
+        f.write_str("the operator's address must be IP:PORT or unix:/PATH")
     }
 }
 

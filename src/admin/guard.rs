@@ -75,7 +75,7 @@ pub(super) async fn guard(
         None if !names_this_machine(&request) => {
             return error(
                 StatusCode::FORBIDDEN,
-                "without --admin-token the host of a request is an IP address or localhost",
+                "without --admin-token, a request must be for an IP address or localhost",
             );
         }
         None => Shown::Nothing,
@@ -113,7 +113,7 @@ async fn locked_out(lock: &Lock, is_wrong: bool, request: Request, next: Next) -
         lock.brake.wrong();
         lock.brake.hold().await;
     }
-    let why = "this takes the token of the operator (--admin-token)";
+    let why = "this requires the operator's token (--admin-token)";
     let mut answer = error(StatusCode::UNAUTHORIZED, why);
     answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     answer

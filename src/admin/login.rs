@@ -65,7 +65,7 @@ pub(super) async fn answer(lock: &Lock, request: Request) -> Response {
         return to_page("./", Some(&lock.sessions.end()));
     }
     let Some(given) = token(request.into_body()).await else {
-        return error(StatusCode::BAD_REQUEST, "a login is a form with the field token");
+        return error(StatusCode::BAD_REQUEST, "sign in with a form that has the field token");
     };
     // This comes before the token is checked: otherwise a quick answer would give the token
     // away.

@@ -57,7 +57,7 @@ pub(super) async fn of_query(board: State<Arc<Board>>, uri: Uri) -> Result<Respo
 async fn past(board: &Board, room: Option<Name>, uri: &Uri) -> Result<Response, Refused> {
     let [from, to, step] = texts(uri, ["from", "to", "step"])?;
     let seconds = |name: &str, text: Option<String>| {
-        let why = || Refused::bad(format!("{name} is a number of seconds"));
+        let why = || Refused::bad(format!("{name} must be a number of seconds"));
         text.map(|text| text.parse::<u64>().map_err(|_| why())).transpose()
     };
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -65,14 +65,14 @@ async fn past(board: &Board, room: Option<Name>, uri: &Uri) -> Result<Response, 
     let to = seconds("to", to)?.unwrap_or(now).min(now + AHEAD);
     let from = seconds("from", from)?.unwrap_or(to.saturating_sub(SPAN));
     if from >= to {
-        return Err(Refused::bad("from is a time before to, in seconds since 1970"));
+        return Err(Refused::bad("from must be a time before to, in seconds since 1970"));
     }
     // The longer the steps are, the longer they are kept.
     let oldest = now.saturating_sub(from);
     let step = seconds("step", step)?.unwrap_or(Step::finest_for(oldest).seconds());
     let kept = [Step::Hour, Step::Minute, Step::Seconds];
     let Some(base) = kept.into_iter().find(|base| step > 0 && step % base.seconds() == 0) else {
-        return Err(Refused::bad("step is a multiple of 5 seconds"));
+        return Err(Refused::bad("step must be a multiple of 5 seconds"));
     };
     let history = board.overview().history().ok_or(Refused::NoPast(NoPast::NoFile))?;
     let points = history.past(room.as_ref(), from..to, base).await.map_err(Refused::NoPast)?;

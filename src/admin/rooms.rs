@@ -75,7 +75,7 @@ fn cursor(Row { room, count }: &Row) -> String {
 }
 
 fn place(cursor: &str) -> Result<Row, Refused> {
-    let no_cursor = || Refused::bad("after is what the page before this one has as next");
+    let no_cursor = || Refused::bad("after must be the next of the page before");
     let (count, name) = cursor.split_once(':').ok_or_else(no_cursor)?;
     let count = count.parse().map_err(|_| no_cursor())?;
     Ok(Row { room: room(name).map_err(|_| no_cursor())?, count })

@@ -23,7 +23,7 @@ impl Search {
     pub(super) fn of(uri: &Uri) -> Result<Self, Refused> {
         let [part, limit] = texts(uri, ["q", "limit"])?;
         if part.as_ref().is_some_and(|part| part.len() > MAX_BYTES) {
-            return Err(Refused::bad("q has at most 128 bytes, as the name of a room has"));
+            return Err(Refused::bad("q may have at most 128 bytes, like the name of a room"));
         }
         let limit = match limit {
             None => LIMIT,
@@ -31,7 +31,7 @@ impl Search {
                 .parse()
                 .ok()
                 .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-                .ok_or_else(|| Refused::bad("limit is a number from 1 to 1000"))?,
+                .ok_or_else(|| Refused::bad("limit must be a number from 1 to 1000"))?,
         };
         let part = part.filter(|part| !part.is_empty()).map(|part| part.to_lowercase());
         Ok(Self { part, limit })

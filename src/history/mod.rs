@@ -306,7 +306,7 @@ impl fmt::Display for HistoryError {
                  left as it is"
             ),
             Self::NotAFile => f.write_str("it is not a regular file"),
-            Self::Thread(error) => write!(f, "there is no thread for it: {error}"),
+            Self::Thread(error) => write!(f, "cannot start its thread: {error}"),
         }
     }
 }

@@ -90,7 +90,7 @@ fn render(shared: &Shared) -> prometheus::Result<String> {
     if let Some(crowded) = &shared.crowded {
         page.by_reason(
             "headcount_connections_closed_total",
-            "Connections without a stream that were closed for others, by the limit that bit.",
+            "Connections without a stream that were closed for others, by the limit that was reached.",
             [
                 ("max_connections", crowded.closed_by_max.get()),
                 ("max_connections_per_ip", crowded.closed_by_max_per_ip.get()),
@@ -99,7 +99,7 @@ fn render(shared: &Shared) -> prometheus::Result<String> {
         )?;
         page.by_reason(
             "headcount_connections_refused_total",
-            "Connections that were not let in, by the limit that bit.",
+            "Connections that were refused, by the limit that was reached.",
             [
                 ("max_connections", crowded.refused_by_max.get()),
                 ("max_connections_per_ip", crowded.refused_by_max_per_ip.get()),

@@ -176,7 +176,7 @@ impl Driver {
             Heard::Input(input) => self.take(input),
             Heard::Failed(input, error) => {
                 self.tally.failures.count();
-                self.certainty.complain("Redis did not do as asked", &error);
+                self.certainty.complain("Redis did not carry out a command", &error);
                 self.take(input);
             }
             Heard::Lost(error) => {
@@ -313,7 +313,7 @@ impl Drop for Driver {
     /// People who wait for a seat stop waiting.
     fn drop(&mut self) {
         if thread::panicking() {
-            error!("what this node shares with the others has failed: it counts alone");
+            error!("the connection to the other nodes has failed: this node counts alone");
         }
         self.inbox.close();
     }

@@ -58,7 +58,7 @@ pub(super) enum Heard {
     Lost(LinkError),
 }
 
-/// Why Redis did not do as asked.
+/// Why Redis did not carry out a command.
 #[derive(Debug)]
 pub(super) enum LinkError {
     Redis(RedisError),

@@ -51,14 +51,14 @@ pub(super) fn read(bytes: &mut [u8], boot: &[u8; 36], now: Duration) -> Found {
         return Found::OtherVersion(version);
     }
     if found[20..56] != boot[..] {
-        return Found::Useless("they are of the time before the system's last start".into());
+        return Found::Useless("they are from before the system's last start".into());
     }
     let Some(alive) = Alive::read(bytes) else {
-        return Found::Useless("they don't say of when they are".into());
+        return Found::Useless("they have no time".into());
     };
     // A container may have its own clock, which starts with the container.
     let Some(ago) = now.checked_sub(alive.since_boot) else {
-        return Found::Useless("by this system's clock they are yet to come".into());
+        return Found::Useless("they are from the future, by this system's clock".into());
     };
     if ago > TOO_OLD {
         return Found::Useless(format!("they are {} s old", ago.as_secs()));

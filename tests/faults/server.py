@@ -110,7 +110,7 @@ class Server:
 
     def admin(self):
         """Where it answers the operator: an address, or the path of a Unix socket."""
-        message = "the operator is answered on "
+        message = "listening for the operator on "
         said = eventually(
             "where it answers the operator",
             lambda: [line for line in self.lines if message in line],

@@ -113,7 +113,7 @@ class Admin(FaultTest):
     def test_where_others_reach_it_nothing_starts_without_a_token(self):
         for address in ("0.0.0.0:0", "[::]:0"):
             why = self.refused("--admin-listen", address)
-            self.assertIn("--admin-listen needs --admin-token or --admin-token-file", why)
+            self.assertIn("--admin-listen requires --admin-token or --admin-token-file", why)
         file = self.directory() / "token"
         args = ("--admin-listen", HERE, "--admin-token-file", file)
         self.assertIn(f"cannot read {file}: ", self.refused(*args))
@@ -121,7 +121,7 @@ class Admin(FaultTest):
             file.write_text(text)
             why = self.refused(*args)
             self.assertIn(f"the token in {file} can't be used: a token is 16 or more visible", why)
-        self.assertIn("needs --admin-token", self.refused(
+        self.assertIn("requires --admin-token", self.refused(
             "--admin-listen", "0.0.0.0:0", env={"HEADCOUNT_ADMIN_TOKEN_FILE": ""},
         ))
         with socket.create_server(("127.0.0.1", 0)) as taken:

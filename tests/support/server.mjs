@@ -35,7 +35,7 @@ export async function startServer(t, { port = 0, args = [] } = {}) {
     await eventually('what the server says at its start', start, isListening);
   }
   const url = server.said.replace('listening on ', '');
-  const operator = 'the operator is answered on ';
+  const operator = 'listening for the operator on ';
   const at = (path, room) => `${url}${path}${room ? `?${new URLSearchParams({ room })}` : ''}`;
   return {
     url,

@@ -20,7 +20,7 @@ pub(in crate::http) fn register(page: &Exposition, history: &History) -> Result<
     )?;
     page.gauge(
         "headcount_history_minutes_waiting",
-        "Minutes that are yet to be written to the history's file.",
+        "Minutes that have not yet been written to the history's file.",
         tally.waiting.get(),
     )?;
     page.counter(
@@ -51,7 +51,7 @@ pub(in crate::http) fn register(page: &Exposition, history: &History) -> Result<
     )?;
     page.counter(
         "headcount_history_questions_refused_total",
-        "Questions about the past that were refused, for too many waited.",
+        "Requests for the past that were refused because too many were waiting.",
         tally.busy.get(),
     )?;
     page.seconds(
