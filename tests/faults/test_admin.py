@@ -235,8 +235,8 @@ class Admin(FaultTest):
             args = ("--listen", HERE, "--admin-listen", where)
             self.assertEqual(self.health(*args, env={"HEADCOUNT_ADMIN_TOKEN": TOKEN}), (0, ""))
             code, why = self.health(*args)
-            self.assertEqual((code, why), (1, "headcount: not ready: this takes the token of the "
-                                              "operator (--admin-token)\n"))
+            self.assertEqual((code, why), (1, "headcount: not ready: this requires the "
+                                              "operator's token (--admin-token)\n"))
 
     def test_health_does_not_wait_for_ever(self):
         with socket.create_server(("127.0.0.1", 0)) as silent:
