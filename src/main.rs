@@ -2,6 +2,7 @@
 //! outcome into an exit code. Nothing below reads the environment or handles signals.
 
 mod activation;
+mod failure;
 mod health;
 mod log;
 mod memory;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use failure::Failure;
 use headcount::admin::{Admin, AdminAddress, AdminToken};
 use headcount::config::{Command, Config};
 use headcount::embed::Address;
@@ -36,11 +38,13 @@ fn main() -> ExitCode {
     let config = Config::read();
     exit_code(match &config.command {
         Some(Command::Embed { origin, room, page }) => {
-            print_lines(origin, room.as_ref(), page.as_ref())
+            print_lines(origin, room.as_ref(), page.as_ref()).map_err(Failure::System)
         }
-        Some(Command::Health) => {
-            admin_token(&config).and_then(|token| health::ask(&config, token.as_ref()))
-        }
+        // Whatever is wrong, the server is not healthy: 1, not 2.
+        Some(Command::Health) => match admin_token(&config) {
+            Ok(token) => health::ask(&config, token.as_ref()).map_err(Failure::System),
+            Err(failure) => Err(Failure::System(failure.message().into())),
+        },
         None => run(config),
     })
 }
@@ -59,12 +63,12 @@ fn print_lines(origin: &Address, room: Option<&Name>, page: Option<&Name>) -> Re
     Ok(())
 }
 
-fn exit_code(outcome: Result<(), String>) -> ExitCode {
+fn exit_code(outcome: Result<(), Failure>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            complain(&message);
-            ExitCode::FAILURE
+        Err(failure) => {
+            complain(failure.message());
+            failure.exit_code()
         }
     }
 }
@@ -89,9 +93,9 @@ fn print(lines: &str) -> Result<(), String> {
 }
 
 /// Runs until the first signal and the drain that follows it.
-fn run(config: Config) -> Result<(), String> {
+fn run(config: Config) -> Result<(), Failure> {
     // This must come before there is another thread.
-    let listener = activation::listener(config.listen)?;
+    let listener = activation::listener(config.listen).map_err(Failure::Settings)?;
     let _flushed_last = log::start(config.log_format)?;
     warn_of_unknown_variables();
     memory::give_back_soon();
@@ -114,7 +118,7 @@ fn warn_of_unknown_variables() {
     }
 }
 
-async fn serve(config: Config, listener: Option<TcpListener>) -> Result<(), String> {
+async fn serve(config: Config, listener: Option<TcpListener>) -> Result<(), Failure> {
     let drain = CancellationToken::new();
     // A supervisor that sends SIGHUP does not mean a stop.
     let reloads = config.tls_cert.is_some() || supervisor::listens();
@@ -140,6 +144,9 @@ async fn serve(config: Config, listener: Option<TcpListener>) -> Result<(), Stri
         );
     }
 
+    if config.seats.is_some() && config.seats == config.history {
+        return Err(Failure::Settings("--seats and --history must be different files".into()));
+    }
     // Opened before listening, because two processes can't have the same seats.
     let seats = config.seats.as_deref().map_or(Ok(None), open_seats)?;
     let admin = admin(&config, token)?;
@@ -274,7 +281,7 @@ fn open_seats(path: &Path) -> Result<Option<SeatsFile>, String> {
 }
 
 /// The rooms, and their history if one is kept.
-fn rooms(config: &Config) -> Result<(Rooms, Option<History>), String> {
+fn rooms(config: &Config) -> Result<(Rooms, Option<History>), Failure> {
     // The operator's pages show the last minutes, so they need a history, too.
     if config.history.is_none() && config.admin_listen.is_none() {
         return Ok((Rooms::new(config.max_rooms), None));
@@ -282,23 +289,29 @@ fn rooms(config: &Config) -> Result<(Rooms, Option<History>), String> {
     let rooms = Rooms::measured(config.max_rooms);
     let file = config.history.clone();
     let history = History::start(&rooms, file, config.history_max_rooms);
-    let history = history.map_err(|error| match (error, &config.history) {
-        (error @ HistoryError::Thread(_), _) | (error, None) => {
-            format!("cannot keep a history: {error}")
+    let history = history.map_err(|error| match (&error, &config.history) {
+        (HistoryError::Thread(_), _) | (_, None) => {
+            Failure::System(format!("cannot keep a history: {error}"))
         }
-        (error, Some(file)) => format!("cannot use the history file {}: {error}", file.display()),
+        (_, Some(file)) => {
+            let message = format!("cannot use the history file {}: {error}", file.display());
+            match error {
+                HistoryError::InUse => Failure::System(message),
+                _ => Failure::Settings(message),
+            }
+        }
     })?;
     Ok((rooms, Some(history)))
 }
 
 /// The operator's listener, if one is configured.
-fn admin(config: &Config, token: Option<AdminToken>) -> Result<Option<Admin>, String> {
+fn admin(config: &Config, token: Option<AdminToken>) -> Result<Option<Admin>, Failure> {
     let Some(address) = &config.admin_listen else { return Ok(None) };
     if token.is_none() && !address.is_local() {
-        return Err(format!(
+        return Err(Failure::Settings(format!(
             "other machines can reach {address}: there, --admin-listen requires \
              --admin-token or --admin-token-file"
-        ));
+        )));
     }
     let admin = Admin::bind(address, token).map_err(|error| {
         let why = match address {
@@ -313,24 +326,25 @@ fn admin(config: &Config, token: Option<AdminToken>) -> Result<Option<Admin>, St
 
 /// The Redis that all nodes share and the operator's token, if they are configured. Their
 /// secrets may be in files.
-async fn secrets(config: &Config) -> Result<(Option<Redis>, Option<AdminToken>), String> {
+async fn secrets(config: &Config) -> Result<(Option<Redis>, Option<AdminToken>), Failure> {
     let config = config.clone();
     let read = spawn_blocking(move || Ok((redis(&config)?, admin_token(&config)?)));
     read.await.map_err(|error| error.to_string())?
 }
 
 /// The operator's token, if one is configured.
-fn admin_token(config: &Config) -> Result<Option<AdminToken>, String> {
+fn admin_token(config: &Config) -> Result<Option<AdminToken>, Failure> {
     let Some(path) = &config.admin_token_file else { return Ok(config.admin_token.clone()) };
     let file = path.display();
     let text = fs::read_to_string(path).map_err(|error| format!("cannot read {file}: {error}"))?;
-    let token =
-        text.trim().parse().map_err(|bad| format!("the token in {file} can't be used: {bad}"));
-    token.map(Some)
+    match text.trim().parse() {
+        Ok(token) => Ok(Some(token)),
+        Err(bad) => Err(Failure::Settings(format!("the token in {file} can't be used: {bad}"))),
+    }
 }
 
 /// The Redis that all nodes share, if one is configured.
-fn redis(config: &Config) -> Result<Option<Redis>, String> {
+fn redis(config: &Config) -> Result<Option<Redis>, Failure> {
     if config.redis.is_empty() {
         return Ok(None);
     }
@@ -338,7 +352,7 @@ fn redis(config: &Config) -> Result<Option<Redis>, String> {
         fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
     };
     let mut redis = Redis::new(&config.redis, &config.redis_prefix)
-        .map_err(|error| format!("cannot use --redis: {error}"))?;
+        .map_err(|error| Failure::Settings(format!("cannot use --redis: {error}")))?;
     if let Some(path) = &config.redis_ca {
         redis = redis.with_ca(read(path)?);
     }

@@ -81,7 +81,7 @@ impl Admin {
 
     /// Answers with `app` and the dashboard of `overview`, on a thread of its own.
     ///
-    /// If the system lacks a thread, memory or file descriptors for it.
+    /// # Errors
     /// If the system has no thread, memory or file descriptors for it.
     pub fn serve(self, app: Router, overview: Overview) -> io::Result<Answering> {
         let Self { listener, address, token } = self;

@@ -33,7 +33,7 @@ impl Search {
                 .filter(|limit| (1..=MAX_LIMIT).contains(limit))
                 .ok_or_else(|| Refused::bad("limit must be a number from 1 to 1000"))?,
         };
-        let part = part.filter(|part| !part.is_empty()).map(|part| part.to_lowercase());
+        let part = part.map(|part| part.to_lowercase());
         Ok(Self { part, limit })
     }
 
@@ -58,17 +58,19 @@ fn contains(name: &str, part: &str) -> bool {
     name.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
 }
 
-/// The values of these parameters, if the query has them.
+/// The values of these parameters, if the query has them. An empty one counts as not given,
+/// except for a room, which must have a name.
 pub(super) fn texts<const N: usize>(
     uri: &Uri,
     names: [&str; N],
 ) -> Result<[Option<String>; N], Refused> {
     let mut texts = [const { None }; N];
     for ((text, value), name) in texts.iter_mut().zip(values(uri, names)).zip(names) {
-        *text = value.map_err(|why| match why {
+        let value = value.map_err(|why| match why {
             BadParameter::Twice => Refused::bad(format!("{name} is there twice")),
             BadParameter::NotUtf8 => Refused::bad(format!("{name} must be percent-encoded UTF-8")),
         })?;
+        *text = value.filter(|value| name == "room" || !value.is_empty());
     }
     Ok(texts)
 }
@@ -112,12 +114,13 @@ mod tests {
 
     #[test]
     fn what_is_no_search_is_refused() {
-        assert_eq!(search("").expect("a good query").limit, LIMIT);
+        for none in ["", "limit=", "q=&limit="] {
+            let search = search(none).expect("a good query");
+            assert!(search.limit == LIMIT && search.finds_all(), "{none}");
+        }
         assert_eq!(search("limit=1000").expect("a good query").limit, MAX_LIMIT);
         let long = format!("q={}", "a".repeat(129));
-        for query in
-            ["limit=0", "limit=1001", "limit=", "limit=-1", "limit=1&limit=2", "q=%ff", &*long]
-        {
+        for query in ["limit=0", "limit=1001", "limit=-1", "limit=1&limit=2", "q=%ff", &*long] {
             assert!(matches!(search(query), Err(Refused::Bad(_))), "{query}");
         }
     }

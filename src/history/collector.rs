@@ -26,7 +26,6 @@ pub(super) struct Collector {
     recent: Arc<Mutex<Recent>>,
     /// Where minutes wait to be written, if there is a file.
     queue: Option<Arc<Queue>>,
-    max_rooms: usize,
     tally: Arc<HistoryTally>,
     minute: Option<Minute>,
     started: Instant,
@@ -39,20 +38,10 @@ impl Collector {
     pub(super) fn new(
         recent: Arc<Mutex<Recent>>,
         queue: Option<Arc<Queue>>,
-        max_rooms: usize,
         tally: Arc<HistoryTally>,
         now: Instant,
     ) -> Self {
-        Self {
-            recent,
-            queue,
-            max_rooms,
-            tally,
-            minute: None,
-            started: now,
-            asked: now,
-            was_partial: true,
-        }
+        Self { recent, queue, tally, minute: None, started: now, asked: now, was_partial: true }
     }
 
     /// Asks the rooms until the history ends.
@@ -123,7 +112,7 @@ impl Collector {
     }
 
     fn end_minute(&mut self) {
-        let batch = self.minute.take().and_then(|minute| minute.end(self.max_rooms));
+        let batch = self.minute.take().and_then(|minute| minute.end());
         if let (Some(batch), Some(queue)) = (batch, &self.queue) {
             self.tally.lost.add(queue.push(batch));
             self.tally.waiting.set(queue.len());

@@ -9,7 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 /// The application id that marks a database as ours: `HCNT`.
-const APPLICATION: i64 = 0x4843_4e54;
+pub(super) const APPLICATION: u32 = 0x4843_4e54;
 /// The version of the schema.
 const VERSION: i64 = 1;
 
@@ -80,21 +80,34 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
 /// Whether a database is new. If it is not, it must be ours.
 fn is_new(db: &Connection) -> Result<bool, StoreError> {
     let number = |db: &Connection, name| db.pragma_query_value(None, name, |row| row.get(0));
-    let application: i64 = number(db, "application_id")?;
-    let version: i64 = number(db, "user_version")?;
+    let application = number(db, "application_id")?;
+    let version = number(db, "user_version")?;
     let tables = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
     let is_new = match tables.map_err(StoreError::from) {
         // Another program's database is left alone even if it is damaged.
-        Err(StoreError::Damaged(_)) if application != APPLICATION => false,
+        Err(StoreError::Damaged(_)) if application != i64::from(APPLICATION) => false,
         tables => tables? == 0,
     };
-    if !is_new && application != APPLICATION {
+    if !is_new && application != i64::from(APPLICATION) {
         return Err(StoreError::Foreign);
     }
     if !is_new && version != VERSION {
         return Err(StoreError::Version(version));
     }
     Ok(is_new)
+}
+
+/// Whether rooms were ever given up: no id is given twice, so there are more ids than rooms
+/// then.
+pub(super) fn gave_up_rooms(db: &Connection) -> rusqlite::Result<bool> {
+    let gave_up = "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'room')
+                       > (SELECT count(*) FROM room WHERE id > 0)";
+    db.query_row(gave_up, [], |row| row.get(0))
+}
+
+/// Notes that a room was given up which the file never had: an id is left out for it.
+pub(super) fn note_given_up(db: &Connection) -> rusqlite::Result<()> {
+    db.execute("UPDATE sqlite_sequence SET seq = seq + 1 WHERE name = 'room'", []).map(drop)
 }
 
 impl From<rusqlite::Error> for StoreError {

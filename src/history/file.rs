@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::database::StoreError;
+use super::database::{APPLICATION, StoreError};
 use crate::regular_file;
 
 /// Opens or creates the file for this process alone, until the returned `File` is dropped.
@@ -34,13 +34,34 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
     fs::metadata(path).and_then(|is| Ok((is, file.metadata()?))).is_ok_and(same)
 }
 
-/// Whether the file is a database, or empty and may become one. A file that is neither isn't
-/// ours.
-pub(super) fn is_database(file: &File) -> io::Result<bool> {
+/// Checks that the file is a database, or empty and may become one.
+///
+/// # Errors
+/// If it is damaged, or another program's.
+pub(super) fn check(file: &File, path: &Path) -> Result<(), StoreError> {
     const BEGIN: &[u8] = b"SQLite format 3\0";
-    let mut begin = [0; BEGIN.len()];
+    let mut begin = vec![0; 65_536];
     let length = file.read_at(&mut begin, 0)?;
-    Ok(length == 0 || begin[..length] == *BEGIN)
+    begin.truncate(length);
+    if begin.is_empty() || begin.starts_with(BEGIN) {
+        Ok(())
+    } else if was_database(&begin, path) {
+        Err(StoreError::Damaged("its beginning is not that of a database".into()))
+    } else {
+        Err(StoreError::Foreign)
+    }
+}
+
+/// Whether a file that is no database was one, probably ours: something of ours is still near
+/// its beginning, or its name says so.
+fn was_database(begin: &[u8], path: &Path) -> bool {
+    let mark = APPLICATION.to_be_bytes();
+    let column = b"person_seconds";
+    begin.get(68..72).is_some_and(|application| application == mark)
+        || begin.windows(column.len()).any(|bytes| bytes == column)
+        || path
+            .extension()
+            .is_some_and(|name| name == "db" || name == "sqlite" || name == "sqlite3")
 }
 
 /// Renames the file to a name that no other file has, and returns that name.

@@ -51,18 +51,14 @@ impl Minute {
         }
     }
 
-    /// What to write of this minute, for at most `max_rooms` rooms: the largest.
-    pub(super) fn end(self, max_rooms: usize) -> Option<Batch> {
+    /// What to write of this minute.
+    pub(super) fn end(self) -> Option<Batch> {
         let of_room = |(name, (stretch, steps)): (Name, (Stretch, u32))| {
             // Nobody was there in the other steps.
             let least = if steps < self.steps { 0 } else { stretch.least };
             (name, Stretch { least, ..stretch })
         };
-        let mut rooms: Vec<_> = self.rooms.into_iter().map(of_room).collect();
-        if rooms.len() > max_rooms {
-            rooms.select_nth_unstable_by(max_rooms, |(_, a), (_, b)| b.area.total_cmp(&a.area));
-            rooms.truncate(max_rooms);
-        }
+        let rooms = self.rooms.into_iter().map(of_room).collect();
         Some(Batch { at: self.at, seconds: self.seconds, total: self.total?, rooms })
     }
 }

@@ -9,6 +9,7 @@
 mod collector;
 mod database;
 mod file;
+mod hours;
 mod minute;
 mod past;
 mod queue;
@@ -120,7 +121,7 @@ impl History {
         }
         let (collects, stop) = mpsc::channel();
         let now = Instant::now();
-        let collector = Collector::new(recent.clone(), queue, max_rooms, tally.clone(), now);
+        let collector = Collector::new(recent.clone(), queue, tally.clone(), now);
         let rooms = rooms.clone();
         threads.push(spawn("history", move || collector.run(&rooms, &stop))?);
         let stopping = Mutex::new(Stopping { collects: Some(collects), threads });
@@ -298,7 +299,7 @@ impl From<StoreError> for HistoryError {
 impl fmt::Display for HistoryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InUse => f.write_str("another process writes to it"),
+            Self::InUse => f.write_str("another process is using it"),
             Self::Foreign => f.write_str("it is another program's file, and is left as it is"),
             Self::Version(version) => write!(
                 f,

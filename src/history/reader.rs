@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tracing::warn;
 
-use super::database::{StoreError, connect};
+use super::database::{StoreError, connect, gave_up_rooms};
 use super::past::{NoPast, Point, Step};
 use super::tally::HistoryTally;
 use crate::name::Name;
@@ -98,20 +98,23 @@ fn read(db: &Connection, question: &Question) -> rusqlite::Result<Vec<Point>> {
     if db.query_row(is_new, [], |row| row.get(0))? {
         return Ok(Vec::new());
     }
-    let id = match room {
-        None => None,
+    let (id, since) = match room {
+        None => (None, 0),
         Some(name) => {
-            let find = "SELECT id FROM room WHERE name = ?";
-            let id: Option<i64> =
-                db.query_row(find, [name.as_str()], |row| row.get(0)).optional()?;
+            let find = "SELECT id, since FROM room WHERE name = ?";
+            let found: Option<(i64, u64)> = db
+                .query_row(find, [name.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
             // A room that was given up may have had people; any other unknown room had nobody.
-            if id.is_none() && gave_up_rooms(&db)? {
+            if found.is_none() && gave_up_rooms(&db)? {
                 return Ok(Vec::new());
             }
             // No room has this id.
-            Some(id.unwrap_or(-1))
+            let (id, since) = found.unwrap_or((-1, 0));
+            (Some(id), since)
         }
     };
+    let time = time.start.max(since)..time.end;
     let mut sums = BTreeMap::new();
     match step {
         Step::Hour => {
@@ -131,14 +134,6 @@ fn read(db: &Connection, question: &Question) -> rusqlite::Result<Vec<Point>> {
         Point { at, least, mean: (mean * 100.0).round() / 100.0, most }
     };
     Ok(sums.into_iter().map(point).collect())
-}
-
-/// Whether rooms were ever given up: no id is given twice, so there are more ids than rooms
-/// then.
-fn gave_up_rooms(db: &Connection) -> rusqlite::Result<bool> {
-    let gave_up = "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'room')
-                       > (SELECT count(*) FROM room WHERE id > 0)";
-    db.query_row(gave_up, [], |row| row.get(0))
 }
 
 /// Adds the rows of a table to the steps that they belong to.

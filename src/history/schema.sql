@@ -1,13 +1,15 @@
 -- The history of a headcount server. Times are seconds since 1970 (UTC), each the beginning of
 -- its minute or hour. A mean is person_seconds / seconds.
 
--- Every room that is kept, and its highest number ever. Room 0 is all rooms together.
+-- Every room that is kept, and its highest number ever. Of the time before `since` nothing is
+-- known of it, because rooms were given up then. Room 0 is all rooms together.
 CREATE TABLE room (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   name TEXT NOT NULL UNIQUE,
   most INTEGER NOT NULL,
   most_at INTEGER NOT NULL,
-  seen_at INTEGER NOT NULL
+  seen_at INTEGER NOT NULL,
+  since INTEGER NOT NULL
 ) STRICT;
 
 -- All rooms together, and of how many seconds of the time anything is known.
@@ -57,4 +59,4 @@ CREATE VIEW hours AS
 CREATE VIEW peaks AS
   SELECT name AS room, most, datetime(most_at, 'unixepoch') AS utc FROM room WHERE id > 0;
 
-INSERT INTO room VALUES (0, '', 0, 0, 0);
+INSERT INTO room VALUES (0, '', 0, 0, 0, 0);

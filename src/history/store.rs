@@ -11,7 +11,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
-use super::database::{StoreError, connect, prepare};
+use super::database::{StoreError, connect, gave_up_rooms, note_given_up, prepare};
+use super::hours;
 use super::minute::Batch;
 use super::past::{Peak, Step};
 use super::recent::midnight;
@@ -73,9 +74,10 @@ impl Store {
     pub(super) fn write(&mut self, batch: &Batch, max_rooms: usize) -> Result<usize, StoreError> {
         let hour = batch.at - batch.at % Step::Hour.seconds();
         if self.hour != Some(hour) {
-            self.roll_up(hour)?;
+            hours::put_together(&mut self.db, hour)?;
             self.prune(batch.at)?;
         }
+        let given_up = smallest(&self.rooms, batch, max_rooms);
         let write = self.db.transaction()?;
         let goes_on = write
             .prepare_cached("SELECT EXISTS (SELECT 1 FROM total_minute WHERE at = ?)")?
@@ -83,42 +85,15 @@ impl Store {
         add_total(&write, batch)?;
         let mut total = self.total;
         total.reach(&write, batch.at, batch.total.most)?;
-        let known = add_rooms(&write, batch, goes_on, &self.rooms)?;
-        let surplus = (self.rooms.len() + known.new).saturating_sub(max_rooms);
-        let given_up = smallest(&self.rooms, &known.kept, surplus);
-        let mut remove = write.prepare("DELETE FROM room WHERE id = ?")?;
-        for (_, id) in &given_up {
-            remove.execute([id])?;
-        }
-        drop(remove);
+        let kept = add_rooms(&write, batch, goes_on, &self.rooms, &given_up)?;
+        give_up(&write, &given_up, &self.rooms)?;
         remove_oldest(&write, Step::Minute, batch.at)?;
         write.commit()?;
         // Only what is in the file may be remembered as such.
         (self.hour, self.total) = (Some(hour), total);
-        self.rooms.extend(known.kept);
-        for (name, _) in &given_up {
-            self.rooms.remove(name);
-        }
+        self.rooms.extend(kept);
+        self.rooms.retain(|name, _| !given_up.contains(name));
         Ok(given_up.len())
-    }
-
-    /// Puts together each hour that has more minutes than when it was last put together, except
-    /// for the current one.
-    fn roll_up(&mut self, current: u64) -> Result<(), StoreError> {
-        let mut ask = self.db.prepare(
-            "SELECT hour FROM (SELECT at - at % 3600 AS hour, sum(seconds) AS known
-                               FROM total_minute GROUP BY 1)
-             LEFT JOIN total_hour ON total_hour.at = hour
-             WHERE hour <> ?1 AND (total_hour.at IS NULL OR seconds < known - 0.5)",
-        )?;
-        let hours = ask.query_map([current], |row| row.get(0))?.collect::<Result<Vec<u64>, _>>()?;
-        drop(ask);
-        for hour in hours {
-            let write = self.db.transaction()?;
-            put_together(&write, hour)?;
-            write.commit()?;
-        }
-        Ok(())
     }
 
     fn prune(&mut self, now: u64) -> Result<(), StoreError> {
@@ -163,12 +138,6 @@ impl Store {
     }
 }
 
-/// What is known of a minute's rooms once they have been written.
-struct Known {
-    kept: HashMap<Name, Kept>,
-    new: usize,
-}
-
 impl Kept {
     /// Notes in the file how high the number was, and that somebody was there.
     fn reach(&mut self, write: &Transaction<'_>, at: u64, most: usize) -> rusqlite::Result<()> {
@@ -201,30 +170,33 @@ fn add_total(write: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
         .map(drop)
 }
 
+/// Returns what the file says of these rooms now.
 fn add_rooms(
     write: &Transaction<'_>,
     batch: &Batch,
     goes_on: bool,
-    rooms: &HashMap<Name, Kept>,
-) -> rusqlite::Result<Known> {
+    before: &HashMap<Name, Kept>,
+    given_up: &HashSet<Name>,
+) -> rusqlite::Result<HashMap<Name, Kept>> {
     let at = batch.at;
-    let mut known = Known { kept: HashMap::with_capacity(batch.rooms.len()), new: 0 };
+    // A room that is new had nobody before, unless it may be one that was given up.
+    let since = if gave_up_rooms(write)? { at } else { 0 };
+    let mut now = HashMap::with_capacity(batch.rooms.len());
     let mut rows = Vec::with_capacity(batch.rooms.len());
-    for (name, stretch) in &batch.rooms {
-        let mut kept = match rooms.get(name) {
+    for (name, stretch) in batch.rooms.iter().filter(|(name, _)| !given_up.contains(name)) {
+        let mut kept = match before.get(name) {
             Some(kept) => *kept,
             None => {
-                known.new += 1;
                 let id = write
-                    .prepare_cached("INSERT INTO room VALUES (NULL, ?, 0, 0, 0) RETURNING id")?
-                    .query_row([name.as_str()], |row| row.get(0))?;
+                    .prepare_cached("INSERT INTO room VALUES (NULL, ?, 0, 0, 0, ?) RETURNING id")?
+                    .query_row(params![name.as_str(), since], |row| row.get(0))?;
                 Kept { id, ..Kept::default() }
             }
         };
         kept.reach(write, at, stretch.most)?;
         rows.push((kept.id, *stretch));
         // In the file the time may be a little older.
-        known.kept.insert(name.clone(), Kept { seen_at: at, ..kept });
+        now.insert(name.clone(), Kept { seen_at: at, ..kept });
     }
     rows.sort_unstable_by_key(|(id, _)| *id);
     if goes_on {
@@ -237,7 +209,7 @@ fn add_rooms(
     for (id, Stretch { least, most, area }) in rows {
         add.execute(params![at, id, least, area.round() as u64, most])?;
     }
-    Ok(known)
+    Ok(now)
 }
 
 /// Handles a minute of which a part was written before: a room that is in only one part had
@@ -261,60 +233,38 @@ fn join_parts(
     Ok(())
 }
 
-/// The rooms whose highest number is the smallest; of equal ones, those that had nobody for the
-/// longest time, then the newest. So a visitor who opens thousands of rooms alone pushes out no
-/// room that had more people. The numbers of these rooms stay in the file, without a name,
-/// until they are too old, because finding them would take long.
-fn smallest(
-    before: &HashMap<Name, Kept>,
-    now: &HashMap<Name, Kept>,
-    number: usize,
-) -> Vec<(Name, i64)> {
-    if number == 0 {
-        return Vec::new();
+/// The rooms beyond the maximum: those whose highest number is the smallest; of equal ones, those
+/// that had nobody for the longest time, then the newest. So a visitor who opens thousands of
+/// rooms alone pushes out no room that had more people.
+fn smallest(before: &HashMap<Name, Kept>, batch: &Batch, max_rooms: usize) -> HashSet<Name> {
+    let mut rooms: HashMap<&Name, Kept> = before.iter().map(|(name, kept)| (name, *kept)).collect();
+    for (name, stretch) in &batch.rooms {
+        let kept = rooms.entry(name).or_insert(Kept { id: i64::MAX, ..Kept::default() });
+        (kept.most, kept.seen_at) = (kept.most.max(stretch.most), batch.at);
     }
-    let before = before.iter().filter(|(name, _)| !now.contains_key(*name));
-    let rank = |kept: &Kept| (kept.most, kept.seen_at, Reverse(kept.id));
-    let mut rooms: Vec<_> = before.chain(now).collect();
-    if number < rooms.len() {
-        rooms.select_nth_unstable_by_key(number, |(_, kept)| rank(kept));
-    }
-    rooms.into_iter().take(number).map(|(name, kept)| (name.clone(), kept.id)).collect()
-}
-
-/// Makes an hour out of its minutes.
-fn put_together(write: &Transaction<'_>, hour: u64) -> rusqlite::Result<()> {
-    let minutes: u64 = write.query_row(
-        "SELECT count(*) FROM total_minute WHERE at BETWEEN ?1 AND ?1 + 3599",
-        [hour],
-        |row| row.get(0),
-    )?;
-    write.execute(
-        "INSERT OR REPLACE INTO total_hour
-         SELECT ?1, sum(seconds), min(least), sum(person_seconds), max(most)
-         FROM total_minute WHERE at BETWEEN ?1 AND ?1 + 3599",
-        [hour],
-    )?;
-    // Not `GROUP BY`, which would sort all rows, far more than there are rooms.
-    let mut rooms = HashMap::<i64, (u64, u64, u64, u64)>::new();
-    let mut ask = write.prepare(
-        "SELECT room, least, person_seconds, most FROM room_minute
-         WHERE at BETWEEN ?1 AND ?1 + 3599",
-    )?;
-    let mut rows = ask.query([hour])?;
-    while let Some(row) = rows.next()? {
-        let (least, most) = (row.get(1)?, row.get(3)?);
-        let sum = rooms.entry(row.get(0)?).or_insert((0, least, 0, most));
-        *sum = (sum.0 + 1, sum.1.min(least), sum.2.saturating_add(row.get(2)?), sum.3.max(most));
+    let surplus = rooms.len().saturating_sub(max_rooms);
+    if surplus == 0 {
+        return HashSet::new();
     }
     let mut rooms: Vec<_> = rooms.into_iter().collect();
-    rooms.sort_unstable_by_key(|(id, _)| *id);
-    write.execute("DELETE FROM room_hour WHERE at = ?", [hour])?;
-    let mut add =
-        write.prepare("INSERT INTO room_hour SELECT ?1, id, ?3, ?4, ?5 FROM room WHERE id = ?2")?;
-    for (id, (in_minutes, least, area, most)) in rooms {
-        let least = if in_minutes < minutes { 0 } else { least };
-        add.execute(params![hour, id, least, area, most])?;
+    let rank = |kept: &Kept| (kept.most, kept.seen_at, Reverse(kept.id));
+    rooms.select_nth_unstable_by_key(surplus - 1, |(_, kept)| rank(kept));
+    rooms.into_iter().take(surplus).map(|(name, _)| name.clone()).collect()
+}
+
+/// Forgets these rooms. Their numbers stay in the file, without a name, until they are too old,
+/// because finding them would take long.
+fn give_up(
+    write: &Transaction<'_>,
+    rooms: &HashSet<Name>,
+    before: &HashMap<Name, Kept>,
+) -> rusqlite::Result<()> {
+    if !rooms.is_empty() && !gave_up_rooms(write)? {
+        note_given_up(write)?;
+    }
+    let mut remove = write.prepare("DELETE FROM room WHERE id = ?")?;
+    for kept in rooms.iter().filter_map(|name| before.get(name)) {
+        remove.execute([kept.id])?;
     }
     Ok(())
 }

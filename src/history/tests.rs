@@ -59,7 +59,7 @@ impl Bench {
         let recent = Arc::new(Mutex::new(Recent::new(max_rooms)));
         let (queue, tally, now) = (Arc::<Queue>::default(), Arc::default(), Instant::now());
         let of_bench = Some(queue.clone());
-        let collector = Collector::new(recent.clone(), of_bench, max_rooms, tally, now);
+        let collector = Collector::new(recent.clone(), of_bench, tally, now);
         let mut bench = Self { collector, recent, queue, now, wall: 1_800_000_000.0 };
         // The step before, so that everything from here on is known.
         bench.step(0.0, &[], false);
@@ -151,9 +151,11 @@ fn a_minute_is_put_together_from_its_steps_and_is_ready_when_it_ends() {
     assert_eq!((minute.at, minute.seconds), (1_800_000_000, 60.0));
     let mut rooms = minute.rooms.clone();
     rooms.sort_by(|a, b| a.0.as_str().cmp(b.0.as_str()));
-    // In one step nobody was in `b`. `c` is the smallest, and is one too many.
-    let expected = [(name("a"), stretch(2, 180.0, 9)), (name("b"), stretch(0, 50.0, 11))];
-    assert_eq!(rooms, expected);
+    // In some steps nobody was in `b` and `c`. They are more than are kept, which is not for the
+    // minute to decide.
+    let expected =
+        [("a", stretch(2, 180.0, 9)), ("b", stretch(0, 50.0, 11)), ("c", stretch(0, 10.0, 1))];
+    assert_eq!(rooms, expected.map(|(room, stretch)| (name(room), stretch)));
     assert_eq!(minute.total, stretch(2, 15.0 * 12.0 + 5.0 * 10.0 + 10.0, 16));
 }
 

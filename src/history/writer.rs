@@ -76,8 +76,7 @@ impl Writer {
     }
 
     fn open(&mut self) -> Result<(), StoreError> {
-        self.lock()?;
-        let opened = match Store::open(&self.path) {
+        let opened = match self.lock().and_then(|()| Store::open(&self.path)) {
             Err(why @ StoreError::Damaged(_)) => {
                 self.set_aside(&why)?;
                 self.lock()?;
@@ -94,15 +93,18 @@ impl Writer {
             Some(lock) => lock,
             None => file::lock(&self.path)?,
         };
-        let is_database = file::is_database(&lock);
+        let checked = file::check(&lock, &self.path);
         self.lock = Some(lock);
-        if is_database? { Ok(()) } else { Err(StoreError::Foreign) }
+        checked
     }
 
     fn set_aside(&mut self, why: &StoreError) -> Result<(), StoreError> {
         self.store = None;
         // Somebody may have written something else there.
-        self.lock()?;
+        match self.lock() {
+            Ok(()) | Err(StoreError::Damaged(_)) => {}
+            error => return error,
+        }
         let aside = file::set_aside(&self.path)?;
         self.lock = None;
         self.tally.set_aside.count();

@@ -25,7 +25,7 @@ import sqlite3, sys
 with sqlite3.connect(sys.argv[1]) as db, sqlite3.connect(sys.argv[2]) as copy:
     db.backup(copy)
 """
-IS_OTHERS = "another process writes to it"
+IS_OTHERS = "another process is using it"
 
 
 class History(FaultTest):
@@ -40,14 +40,14 @@ class History(FaultTest):
         with contextlib.closing(sqlite3.connect(file or self.file)) as db:
             return db.execute(sql).fetchall()
 
-    def refused(self, *args):
+    def refused(self, *args, code=2):
         """What the server says that does not start with these options."""
         settings = {k: v for k, v in os.environ.items() if not k.startswith("HEADCOUNT_")}
         ended = subprocess.run(
             [BINARY, "--listen", "127.0.0.1:0", *map(str, args)], env=settings, text=True,
             capture_output=True, timeout=DEADLINE,
         )
-        self.assertEqual(ended.returncode, 1, ended)
+        self.assertEqual(ended.returncode, code, ended)
         return ended.stderr
 
     def test_a_full_disk_and_a_clock_that_is_set_delay_nobody_and_cost_nothing_else(self):
@@ -81,15 +81,15 @@ class History(FaultTest):
         eventually("whether writing fails", lambda: metric("failing"), 1, STEPS)
         self.visit(server, "a").sees(4)
         self.assertEqual(server.get("/history?room=a&last=24h").status, 200)
-        self.assertGreaterEqual(metric("minutes_waiting"), 1)
+        self.assertGreaterEqual(metric("batches_waiting"), 1)
 
         os.unlink(disk / "filler")
         filler.close()
         clock.write_text("-1h\n")
         eventually("whether writing fails", lambda: metric("failing"), 0, STEPS)
         clock.write_text("-61m\n")
-        eventually("the minutes", lambda: metric("minutes_written_total") >= 3, True, STEPS)
-        self.assertEqual((metric("minutes_lost_total"), metric("minutes_waiting")), (0, 0))
+        eventually("the minutes", lambda: metric("batches_written_total") >= 3, True, STEPS)
+        self.assertEqual((metric("batches_lost_total"), metric("batches_waiting")), (0, 0))
         said = [line for line in server.lines if "the history" in line]
         self.assertEqual(len(said), 2, said)
         self.assertIn("the history can't be written: database or disk is full", said[0])
@@ -138,7 +138,7 @@ class History(FaultTest):
     def test_a_file_is_one_process_own_and_one_that_is_damaged_is_set_aside(self):
         server = self.server("--history", self.file)
         self.assertIn(f"cannot use the history file {self.file}: {IS_OTHERS}",
-                      self.refused("--history", self.file))
+                      self.refused("--history", self.file, code=1))
         # Not killed: what it leaves beside the file would mend it.
         server.signal(signal.SIGTERM)
         server.wait()
@@ -149,6 +149,8 @@ class History(FaultTest):
         self.assertIn("it is another program's file", self.refused("--history", theirs))
         self.assertEqual(theirs.read_bytes(), before)
         self.assertIn("it is not a regular file", self.refused("--history", self.directory))
+        self.assertIn("must be different files",
+                      self.refused("--history", self.file, "--seats", self.file))
 
         whole = self.file.read_bytes()
         damaged = whole[:100] + b"damaged" * 1000

@@ -1,6 +1,7 @@
 """/metrics: text that Prometheus reads, and numbers that tell what the test did."""
 
 import subprocess
+import tempfile
 import unittest
 
 import raw
@@ -53,7 +54,9 @@ class Metrics(FaultTest):
 
     def test_its_names_and_types_are_as_prometheus_wants_them(self):
         redis = Redis(self)
-        for args in ((), ("--redis", redis.url)):
+        directory = self.enterContext(tempfile.TemporaryDirectory())
+        history = f"{directory}/history.db"
+        for args in ((), ("--redis", redis.url), ("--history", history)):
             with self.subTest(args):
                 text = self.server(*args).get("/metrics").body
                 # It says what is wrong, and exits with 1 or 3.

@@ -185,7 +185,7 @@ class Activated(FaultTest):
                     [*started["under"], BINARY, *listen], pass_fds=started["fds"],
                     capture_output=True, text=True, timeout=DEADLINE,
                 )
-                self.assertEqual(failed.returncode, 1, failed.stderr)
+                self.assertEqual(failed.returncode, 2, failed.stderr)
                 self.assertIn(expected, failed.stderr)
                 self.assertNotIn("listening on", failed.stderr)
 

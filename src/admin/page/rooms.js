@@ -79,7 +79,7 @@ function make(name) {
   link.append(isolated);
   heading.append(link);
   element.append(heading);
-  const [now, highest, spark] = ['number', 'number peak', 'spark'].map(cell);
+  const [now, highest, spark] = ['number', 'number', 'spark'].map(cell);
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   svg.setAttribute('viewBox', `0 0 ${WIDTH} ${HEIGHT}`);
   svg.setAttribute('preserveAspectRatio', 'none');

@@ -272,6 +272,36 @@ fn of_equal_rooms_that_are_too_many_the_least_recently_used_are_forgotten() {
     assert_eq!(place.ask("SELECT count(*) FROM minutes WHERE room = 'a'"), 1);
 }
 
+#[tokio::test]
+async fn of_a_room_that_was_given_up_nothing_is_known_until_it_is_kept() {
+    let place = Place::new();
+    let mut store = place.open();
+    let [few, many, lots] = [1, 2, 3].map(|most| stretch(most, 60.0 * most as f64, most));
+    let mut write = |minute: u64, rooms: &[(&str, Stretch)]| {
+        store.write(&batch(START + minute * 60, rooms), 2).expect("it is written")
+    };
+    assert_eq!(write(0, &[("a", lots)]), 0);
+    let time = START..START + 240;
+    let past = async |room| place.past(Some(room), time.clone(), Step::Minute).await;
+    assert_eq!(past("c").await, [(START, 0, 0.0, 0)], "no room was given up, so it had nobody");
+
+    // Who has few people now had most of all once.
+    assert_eq!(write(1, &[("a", few), ("b", many), ("c", few), ("d", few)]), 2);
+    assert_eq!(past("a").await, [(START, 3, 3.0, 3), (START + 60, 1, 1.0, 1)]);
+    assert_eq!(past("b").await, [(START, 0, 0.0, 0), (START + 60, 2, 2.0, 2)]);
+    for room in ["c", "d", "never"] {
+        assert_eq!(past(room).await, [], "{room}");
+    }
+
+    assert_eq!(write(2, &[("c", lots)]), 1);
+    assert_eq!(past("c").await, [(START + 120, 3, 3.0, 3)]);
+    assert_eq!(past("b").await, []);
+    // In an hour that is put together, too.
+    assert_eq!(write(70, &[("c", lots)]), 0);
+    let hours = place.past(Some("c"), START..START + 2 * HOUR, Step::Hour).await;
+    assert_eq!(hours, [(START + HOUR, 3, 3.0, 3)]);
+}
+
 #[test]
 fn a_file_that_is_in_use_or_another_programs_is_left_alone() {
     let place = Place::new();
@@ -289,11 +319,11 @@ fn a_file_that_is_in_use_or_another_programs_is_left_alone() {
         assert_eq!(std::fs::read(path).ok(), before, "{why}");
         why
     };
+    let settings = place.dir.path().join("headcount.env");
     for text in ["A=1", "no database, but longer than a header"] {
-        std::fs::write(&theirs, text).expect("it is written");
-        assert!(matches!(refused(&theirs), HistoryError::Foreign), "{text}");
+        std::fs::write(&settings, text).expect("it is written");
+        assert!(matches!(refused(&settings), HistoryError::Foreign), "{text}");
     }
-    std::fs::remove_file(&theirs).expect("it is there");
     let db = rusqlite::Connection::open(&theirs).expect("it opens");
     db.execute_batch("CREATE TABLE precious (it)").expect("it is made");
     assert!(matches!(refused(&theirs), HistoryError::Foreign));
@@ -381,6 +411,21 @@ fn a_file_that_is_damaged_is_set_aside_at_the_start_and_while_it_is_written() {
     assert_eq!(write(3), (3, 1, 0));
     assert!(place.dir.path().join("history.db.damaged-2").exists());
     assert_eq!(place.ask("SELECT count(*) FROM room_minute"), 3);
+    // Its beginning isn't whole, or nothing is.
+    for nth in 3..=6 {
+        write(2);
+        place.ask("PRAGMA wal_checkpoint(TRUNCATE)");
+        let mut bytes = std::fs::read(place.path()).expect("it is there");
+        match nth {
+            3 => bytes[..60].fill(0),
+            4 => bytes[..100].fill(0xa5),
+            5 => bytes[..4096].fill(0),
+            _ => bytes = b"nothing of it".into(),
+        }
+        std::fs::write(place.path(), bytes).expect("it is written");
+        assert_eq!(write(2), (2, 1, 0), "{nth}");
+        assert!(place.dir.path().join(format!("history.db.damaged-{nth}")).exists());
+    }
     // Somebody moves it away.
     let (writer, queue, _) = history();
     std::fs::remove_file(place.path()).expect("it is there");

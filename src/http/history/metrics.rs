@@ -9,18 +9,18 @@ use crate::http::exposition::Exposition;
 pub(in crate::http) fn register(page: &Exposition, history: &History) -> Result<()> {
     let tally = history.tally();
     page.counter(
-        "headcount_history_minutes_written_total",
-        "Minutes that were written to the history's file.",
+        "headcount_history_batches_written_total",
+        "Batches of a minute each that were written to the history's file.",
         tally.written.get(),
     )?;
     page.counter(
-        "headcount_history_minutes_lost_total",
-        "Minutes that were given up: the history's file could not be written for too long.",
+        "headcount_history_batches_lost_total",
+        "Batches that were given up: the history's file could not be written for too long.",
         tally.lost.get(),
     )?;
     page.gauge(
-        "headcount_history_minutes_waiting",
-        "Minutes that have not yet been written to the history's file.",
+        "headcount_history_batches_waiting",
+        "Batches that have not yet been written to the history's file.",
         tally.waiting.get(),
     )?;
     page.counter(
