@@ -128,6 +128,10 @@ for (const browser of BROWSERS) {
       const shown = [`${HOSTILE[1]} 1`, `<U+202E>gnp.exe 1`, `${long} 1`];
       await lists(page, (all) => all[0] === `${HOSTILE[0]} 2` &&
         shown.every((row) => all.includes(row)) && all.length === 4);
+      const cells = '#list tbody tr:first-child td';
+      const widths = (all) => all.map((cell) => [cell.innerText, cell.offsetWidth > 0]);
+      const [now, peak] = await page.$$eval(cells, widths);
+      assert.deepEqual([now, peak], [['2', true], ['2', true]]);
       assert.match(await text(page, '#refusals tbody'), /^origin.*1.*--allow-origin/);
       assert.equal(await wide(page), 0, 'nothing is wider than the screen');
       assert.deepEqual(await violations(page), []);
