@@ -32,8 +32,7 @@ check: ## Check the format, the lints and the docs; a warning is an error
 	cargo fmt --all --check
 	cargo clippy --locked --package headcount --all-targets -- --deny warnings
 	cargo clippy --locked --package headcount --no-default-features --lib --example nested -- --deny warnings
-	cargo clippy --locked --package headcount-bench --all-targets -- --deny warnings
-	cargo clippy --locked --package headcount-packaging --all-targets -- --deny warnings
+	cargo clippy --locked --package headcount-bench --package headcount-packaging --all-targets -- --deny warnings
 	cargo clippy --locked --package headcount-cluster --lib --test seeds --test twins -- --deny warnings
 	cargo clippy --locked --package headcount-model --lib --test checks -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --package headcount --no-default-features --no-deps

@@ -237,14 +237,15 @@ fn join_parts(
 /// that had nobody for the longest time, then the newest. So a visitor who opens thousands of
 /// rooms alone pushes out no room that had more people.
 fn smallest(before: &HashMap<Name, Kept>, batch: &Batch, max_rooms: usize) -> HashSet<Name> {
+    let new = batch.rooms.iter().filter(|(name, _)| !before.contains_key(name)).count();
+    let surplus = (before.len() + new).saturating_sub(max_rooms);
+    if surplus == 0 {
+        return HashSet::new();
+    }
     let mut rooms: HashMap<&Name, Kept> = before.iter().map(|(name, kept)| (name, *kept)).collect();
     for (name, stretch) in &batch.rooms {
         let kept = rooms.entry(name).or_insert(Kept { id: i64::MAX, ..Kept::default() });
         (kept.most, kept.seen_at) = (kept.most.max(stretch.most), batch.at);
-    }
-    let surplus = rooms.len().saturating_sub(max_rooms);
-    if surplus == 0 {
-        return HashSet::new();
     }
     let mut rooms: Vec<_> = rooms.into_iter().collect();
     let rank = |kept: &Kept| (kept.most, kept.seen_at, Reverse(kept.id));

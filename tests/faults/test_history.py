@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 import xml.etree.ElementTree
 
 from server import BINARY
@@ -54,7 +55,9 @@ class History(FaultTest):
         assert LIBRARY, "it takes libfaketime (Debian: faketime)"
         disk, clock = self.directory / "disk", self.directory / "clock"
         disk.mkdir()
-        clock.write_text("+0h\n")
+        # The minute began five seconds ago: at its very beginning there is nothing to write.
+        now = 5 - time.time() % 60
+        clock.write_text(f"{now:+.3f}\n")
         mount = f'mount -t tmpfs -o size=256k tmpfs {disk} && exec "$@"'
         server = self.server(
             "--history", disk / "history.db", under=["unshare", "--mount", "sh", "-c", mount, "sh"],
@@ -77,7 +80,7 @@ class History(FaultTest):
             while True:
                 filler.write(bytes(4096))
         # The minute that was is to be written.
-        clock.write_text("+2m\n")
+        clock.write_text(f"{now + 120:+.3f}\n")
         eventually("whether writing fails", lambda: metric("failing"), 1, STEPS)
         self.visit(server, "a").sees(4)
         self.assertEqual(server.get("/history?room=a&last=24h").status, 200)
@@ -85,9 +88,9 @@ class History(FaultTest):
 
         os.unlink(disk / "filler")
         filler.close()
-        clock.write_text("-1h\n")
+        clock.write_text(f"{now - 3600:+.3f}\n")
         eventually("whether writing fails", lambda: metric("failing"), 0, STEPS)
-        clock.write_text("-61m\n")
+        clock.write_text(f"{now - 3660:+.3f}\n")
         eventually("the minutes", lambda: metric("batches_written_total") >= 3, True, STEPS)
         self.assertEqual((metric("batches_lost_total"), metric("batches_waiting")), (0, 0))
         said = [line for line in server.lines if "the history" in line]
