@@ -44,7 +44,8 @@ pub struct Config {
     /// Serve the operator on this address: IP:PORT or unix:/PATH [default: off]
     ///
     /// It serves the dashboard with its API, /metrics, /healthz and /readyz over plain HTTP;
-    /// /metrics is then off on the public address. An address that is neither loopback nor a Unix socket requires a token.
+    /// /metrics is then off on the public address. An address that is neither loopback nor a
+    /// Unix socket requires a token.
     #[arg(long, env = "HEADCOUNT_ADMIN_LISTEN", value_name = "ADDRESS",
           value_parser = admin_listen)]
     pub admin_listen: Option<AdminAddress>,

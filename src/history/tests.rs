@@ -6,6 +6,7 @@ use minute::Batch;
 use std::path::Path;
 use store::Store;
 
+mod file_tests;
 mod kill;
 mod measure;
 mod store_tests;
